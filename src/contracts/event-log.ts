@@ -1,0 +1,45 @@
+// The event log: the truth about what happened in a session, and the only way events travel.
+
+import type { StoredEvent } from '../core/event.ts';
+import type { SessionId, TenantId } from '../core/ids.ts';
+
+export type LogKey = { readonly tenant: TenantId; readonly sessionId: SessionId };
+
+export type AppendResult =
+  | { readonly outcome: 'appended'; readonly lastSeq: number }
+  /** A writer of a later epoch exists: stop writing. */
+  | { readonly outcome: 'stale_epoch'; readonly epoch: number }
+  /** The first seq is not the one that follows: nothing was written. */
+  | { readonly outcome: 'out_of_order'; readonly lastSeq: number };
+
+export type LogPage = {
+  readonly events: readonly StoredEvent[];
+  /** The earliest seq still held; 1 while nothing was dropped, 0 for an empty log. */
+  readonly firstSeq: number;
+  /** The latest seq held, whether or not it is on this page; 0 for an empty log. */
+  readonly lastSeq: number;
+};
+
+export interface EventLog {
+  /**
+   * Writes all events or none, as one step. Refuses an epoch below the highest it has seen for
+   * the session, and a seq that is not consecutive. Repeating a batch that was written (same epoch,
+   * seqs and checksums) answers `appended` and writes nothing, so a timed-out call can be repeated.
+   * All events must carry the key's tenant and session and one epoch. Rejects with
+   * `store_unavailable` when it is unknown whether the batch was written, `storage_full` when it was not.
+   */
+  append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult>;
+
+  /** Events with seq > afterSeq, in order, at most `limit`. A session never written has an empty page. */
+  read(key: LogKey, afterSeq: number, limit: number): Promise<LogPage>;
+
+  /**
+   * Pushes batches appended after this call resolves, in order of append. Delivery may skip batches
+   * (never reorder or repeat them): a reader that sees a gap repairs it with `read`. The listener must
+   * not throw and must not block. The returned function ends the subscription.
+   */
+  subscribe(key: LogKey, listener: (events: readonly StoredEvent[]) => void): Promise<() => void>;
+
+  /** Removes all events of the session. Later appends start again at seq 1. */
+  erase(key: LogKey): Promise<void>;
+}

@@ -1,0 +1,23 @@
+// Which worker holds a session, for how long. Fast and forgetful: what must be true is in the records.
+
+import type { SessionId, TenantId, WorkerId } from '../core/ids.ts';
+
+export type Lease = {
+  readonly tenant: TenantId;
+  readonly sessionId: SessionId;
+  readonly worker: WorkerId;
+  readonly epoch: number;
+};
+
+export interface SessionDirectory {
+  /**
+   * Succeeds for exactly one worker until the lease ends or is released; for the holder, again.
+   * Answers null on success, else the lease that stands. Renewing is the caller's job.
+   */
+  claim(lease: Lease, ttlMs: number): Promise<Lease | null>;
+  /** false when the lease is no longer the caller's: a lost lease is an answer, not an error. */
+  renew(lease: Lease, ttlMs: number): Promise<boolean>;
+  /** Ends the lease if it is still the caller's. */
+  release(lease: Lease): Promise<void>;
+  lookup(tenant: TenantId, sessionId: SessionId): Promise<Lease | null>;
+}

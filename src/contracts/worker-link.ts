@@ -1,0 +1,64 @@
+// What the gateway asks of a worker. Commands only: events travel through the log.
+
+import type { SessionId, TenantId, TurnId, WorkerId } from '../core/ids.ts';
+
+export type SessionKey = { readonly tenant: TenantId; readonly sessionId: SessionId };
+export type TurnKey = SessionKey & { readonly turnId: TurnId };
+
+export type CommandRequest = {
+  readonly key: SessionKey;
+  /** argv; run in the workspace, under the session's sandbox. */
+  readonly command: readonly string[];
+  readonly timeoutMs: number;
+};
+
+export type CommandResult = {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly executionTimeMs: number;
+};
+
+export type IsolationReport = {
+  /** own-root: bubblewrap with a root, PID and network namespace of its own; none: no cage. */
+  readonly cage: 'own-root' | 'none';
+  /** Why there is no cage, in words for a person; null when there is one. */
+  readonly cageProblem: string | null;
+  /** Codex's own sandbox around each command of the model. */
+  readonly innerSandbox: 'bubblewrap' | 'none';
+  readonly innerSandboxProblem: string | null;
+};
+
+export type WorkerStatus = {
+  readonly id: WorkerId;
+  readonly state: 'starting' | 'ready' | 'draining' | 'stopped';
+  readonly slots: {
+    /** The most processes it runs. */
+    readonly limit: number;
+    readonly starting: number;
+    readonly idle: number;
+    readonly bound: number;
+  };
+  /** Sessions with a running turn. */
+  readonly busySessions: number;
+  readonly waitingTurns: number;
+  readonly isolation: IsolationReport;
+  readonly codexVersion: string;
+  readonly startedAt: number;
+};
+
+export interface WorkerLink {
+  /**
+   * Hands over a turn whose record exists and is `queued`. Resolves once the worker will see it to
+   * its end; the same turn twice is accepted once. Rejects with `queue_full`, `draining`,
+   * `no_worker_ready` (nothing was taken) or `session_failed`.
+   */
+  startTurn(key: TurnKey): Promise<void>;
+  /** Ends the turn as `cancelled`, waiting or running. Resolves when it has ended. Rejects with `turn_ended`. */
+  cancelTurn(key: TurnKey): Promise<void>;
+  /** The seed's one-off command. Rejects with `session_busy` while a turn runs, `command_timed_out`. */
+  runCommand(request: CommandRequest): Promise<CommandResult>;
+  /** Ends what runs and removes all that the worker holds of the session. */
+  eraseSession(key: SessionKey): Promise<void>;
+  status(): Promise<WorkerStatus>;
+}

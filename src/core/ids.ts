@@ -1,0 +1,28 @@
+// How things are named. A session's id is a UUIDv7 and is also its Codex thread id; an alias is
+// the name that a client chose for it. Ids made elsewhere are checked here before they are used.
+
+import { v7 } from 'uuid';
+
+export type TenantId = string;
+export type SessionId = string;
+export type TurnId = string;
+export type WorkerId = string;
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** What a client may call a session: safe in a path, a log line and a file name. */
+export const aliasPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+export const aliasRule = '1 to 128 of A-Z a-z 0-9 . _ - and the first a letter or digit';
+
+export function mintId(): string {
+  return v7();
+}
+
+export function isUuid(text: string): boolean {
+  return uuidPattern.test(text);
+}
+
+/** `..` passes no pattern of ours, yet `a..b` would read badly in a path: both are refused. */
+export function isAlias(text: string): boolean {
+  return aliasPattern.test(text) && !text.includes('..');
+}

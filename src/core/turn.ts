@@ -1,0 +1,90 @@
+// One prompt's life (design D7): queued → running ⇄ requires_action → exactly one end.
+// Pure steps on a record; who stores it and who tells the client is not decided here.
+
+import type { SessionId, TenantId, TurnId } from './ids.ts';
+import type { Usage } from './usage.ts';
+
+export const terminalStatuses = ['completed', 'failed', 'cancelled', 'interrupted', 'timed_out'] as const;
+export type TerminalStatus = (typeof terminalStatuses)[number];
+export const turnStatuses = ['queued', 'running', 'requires_action', ...terminalStatuses] as const;
+export type TurnStatus = (typeof turnStatuses)[number];
+
+/** Why a turn ended otherwise than by completing. */
+export const endReasons = ['user', 'timeout', 'worker_lost', 'drain', 'budget', 'crash', 'model', 'queue_timeout'] as const;
+export type EndReason = (typeof endReasons)[number];
+
+export type TurnError = { readonly code: string; readonly message: string };
+
+export type TurnRecord = {
+  readonly tenant: TenantId;
+  readonly id: TurnId;
+  readonly sessionId: SessionId;
+  readonly revision: number;
+  readonly status: TurnStatus;
+  readonly reason: EndReason | null;
+  readonly prompt: string;
+  /** null: the session's, else the fleet's. */
+  readonly model: string | null;
+  /** Counts `running` only. */
+  readonly timeoutMs: number;
+  /** The longest wait for a slot. */
+  readonly queueTimeoutMs: number;
+  /** Hash of the request that made it, to recognise a repeated Idempotency-Key. */
+  readonly requestHash: string | null;
+  /** 1 is next; null once it runs. */
+  readonly queuePosition: number | null;
+  readonly finalMessage: string;
+  readonly error: TurnError | null;
+  readonly usage: Usage;
+  readonly createdAt: number;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+};
+
+export type TurnOutcome = {
+  readonly status: TerminalStatus;
+  readonly reason: EndReason | null;
+  readonly finalMessage: string;
+  readonly error: TurnError | null;
+  readonly usage: Usage;
+};
+
+export function isTerminal(status: TurnStatus): status is TerminalStatus {
+  return (terminalStatuses as readonly string[]).includes(status);
+}
+
+/** null when the turn is not waiting: someone else started or ended it first. */
+export function startedTurn(turn: TurnRecord, nowMs: number): TurnRecord | null {
+  if (turn.status !== 'queued') return null;
+  return { ...turn, status: 'running', startedAt: nowMs, queuePosition: null };
+}
+
+/** null when the turn has ended already: an end is never overwritten. */
+export function endedTurn(turn: TurnRecord, outcome: TurnOutcome, nowMs: number): TurnRecord | null {
+  if (isTerminal(turn.status)) return null;
+  return { ...turn, ...outcome, queuePosition: null, endedAt: nowMs };
+}
+
+/** Time spent running, in whole milliseconds; 0 for a turn that never started. */
+export function executionTimeMs(turn: TurnRecord, nowMs: number): number {
+  return turn.startedAt === null ? 0 : Math.max(0, Math.round((turn.endedAt ?? nowMs) - turn.startedAt));
+}
+
+/** The seed's exit code for a turn; null while it has not ended. */
+export function exitCode(status: TurnStatus): number | null {
+  switch (status) {
+    case 'completed':
+      return 0;
+    case 'failed':
+    case 'interrupted':
+      return 1;
+    case 'timed_out':
+      return 124;
+    case 'cancelled':
+      return 130;
+    case 'queued':
+    case 'running':
+    case 'requires_action':
+      return null;
+  }
+}
