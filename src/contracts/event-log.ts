@@ -24,7 +24,8 @@ export interface EventLog {
   /**
    * Writes all events or none, as one step. Refuses an epoch below the highest it has seen for
    * the session, and a seq that is not consecutive. Repeating a batch that was written (same epoch,
-   * seqs and checksums) answers `appended` and writes nothing, so a timed-out call can be repeated.
+   * seqs and checksums) answers `appended` and writes nothing, so a timed-out call can be repeated;
+   * a batch that begins with such events and goes on with the ones that follow writes only those.
    * All events must carry the key's tenant and session and one epoch. Rejects with
    * `store_unavailable` when it is unknown whether the batch was written, `storage_full` when it was not.
    */

@@ -37,6 +37,12 @@ export const errorRegister = {
     retry: 'never',
     doc: 'The body is larger than this route takes; `limit_bytes` says how much.',
   },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    retry: 'never',
+    doc: 'The request line and headers together are larger than the server takes.',
+  },
   unauthenticated: {
     status: 401,
     title: 'A valid credential is needed',
@@ -140,6 +146,12 @@ export const errorRegister = {
     retry: 'after',
     doc: 'The server holds as many connections as it may.',
   },
+  too_many_streams: {
+    status: 429,
+    title: 'Too many streams on this connection',
+    retry: 'after',
+    doc: 'The WebSocket carries as many streams as it may; wait for one to end, or open another.',
+  },
   request_timeout: {
     status: 408,
     title: 'The request took too long to arrive',
@@ -181,6 +193,12 @@ export const errorRegister = {
     title: 'The session has another owner',
     retry: 'elsewhere',
     doc: 'A worker tried to write a session that was taken over; callers see this only in internal calls.',
+  },
+  grant_not_found: {
+    status: 404,
+    title: 'There is no such grant',
+    retry: 'elsewhere',
+    doc: 'The model proxy was restarted or the grant revoked: the session must be bound again. Callers see this only in internal calls.',
   },
   // What follows speaks of turns, in their `error`; as an HTTP answer only where no turn exists.
   turn_failed: {

@@ -10,7 +10,16 @@ export const turnStatuses = ['queued', 'running', 'requires_action', ...terminal
 export type TurnStatus = (typeof turnStatuses)[number];
 
 /** Why a turn ended otherwise than by completing. */
-export const endReasons = ['user', 'timeout', 'worker_lost', 'drain', 'budget', 'crash', 'model', 'queue_timeout'] as const;
+export const endReasons = [
+  'user',
+  'timeout',
+  'worker_lost',
+  'drain',
+  'budget',
+  'crash',
+  'model',
+  'queue_timeout',
+] as const;
 export type EndReason = (typeof endReasons)[number];
 
 export type TurnError = { readonly code: string; readonly message: string };

@@ -1,0 +1,160 @@
+// The event log of one process. Lives as long as the process does and holds the latest events only:
+// so many per session, so many characters in all, taken from the session that was written longest ago.
+
+import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { StoredEvent } from '../../core/event.ts';
+import { EventWindow } from './event-window.ts';
+import { tenantKey } from './tenant-key.ts';
+
+type Listener = (events: readonly StoredEvent[]) => void;
+
+type SessionLog = {
+  readonly window: EventWindow;
+  /** The highest that any append named, refused or not: from then on earlier writers are fenced. */
+  epoch: number;
+};
+
+type Delivery = { readonly listener: Subscription; readonly events: readonly StoredEvent[] };
+type Subscription = { readonly push: Listener; isActive: boolean };
+
+export type MemoryEventLogOptions = {
+  readonly maxEventsPerSession: number;
+  /** Of bodies and raw lines, all sessions together. Every session keeps its last event regardless. */
+  readonly maxCharacters: number;
+  /** A listener must not throw; when one does, the others get their events all the same. */
+  readonly onListenerError: (error: unknown) => void;
+};
+
+const defaults: MemoryEventLogOptions = {
+  maxEventsPerSession: 200_000,
+  maxCharacters: 512 * 1024 * 1024,
+  onListenerError: (error) => process.emitWarning(`an event listener threw: ${String(error)}`),
+};
+
+export class MemoryEventLog implements EventLog {
+  readonly #options: MemoryEventLogOptions;
+  /** In order of their last append: the front is the first to lose events. */
+  readonly #logs = new Map<string, SessionLog>();
+  readonly #subscriptions = new Map<string, Set<Subscription>>();
+  #deliveries: Delivery[] = [];
+  #isDelivering = false;
+  #characters = 0;
+
+  constructor(options: Partial<MemoryEventLogOptions> = {}) {
+    this.#options = { ...defaults, ...options };
+  }
+
+  async append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {
+    assertBatch(key, epoch, events);
+    const mapKey = tenantKey(key.tenant, key.sessionId);
+    const log = this.#logs.get(mapKey) ?? { window: new EventWindow(), epoch };
+    if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };
+    log.epoch = epoch;
+    this.#logs.delete(mapKey);
+    this.#logs.set(mapKey, log);
+
+    const { window } = log;
+    const fresh = events.filter((event) => event.header.seq > window.lastSeq);
+    const repeated = events.slice(0, events.length - fresh.length);
+    const isInOrder = fresh[0] === undefined || fresh[0].header.seq === window.lastSeq + 1;
+    if (!isInOrder || !repeated.every((event) => isSame(event, window.at(event.header.seq)))) {
+      return { outcome: 'out_of_order', lastSeq: window.lastSeq };
+    }
+    for (const event of fresh) {
+      window.push(event);
+      this.#characters += characters(event);
+    }
+    this.#dropExcess(window);
+    if (fresh.length > 0) this.#deliver(mapKey, fresh);
+    return { outcome: 'appended', lastSeq: window.lastSeq };
+  }
+
+  async read(key: LogKey, afterSeq: number, limit: number): Promise<LogPage> {
+    const window = this.#logs.get(tenantKey(key.tenant, key.sessionId))?.window;
+    if (window === undefined) return { events: [], firstSeq: 0, lastSeq: 0 };
+    return { events: window.after(afterSeq, limit), firstSeq: window.firstSeq, lastSeq: window.lastSeq };
+  }
+
+  async subscribe(key: LogKey, listener: Listener): Promise<() => void> {
+    const mapKey = tenantKey(key.tenant, key.sessionId);
+    const subscription: Subscription = { push: listener, isActive: true };
+    const subscriptions = this.#subscriptions.get(mapKey) ?? new Set();
+    subscriptions.add(subscription);
+    this.#subscriptions.set(mapKey, subscriptions);
+    return () => {
+      subscription.isActive = false;
+      subscriptions.delete(subscription);
+      // Another set may stand there by now, if this one was emptied before.
+      if (subscriptions.size === 0 && this.#subscriptions.get(mapKey) === subscriptions) {
+        this.#subscriptions.delete(mapKey);
+      }
+    };
+  }
+
+  async erase(key: LogKey): Promise<void> {
+    const mapKey = tenantKey(key.tenant, key.sessionId);
+    const window = this.#logs.get(mapKey)?.window;
+    this.#logs.delete(mapKey);
+    while (window !== undefined && window.length > 0) this.#dropFirst(window);
+  }
+
+  /** Queued, so that a listener that appends cannot overtake the batch it was called with. */
+  #deliver(mapKey: string, events: readonly StoredEvent[]): void {
+    for (const listener of this.#subscriptions.get(mapKey) ?? []) this.#deliveries.push({ listener, events });
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    while (this.#deliveries.length > 0) {
+      const deliveries = this.#deliveries;
+      this.#deliveries = [];
+      for (const delivery of deliveries) this.#push(delivery);
+    }
+    this.#isDelivering = false;
+  }
+
+  #push({ listener, events }: Delivery): void {
+    if (!listener.isActive) return;
+    try {
+      listener.push(events);
+    } catch (error) {
+      this.#options.onListenerError(error);
+    }
+  }
+
+  #dropExcess(window: EventWindow): void {
+    while (window.length > this.#options.maxEventsPerSession) this.#dropFirst(window);
+    if (this.#characters <= this.#options.maxCharacters) return;
+    for (const { window: oldest } of this.#logs.values()) {
+      while (oldest.length > 1 && this.#characters > this.#options.maxCharacters) this.#dropFirst(oldest);
+      if (this.#characters <= this.#options.maxCharacters) return;
+    }
+  }
+
+  #dropFirst(window: EventWindow): void {
+    const event = window.dropFirst();
+    if (event !== undefined) this.#characters -= characters(event);
+  }
+}
+
+function characters(event: StoredEvent): number {
+  return event.body.length + (event.raw?.length ?? 0);
+}
+
+function isSame(event: StoredEvent, stored: StoredEvent | undefined): boolean {
+  return stored?.header.epoch === event.header.epoch && stored.header.checksum === event.header.checksum;
+}
+
+/** What the types cannot say: a batch that breaks it is a defect of the caller's. */
+function assertBatch(key: LogKey, epoch: number, events: readonly StoredEvent[]): void {
+  const firstSeq = events[0]?.header.seq ?? 1;
+  for (const [index, { header }] of events.entries()) {
+    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === epoch;
+    if (!isOfKey || header.seq !== firstSeq + index || firstSeq < 1) {
+      throw new ServiceError(
+        'internal',
+        {},
+        { message: 'a batch must be of one session and epoch, its seqs consecutive' },
+      );
+    }
+  }
+}

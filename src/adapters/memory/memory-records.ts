@@ -1,0 +1,144 @@
+// The records of one process: nothing survives it. Conditional writes need no lock here, because
+// every method does its work before it first yields.
+
+import type { CreateResult, Page, PageQuery, Records, SessionRecords, TurnRecords } from '../../contracts/records.ts';
+import { ServiceError } from '../../core/errors.ts';
+import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
+import type { SessionRecord } from '../../core/session.ts';
+import type { TurnRecord } from '../../core/turn.ts';
+import { OrderedIds } from './ordered-ids.ts';
+import { tenantKey } from './tenant-key.ts';
+
+type Stored = { readonly tenant: TenantId; readonly id: string; readonly revision: number };
+
+/** Records by tenant and id, each in a group (a tenant, a session) that can be paged through. */
+class RecordTable<T extends Stored> {
+  readonly #records = new Map<string, T>();
+  readonly #groups = new Map<string, OrderedIds>();
+
+  get(tenant: TenantId, id: string): T | null {
+    return this.#records.get(tenantKey(tenant, id)) ?? null;
+  }
+
+  add(record: T, group: string): void {
+    this.#records.set(tenantKey(record.tenant, record.id), record);
+    const ids = this.#groups.get(group) ?? new OrderedIds();
+    ids.add(record.id);
+    this.#groups.set(group, ids);
+  }
+
+  replace(next: T): T | null {
+    const key = tenantKey(next.tenant, next.id);
+    if (this.#records.get(key)?.revision !== next.revision) return null;
+    const stored = { ...next, revision: next.revision + 1 };
+    this.#records.set(key, stored);
+    return stored;
+  }
+
+  delete(tenant: TenantId, id: string, group: string): void {
+    this.#records.delete(tenantKey(tenant, id));
+    const ids = this.#groups.get(group);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#groups.delete(group);
+  }
+
+  page(tenant: TenantId, group: string, query: PageQuery): Page<T> {
+    const page = this.#groups.get(group)?.page(query);
+    if (page === undefined) return { data: [], hasMore: false };
+    return { data: page.ids.flatMap((id) => this.get(tenant, id) ?? []), hasMore: page.hasMore };
+  }
+
+  deleteGroup(tenant: TenantId, group: string): void {
+    const page = this.#groups.get(group)?.page({ after: null, limit: Number.MAX_SAFE_INTEGER, order: 'asc' });
+    for (const id of page?.ids ?? []) this.#records.delete(tenantKey(tenant, id));
+    this.#groups.delete(group);
+  }
+}
+
+export class MemoryRecords implements Records {
+  readonly sessions: SessionRecords;
+  readonly turns: TurnRecords;
+
+  constructor() {
+    const turns = new RecordTable<TurnRecord>();
+    this.turns = new MemoryTurnRecords(turns);
+    this.sessions = new MemorySessionRecords(turns);
+  }
+}
+
+class MemorySessionRecords implements SessionRecords {
+  readonly #table = new RecordTable<SessionRecord>();
+  readonly #idsByAlias = new Map<string, SessionId>();
+  readonly #turns: RecordTable<TurnRecord>;
+
+  constructor(turns: RecordTable<TurnRecord>) {
+    this.#turns = turns;
+  }
+
+  async create(record: SessionRecord): Promise<CreateResult<SessionRecord>> {
+    const standing = this.#table.get(record.tenant, record.id) ?? this.#byAlias(record.tenant, record.alias);
+    if (standing !== null) return { outcome: 'exists', record: standing };
+    this.#table.add(record, record.tenant);
+    if (record.alias !== null) this.#idsByAlias.set(tenantKey(record.tenant, record.alias), record.id);
+    return { outcome: 'created', record };
+  }
+
+  async get(tenant: TenantId, id: SessionId): Promise<SessionRecord | null> {
+    return this.#table.get(tenant, id);
+  }
+
+  async findByAlias(tenant: TenantId, alias: string): Promise<SessionRecord | null> {
+    return this.#byAlias(tenant, alias);
+  }
+
+  async replace(next: SessionRecord): Promise<SessionRecord | null> {
+    const standing = this.#table.get(next.tenant, next.id);
+    if (standing !== null && standing.alias !== next.alias) {
+      throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
+    }
+    return this.#table.replace(next);
+  }
+
+  async list(tenant: TenantId, query: PageQuery): Promise<Page<SessionRecord>> {
+    return this.#table.page(tenant, tenant, query);
+  }
+
+  async erase(tenant: TenantId, id: SessionId): Promise<void> {
+    const alias = this.#table.get(tenant, id)?.alias ?? null;
+    if (alias !== null) this.#idsByAlias.delete(tenantKey(tenant, alias));
+    this.#table.delete(tenant, id, tenant);
+    this.#turns.deleteGroup(tenant, tenantKey(tenant, id));
+  }
+
+  #byAlias(tenant: TenantId, alias: string | null): SessionRecord | null {
+    const id = alias === null ? undefined : this.#idsByAlias.get(tenantKey(tenant, alias));
+    return id === undefined ? null : this.#table.get(tenant, id);
+  }
+}
+
+class MemoryTurnRecords implements TurnRecords {
+  readonly #table: RecordTable<TurnRecord>;
+
+  constructor(table: RecordTable<TurnRecord>) {
+    this.#table = table;
+  }
+
+  async create(record: TurnRecord): Promise<CreateResult<TurnRecord>> {
+    const standing = this.#table.get(record.tenant, record.id);
+    if (standing !== null) return { outcome: 'exists', record: standing };
+    this.#table.add(record, tenantKey(record.tenant, record.sessionId));
+    return { outcome: 'created', record };
+  }
+
+  async get(tenant: TenantId, id: TurnId): Promise<TurnRecord | null> {
+    return this.#table.get(tenant, id);
+  }
+
+  async replace(next: TurnRecord): Promise<TurnRecord | null> {
+    return this.#table.replace(next);
+  }
+
+  async list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
+    return this.#table.page(tenant, tenantKey(tenant, sessionId), query);
+  }
+}

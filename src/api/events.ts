@@ -1,0 +1,92 @@
+// Events on the wire: the envelope that every one has, and what the known types carry beside it.
+// Unknown types and unknown fields must be ignored by readers; new ones are no new version.
+
+import * as z from 'zod';
+import { endReasons } from '../core/turn.ts';
+import { defaultEventPageLimit, maxEventPageLimit } from './limits.ts';
+import { limitSchema } from './list.ts';
+import { cursorSchema, idSchema, timestampSchema, turnIdSchema } from './names.ts';
+import { turnResultFields } from './turns.ts';
+import { usageSchema } from './usage.ts';
+
+const envelopeFields = {
+  seq: z.int().describe('Consecutive from 1 over the whole life of the session.'),
+  cursor: cursorSchema,
+  session_id: idSchema,
+  turn_id: idSchema.nullable(),
+  at: timestampSchema,
+};
+
+export const eventSchema = z
+  .looseObject({ ...envelopeFields, type: z.string() })
+  .meta({ id: 'Event', description: 'What every event has; the rest depends on `type`.' });
+export type EventOnWire = z.output<typeof eventSchema>;
+
+/** The one event that ends a turn says all that an answer to exec would. */
+export const terminalEventFields = { ...turnResultFields, reason: z.enum(endReasons).nullable() };
+
+export const itemSchema = z
+  .looseObject({ id: z.string(), type: z.string() })
+  .meta({
+    id: 'Item',
+    description:
+      'A thing that the agent said or did, in the shapes of @openai/codex-sdk: agent_message {text}, reasoning {text}, ' +
+      'command_execution {command, aggregated_output, exit_code, status}, file_change {changes, status}, mcp_tool_call, ' +
+      'web_search, todo_list, error; and a few of ours. `truncated: true` marks one that is whole at /items/{id}.',
+  });
+
+function known<T extends string, F extends z.ZodRawShape>(type: T, description: string, fields: F) {
+  return z.looseObject({ ...envelopeFields, type: z.literal(type), ...fields }).meta({ description });
+}
+
+const itemFields = { item: itemSchema };
+
+export const knownEventSchemas = [
+  known('session.created', 'The session exists.', {}),
+  known('session.recovering', 'Another worker took the session over.', {}),
+  known('session.recovered', 'The session goes on there.', {}),
+  known('session.hibernated', 'The session holds no process; its next turn wakes it.', {}),
+  known('session.woken', 'The session has a process again.', {}),
+  known('session.deleted', 'The session was erased.', {}),
+  known('turn.queued', 'The turn waits for a slot, or for the turn before it.', { position: z.int().nullable().optional() }),
+  known('turn.started', 'The turn runs.', {}),
+  known('turn.requires_action', 'The turn waits for a person.', {}),
+  known('turn.completed', 'The end of the turn: it did what it could.', terminalEventFields),
+  known('turn.failed', 'The end of the turn: an error stopped it.', terminalEventFields),
+  known('turn.cancelled', 'The end of the turn: someone asked for it.', terminalEventFields),
+  known('turn.interrupted', 'The end of the turn: its worker was lost or went away.', terminalEventFields),
+  known('turn.timed_out', 'The end of the turn: it took longer than its timeout_ms.', terminalEventFields),
+  known('item.started', 'The agent began something.', itemFields),
+  known('item.updated', 'It is so far like this.', itemFields),
+  known('item.completed', 'It is done; nothing will change it.', itemFields),
+  known('item.superseded', 'It was abandoned; another item takes its place.', {}),
+  known('item.delta', 'A piece of text of an item, to be appended.', { item_id: z.string(), delta: z.string() }),
+  known('plan.updated', "The agent's plan.", {}),
+  known('diff.updated', 'What the turn changed in the workspace so far.', {}),
+  known('usage.updated', 'Tokens so far.', { usage: usageSchema.partial().optional() }),
+  known('approval.requested', 'A person or a policy must answer.', {}),
+  known('approval.resolved', 'It was answered.', {}),
+  known('warning', 'Something is not as it should be; the turn goes on.', { message: z.string().optional() }),
+] as const;
+
+export const eventsQuerySchema = z.strictObject({
+  after: cursorSchema.optional().describe('Start behind this cursor. `Last-Event-ID` does the same and wins.'),
+  turn_id: turnIdSchema.optional().describe('Only this turn and what concerns the whole session; a stream ends with the turn.'),
+  limit: limitSchema(maxEventPageLimit, defaultEventPageLimit).describe('For a page; a stream has no end of its own.'),
+});
+export type EventsQuery = z.output<typeof eventsQuerySchema>;
+
+export const eventPageSchema = z
+  .object({
+    object: z.literal('list'),
+    data: z.array(eventSchema),
+    first_id: cursorSchema.nullable(),
+    last_id: cursorSchema.nullable().describe('Pass it as `after` for the next page.'),
+    has_more: z.boolean(),
+  })
+  .meta({ id: 'EventPage' });
+
+/** Bodies are JSON already: a page is made by joining them, not by reading them. */
+export function eventPageJson(bodies: readonly string[], firstCursor: string | null, lastCursor: string | null, hasMore: boolean): string {
+  return `{"object":"list","data":[${bodies.join(',')}],"first_id":${JSON.stringify(firstCursor)},"last_id":${JSON.stringify(lastCursor)},"has_more":${String(hasMore)}}`;
+}

@@ -1,0 +1,136 @@
+// The data directory of an embedded fleet: who owns it, its access token, its place for sockets, and
+// how another process finds the fleet that runs on it.
+
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+export type DataDir = {
+  readonly path: string;
+  /** The bearer token of the tenant `default`, made on the first start. */
+  readonly token: string;
+  /** Secret for ids derived from an Idempotency-Key; as lasting as the directory. */
+  readonly idempotencySecret: Buffer;
+  /** For unix sockets: private, and short enough for their length limit. */
+  readonly runDir: string;
+  readonly announce: (url: string) => Promise<void>;
+  readonly close: () => Promise<void>;
+};
+
+export class DataDirInUse extends Error {
+  readonly ownerPid: number | null;
+
+  constructor(directory: string, ownerPid: number | null) {
+    const owner = ownerPid === null ? 'another process' : `process ${ownerPid}`;
+    super(`the data directory ${directory} is in use by ${owner}`);
+    this.name = 'DataDirInUse';
+    this.ownerPid = ownerPid;
+  }
+}
+
+type Owner = { readonly pid: number; readonly url: string | null };
+
+/** sun_path holds 108 bytes with its end; our longest socket name is about 20. */
+const longestRunDir = 80;
+
+export async function openDataDir(directory: string): Promise<DataDir> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  const release = await acquireLock(directory);
+  try {
+    await writeOwner(directory, { pid: process.pid, url: null });
+    const token = await secretFile(path.join(directory, 'token'), () => `cf_${randomBytes(32).toString('base64url')}`);
+    const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), () => randomBytes(32).toString('hex'));
+    const runDir = await makeRunDir(directory);
+    return {
+      path: directory,
+      token,
+      idempotencySecret: Buffer.from(idempotency, 'hex'),
+      runDir,
+      announce: (url) => writeOwner(directory, { pid: process.pid, url }),
+      close: async () => {
+        await rm(runDir, { recursive: true, force: true });
+        await rm(ownerFile(directory), { force: true });
+        release();
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** The fleet that runs on the data directory now; null when none does. */
+export async function discoverFleet(directory: string): Promise<{ url: string; token: string } | null> {
+  const owner = await readOwner(directory);
+  if (owner === null || owner.url === null || !isLocked(directory)) return null;
+  const token = await readFile(path.join(directory, 'token'), 'utf8').catch(() => null);
+  return token === null ? null : { url: owner.url, token: token.trim() };
+}
+
+// A lock of the kernel's, through SQLite: it ends with the process, however that ends, and cannot be
+// taken twice by a race of two starts. A file with a pid in it can do neither.
+async function acquireLock(directory: string): Promise<() => void> {
+  const held = tryLock(directory);
+  if (held === null) throw new DataDirInUse(directory, (await readOwner(directory))?.pid ?? null);
+  return () => held.close();
+}
+
+function isLocked(directory: string): boolean {
+  const held = tryLock(directory);
+  held?.close();
+  return held === null;
+}
+
+function tryLock(directory: string): DatabaseSync | null {
+  const database = new DatabaseSync(path.join(directory, 'lock.db'));
+  try {
+    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+    return database;
+  } catch (error) {
+    database.close();
+    const { errcode } = error as { errcode?: number };
+    const sqliteBusy = 5;
+    if (errcode === sqliteBusy) return null;
+    throw error;
+  }
+}
+
+const ownerFile = (directory: string): string => path.join(directory, 'owner.json');
+
+async function writeOwner(directory: string, owner: Owner): Promise<void> {
+  const beside = `${ownerFile(directory)}.new`;
+  await writeFile(beside, JSON.stringify(owner), { mode: 0o600 });
+  await rename(beside, ownerFile(directory));
+}
+
+async function readOwner(directory: string): Promise<Owner | null> {
+  try {
+    const value = JSON.parse(await readFile(ownerFile(directory), 'utf8')) as Partial<Owner>;
+    return typeof value.pid === 'number' ? { pid: value.pid, url: typeof value.url === 'string' ? value.url : null } : null;
+  } catch {
+    return null;
+  }
+}
+
+async function secretFile(file: string, make: () => string): Promise<string> {
+  try {
+    await writeFile(file, `${make()}\n`, { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    await chmod(file, 0o600);
+  }
+  const text = (await readFile(file, 'utf8')).trim();
+  if (text.length < 32) throw new Error(`${file} holds no usable secret; remove it to have a new one made`);
+  return text;
+}
+
+async function makeRunDir(directory: string): Promise<string> {
+  const inside = path.join(directory, 'run');
+  await rm(inside, { recursive: true, force: true });
+  if (Buffer.byteLength(inside) > longestRunDir) return await mkdtemp(path.join(tmpdir(), 'codex-fleet-'));
+  await mkdir(inside, { recursive: true, mode: 0o700 });
+  return inside;
+}

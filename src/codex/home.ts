@@ -1,0 +1,59 @@
+// A slot's $CODEX_HOME before Codex starts: its config.toml, on a copy of an initialised home when
+// there is one. Says how Codex runs in a fleet; what one session may do is given per resume and turn.
+
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'smol-toml';
+
+export type CodexConfig = {
+  readonly model: string;
+  /** Every feature flag of this version, on or off. */
+  readonly features: Readonly<Record<string, boolean>>;
+  readonly streamIdleTimeoutMs: number;
+};
+
+/** The provider's id in config.toml; a binding's credential is set below it at thread/resume. */
+export const modelProviderId = 'fleet';
+
+/** Keys are checked by Codex itself: it is started with --strict-config. */
+export function renderConfig(config: CodexConfig, baseUrl: string): string {
+  return stringify({
+    model: config.model,
+    model_provider: modelProviderId,
+    approval_policy: 'never',
+    sandbox_mode: 'read-only',
+    web_search: 'disabled',
+    check_for_update_on_startup: false,
+    model_providers: {
+      [modelProviderId]: {
+        name: modelProviderId,
+        base_url: baseUrl,
+        wire_api: 'responses',
+        supports_websockets: false,
+        requires_openai_auth: false,
+        // The model proxy holds the retry budget: with Codex's defaults one turn made 30 calls.
+        request_max_retries: 0,
+        stream_max_retries: 2,
+        stream_idle_timeout_ms: config.streamIdleTimeoutMs,
+      },
+    },
+    features: config.features,
+    // The feature flag for sub-agents is deprecated; each would be a thread that nobody asked for.
+    agents: { enabled: false },
+    shell_environment_policy: { inherit: 'core', ignore_default_excludes: false },
+    // No trust entry for the workspace: `untrusted` would drop its AGENTS.md, `trusted` load its config.
+    skills: { bundled: { enabled: false } },
+    history: { persistence: 'none' },
+    analytics: { enabled: false },
+    feedback: { enabled: false },
+    otel: { exporter: 'none', trace_exporter: 'none', metrics_exporter: 'none', log_user_prompt: false },
+  });
+}
+
+/** Makes ws, home and tmp; what a recycled directory still holds is kept. */
+export async function prepareSlotDir(slotDir: string, options: { config: CodexConfig; baseUrl: string; template: string | null }): Promise<void> {
+  const home = path.join(slotDir, 'home');
+  await Promise.all(['ws', 'tmp', 'home'].map((name) => mkdir(path.join(slotDir, name), { recursive: true, mode: 0o700 })));
+  if (options.template !== null) await cp(options.template, home, { recursive: true });
+  await writeFile(path.join(home, 'config.toml'), renderConfig(options.config, options.baseUrl));
+}

@@ -1,0 +1,243 @@
+// Every setting of Codex Fleet: what it takes, its default, and a sentence about it. Defaults that depend
+// on the machine or on other settings are left out here and made in resolve.ts.
+
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { aliasPattern } from '../core/ids.ts';
+import { setting } from './setting.ts';
+import type { SettingFacts } from './setting.ts';
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+/** The longest delay that Node's timers take. */
+const longestTimerMs = 2_147_483_647;
+
+const count = (min: number, max: number, initial: number, facts: SettingFacts) =>
+  setting('number', z.int().min(min).max(max).default(initial), facts);
+const durationMs = (min: number, max: number, initial: number, facts: SettingFacts) =>
+  setting('number', z.int().min(min).max(max).default(initial), facts, 'ms');
+const bytes = (min: number, max: number, initial: number, facts: SettingFacts) =>
+  setting('number', z.int().min(min).max(max).default(initial), facts, 'bytes');
+const port = (initial: number, facts: SettingFacts) =>
+  setting('number', z.int().min(0).max(65_535).default(initial), facts);
+const httpUrl = z.url({ protocol: /^https?$/, error: 'an http:// or https:// URL' });
+
+const token = z
+  .strictObject({
+    name: z.string().min(1).max(128),
+    tenant: z.string().regex(aliasPattern),
+    token: z.string().min(16).optional(),
+    token_sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional(),
+  })
+  .refine((entry) => (entry.token === undefined) !== (entry.token_sha256 === undefined), {
+    error: 'exactly one of token and token_sha256',
+  })
+  .transform((entry) => ({
+    name: entry.name,
+    tenant: entry.tenant,
+    // Only the hash goes on from here: what is not kept cannot leak.
+    tokenSha256:
+      entry.token_sha256 ??
+      createHash('sha256')
+        .update(entry.token ?? '')
+        .digest('hex'),
+  }));
+
+const server = z.strictObject({
+  host: setting('text', z.string().min(1).default('127.0.0.1'), {
+    flag: '--host',
+    doc: 'The address that the gateway listens on.',
+  }),
+  port: port(8080, { flag: '--port', doc: 'The port that the gateway listens on; 0 picks a free one.' }),
+  allowedOrigins: setting('list', z.array(z.string().min(1)).default([]), {
+    flag: '--allowed-origins',
+    doc: 'Origins whose pages may call the API from a browser, such as https://app.example.com.',
+  }),
+  workers: setting('list', z.array(httpUrl).default([]), {
+    envAliases: ['CODEX_WORKERS'],
+    doc: 'Workers that a gateway of its own sends to, as URLs. The embedded fleet does not use it.',
+  }),
+  bodyLimitExecBytes: bytes(KiB, GiB, 16 * MiB, { doc: 'The largest body of a request that carries a prompt.' }),
+  bodyLimitBytes: bytes(KiB, GiB, 1_250_000, { doc: 'The largest body of every other request.' }),
+  heartbeatMs: durationMs(second, 10 * minute, 15 * second, { doc: 'How often a silent stream shows that it lives.' }),
+  connectionBufferBytes: bytes(64 * KiB, GiB, MiB, {
+    doc: 'What may wait for a slow reader of a stream before it is cut, to be resumed by its cursor.',
+  }),
+  maxConnections: count(1, 1_000_000, 10_000, { doc: 'The most client connections at once.' }),
+  keepAliveTimeoutMs: durationMs(second, hour, 75 * second, {
+    doc: 'How long an idle connection is kept; longer than the idle time-out of a load balancer in front.',
+  }),
+  headersTimeoutMs: durationMs(second, hour, 30 * second, {
+    doc: 'The longest that request headers may take to arrive.',
+  }),
+  requestTimeoutMs: durationMs(second, hour, 2 * minute, {
+    doc: 'The longest that a whole request may take to arrive.',
+  }),
+  drainTimeoutMs: durationMs(0, 24 * hour, 30 * second, {
+    doc: 'How long a stop waits for running turns before it interrupts them.',
+  }),
+});
+
+const worker = z.strictObject({
+  id: setting('text', z.string().regex(aliasPattern).optional(), {
+    envAliases: ['WORKER_ID'],
+    doc: 'The name of this worker, unique in the fleet.',
+    defaultDoc: 'the host name',
+  }),
+  host: setting('text', z.string().min(1).default('127.0.0.1'), {
+    flag: '--worker-host',
+    doc: 'The address that a worker of its own listens on.',
+  }),
+  port: port(7000, { flag: '--worker-port', doc: 'The port that a worker of its own listens on; 0 picks a free one.' }),
+  slots: setting('number', z.int().min(1).max(256).optional(), {
+    flag: '--slots',
+    doc: 'The most Codex processes at once.',
+    defaultDoc: 'two for each core and one for each GiB of memory, whichever is less, from 2 to 8',
+  }),
+  warmSlots: setting('number', z.int().min(0).max(256).optional(), {
+    flag: '--warm-slots',
+    doc: 'How many Codex processes are kept started and idle.',
+    defaultDoc: '2, or `worker.slots` if that is less',
+  }),
+  queueLimit: count(0, 1_000_000, 1000, { doc: 'The most turns that may wait for a slot.' }),
+  hibernateAfterMs: durationMs(0, longestTimerMs, 5 * minute, {
+    doc: 'How long an idle session keeps its slot.',
+  }),
+  heartbeatLimitMs: durationMs(2 * second, 10 * minute, 10 * second, {
+    doc: 'How long a cage outlives the last sign of life of its worker.',
+  }),
+  recycleTurns: count(1, 1_000_000, 500, { doc: 'A Codex process is replaced after so many turns.' }),
+  recycleAgeMs: durationMs(minute, longestTimerMs, 2 * hour, { doc: 'A Codex process is replaced at this age.' }),
+  recycleRssBytes: bytes(100 * MiB, 1024 * GiB, 600 * 1_000_000, {
+    doc: 'A Codex process is replaced when it holds this much memory.',
+  }),
+});
+
+const turns = z.strictObject({
+  timeoutMs: durationMs(1, 24 * hour, 30 * minute, {
+    doc: 'How long a turn may run when the request does not say; the wait for a slot is not in it.',
+  }),
+  maxTimeoutMs: durationMs(1, 24 * hour, 24 * hour, {
+    doc: 'The longest `timeout_ms` that a request may ask for.',
+  }),
+  queueTimeoutMs: durationMs(1, 24 * hour, 5 * minute, { doc: 'How long a turn may wait for a slot.' }),
+  waitMs: durationMs(0, 600 * second, 600 * second, {
+    doc: 'How long exec waits for the end of a turn before it answers 202; also the most that a request may ask for.',
+  }),
+  maxPromptCodePoints: count(1, 1_048_576, 1_048_576, {
+    doc: 'The longest prompt, in Unicode code points; Codex itself takes no more than 1048576.',
+  }),
+});
+
+export const modelProviders = ['openai', 'responses', 'ollama', 'demo'] as const;
+export type ModelProvider = (typeof modelProviders)[number];
+
+const model = z.strictObject({
+  provider: setting('choice', z.enum(modelProviders).optional(), {
+    flag: '--model-provider',
+    doc: 'Who answers for the model: OpenAI, a server that speaks the Responses API, Ollama, or the built-in demo.',
+    defaultDoc: '`responses` when a base URL is given, else `openai` when there is a key, else `demo`',
+  }),
+  name: setting('text', z.string().min(1).max(200).optional(), {
+    flag: '--model',
+    doc: 'The model, by the name that the provider knows.',
+    defaultDoc: 'by provider: `gpt-6.1-sol` (openai), `gpt-oss:20b` (ollama), `demo` (demo); none for responses',
+  }),
+  baseUrl: setting('text', httpUrl.nullable().optional(), {
+    flag: '--base-url',
+    doc: 'Where the provider is, up to and with /v1.',
+    defaultDoc: 'by provider: https://api.openai.com/v1, http://127.0.0.1:11434/v1 (ollama)',
+  }),
+  apiKeyEnv: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+      .default('OPENAI_API_KEY'),
+    {
+      flag: '--api-key-env',
+      doc: 'The name of the variable that holds the API key. It is sent to openai and responses, never to ollama.',
+    },
+  ),
+  apiKeyFile: setting('path', z.string().min(1).nullable().default(null), {
+    flag: '--api-key-file',
+    doc: 'A file that holds the API key; it goes before the variable.',
+  }),
+});
+
+const cage = z.strictObject({
+  readOnlyPaths: setting('path-list', z.array(z.string().min(1)).default([]), {
+    doc: 'Paths of the host that agents may read, beside /usr and the few files of /etc that they need.',
+  }),
+  network: setting('choice', z.enum(['none', 'host']).default('none'), {
+    doc: 'The network that agents have: none, or the whole network of the host, its loopback included.',
+  }),
+  allowNone: setting('boolean', z.boolean().optional(), {
+    doc: 'Whether to start where no cage can be made. Agents can then read what this user can.',
+    defaultDoc: 'true on a loopback address with a single tenant, else false',
+  }),
+});
+
+export const configLogLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+
+const log = z.strictObject({
+  level: setting('choice', z.enum(configLogLevels).optional(), {
+    flag: '--log-level',
+    doc: 'The least severe log lines that are written.',
+    defaultDoc: '`warn` when stderr is a terminal, else `info`',
+  }),
+  format: setting('choice', z.enum(['json', 'pretty']).optional(), {
+    flag: '--log-format',
+    doc: 'JSON lines, or lines for a person.',
+    defaultDoc: '`pretty` when stderr is a terminal, else `json`',
+  }),
+});
+
+const redis = z.strictObject({
+  url: setting(
+    'text',
+    z
+      .url({ protocol: /^rediss?$/, error: 'a redis:// or rediss:// URL' })
+      .nullable()
+      .default(null),
+    {
+      envAliases: ['REDIS_URL'],
+      secret: true,
+      doc: 'The Redis that the roles of a cluster share. The embedded fleet does not use it.',
+    },
+  ),
+});
+
+export const settingsSchema = z.strictObject({
+  dataDir: setting('path', z.string().min(1).optional(), {
+    flag: '--data-dir',
+    doc: 'Where tokens, sessions and workspaces are kept.',
+    defaultDoc: '~/.codex-fleet',
+  }),
+  storage: setting('choice', z.enum(['memory']).default('memory'), {
+    flag: '--storage',
+    doc: 'Where events and records are kept: memory, lost at a stop.',
+  }),
+  server: server.prefault({}),
+  worker: worker.prefault({}),
+  turns: turns.prefault({}),
+  model: model.prefault({}),
+  cage: cage.prefault({}),
+  log: log.prefault({}),
+  redis: redis.prefault({}),
+  tokens: setting('tables', z.array(token).default([]), {
+    secret: true,
+    doc: 'Credentials of several tenants: name, tenant, and token or token_sha256 each. They stand beside the token of the data directory.',
+  }),
+});
+
+/** What was given, checked, with the defaults that need no knowledge. */
+export type Settings = z.output<typeof settingsSchema>;

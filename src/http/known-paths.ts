@@ -1,0 +1,30 @@
+// Which methods a path takes: so that a wrong method is told from a wrong path.
+
+import type { FastifyInstance } from 'fastify';
+
+type KnownPath = { readonly pattern: RegExp; readonly methods: Set<string> };
+
+export class KnownPaths {
+  readonly #paths = new Map<string, KnownPath>();
+
+  constructor(app: FastifyInstance) {
+    app.addHook('onRoute', (route) => {
+      const known = this.#paths.get(route.url) ?? { pattern: patternOf(route.url), methods: new Set() };
+      for (const method of [route.method].flat()) known.methods.add(method);
+      this.#paths.set(route.url, known);
+    });
+  }
+
+  methodsOf(path: string): readonly string[] {
+    const methods = new Set<string>();
+    for (const known of this.#paths.values()) {
+      if (known.pattern.test(path)) for (const method of known.methods) methods.add(method);
+    }
+    return [...methods].sort();
+  }
+}
+
+function patternOf(url: string): RegExp {
+  const steps = url.split('/').map((step) => (step.startsWith(':') ? '[^/]+' : step.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')));
+  return new RegExp(`^${steps.join('/')}$`);
+}

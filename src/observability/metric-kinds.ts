@@ -1,0 +1,70 @@
+// Prometheus metrics whose labels come from closed lists: a value that is not on the list does not
+// compile, and each combination of a counter or gauge exists at zero from the start.
+
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Registry } from 'prom-client';
+
+type LabelLists = Readonly<Record<string, readonly string[]>>;
+export type LabelsOf<L extends LabelLists> = { readonly [K in keyof L]: L[K][number] };
+
+type MetricTexts = { readonly name: string; readonly help: string };
+
+export interface LabelledCounter<Labels> {
+  inc(labels: Labels, by?: number): void;
+}
+
+export interface LabelledGauge<Labels> {
+  set(labels: Labels, value: number): void;
+  /** A negative `by` counts down. */
+  inc(labels: Labels, by?: number): void;
+}
+
+export interface LabelledHistogram<Labels> {
+  observe(labels: Labels, value: number): void;
+}
+
+export function labelledCounter<const L extends LabelLists>(
+  registry: Registry,
+  texts: MetricTexts,
+  lists: L,
+): LabelledCounter<LabelsOf<L>> {
+  const counter = new Counter({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
+  for (const labels of combinations(lists)) counter.inc(labels, 0);
+  return { inc: (labels, by = 1) => counter.inc({ ...labels }, by) };
+}
+
+export function labelledGauge<const L extends LabelLists>(
+  registry: Registry,
+  texts: MetricTexts,
+  lists: L,
+): LabelledGauge<LabelsOf<L>> {
+  const gauge = new Gauge({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
+  for (const labels of combinations(lists)) gauge.set(labels, 0);
+  return {
+    set: (labels, value) => gauge.set({ ...labels }, value),
+    inc: (labels, by = 1) => gauge.inc({ ...labels }, by),
+  };
+}
+
+/** Not at zero from the start: a dozen buckets for each combination would fill the page. */
+export function labelledHistogram<const L extends LabelLists>(
+  registry: Registry,
+  texts: MetricTexts & { readonly buckets: readonly number[] },
+  lists: L,
+): LabelledHistogram<LabelsOf<L>> {
+  const histogram = new Histogram({
+    ...texts,
+    buckets: [...texts.buckets],
+    labelNames: Object.keys(lists),
+    registers: [registry],
+  });
+  return { observe: (labels, value) => histogram.observe({ ...labels }, value) };
+}
+
+function combinations(lists: LabelLists): Record<string, string>[] {
+  let all: Record<string, string>[] = [{}];
+  for (const [name, values] of Object.entries(lists)) {
+    all = all.flatMap((labels) => values.map((value) => ({ ...labels, [name]: value })));
+  }
+  return all;
+}

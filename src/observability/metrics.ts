@@ -1,0 +1,200 @@
+// Every metric of a server, in one object with a registry of its own. Labels come from the closed
+// lists here: never ids, never messages.
+
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { terminalStatuses } from '../core/turn.ts';
+import { labelledCounter, labelledGauge, labelledHistogram } from './metric-kinds.ts';
+import type { LabelledCounter, LabelledGauge, LabelledHistogram } from './metric-kinds.ts';
+
+export const routeLabels = [
+  'exec',
+  'ws',
+  'sessions',
+  'turns',
+  'events',
+  'items',
+  'commands',
+  'models',
+  'workers',
+  'health',
+  'metrics',
+  'tickets',
+  'page',
+  'worker',
+  'model_proxy',
+  'other',
+] as const;
+export type RouteLabel = (typeof routeLabels)[number];
+
+export const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+export type StatusClass = (typeof statusClasses)[number];
+
+export const slotStateLabels = ['starting', 'idle', 'bound', 'stopping'] as const;
+export type SlotStateLabel = (typeof slotStateLabels)[number];
+
+export const slotStartOutcomes = ['ready', 'failed', 'timed_out'] as const;
+export type SlotStartOutcome = (typeof slotStartOutcomes)[number];
+
+export const recycleReasons = [
+  'age',
+  'turns',
+  'memory',
+  'hibernated',
+  'preempted',
+  'cancelled',
+  'timed_out',
+  'crashed',
+  'unresponsive',
+  'erased',
+  'drain',
+] as const;
+export type RecycleReason = (typeof recycleReasons)[number];
+
+export const logAppendOutcomes = ['appended', 'stale_epoch', 'out_of_order', 'failed'] as const;
+export type LogAppendOutcome = (typeof logAppendOutcomes)[number];
+
+export const modelRequestOutcomes = [
+  'completed',
+  'refused',
+  'provider_error',
+  'unreachable',
+  'timed_out',
+  'cut',
+] as const;
+export type ModelRequestOutcome = (typeof modelRequestOutcomes)[number];
+
+export const modelTokenKinds = ['input', 'cached_input', 'output', 'reasoning_output'] as const;
+export type ModelTokenKind = (typeof modelTokenKinds)[number];
+
+export const streamKinds = ['sse', 'ws'] as const;
+export type StreamKind = (typeof streamKinds)[number];
+
+export type Metrics = {
+  /** HTTP requests and WebSocket frames that ask for a turn, when answered. */
+  readonly requests: LabelledCounter<{ readonly route: RouteLabel; readonly status_class: StatusClass }>;
+  readonly requestDurationSeconds: LabelledHistogram<{ readonly route: RouteLabel }>;
+  readonly turns: LabelledCounter<{ readonly outcome: (typeof terminalStatuses)[number] }>;
+  readonly turnDurationSeconds: Histogram;
+  readonly queueWaitSeconds: Histogram;
+  readonly timeToFirstEventSeconds: Histogram;
+  readonly waitingTurns: Gauge;
+  readonly slots: LabelledGauge<{ readonly state: SlotStateLabel }>;
+  readonly slotStarts: LabelledCounter<{ readonly outcome: SlotStartOutcome }>;
+  readonly slotStartSeconds: Histogram;
+  readonly slotRecycles: LabelledCounter<{ readonly reason: RecycleReason }>;
+  readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
+  readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
+  readonly modelTokens: LabelledCounter<{ readonly kind: ModelTokenKind }>;
+  readonly streams: LabelledGauge<{ readonly kind: StreamKind }>;
+  /** Streams ended because their reader was too slow; each could be resumed. */
+  readonly streamsCut: Counter;
+  render(): Promise<RenderedMetrics>;
+};
+
+export type RenderedMetrics = { readonly contentType: string; readonly body: string };
+
+export type MetricsOptions = {
+  /** Node's own (memory, CPU, event loop). They install observers for the life of the process: for composition roots. */
+  readonly processMetrics?: boolean;
+};
+
+const requestBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600] as const;
+const waitBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300] as const;
+const turnBuckets = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600] as const;
+
+export function statusClassOf(status: number): StatusClass {
+  return statusClasses[Math.floor(status / 100) - 1] ?? '5xx';
+}
+
+export function createMetrics(options: MetricsOptions = {}): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  if (options.processMetrics === true) collectDefaultMetrics({ register: registry });
+
+  const plainHistogram = (name: string, help: string, buckets: readonly number[]): Histogram =>
+    new Histogram({ name, help, buckets: [...buckets], registers });
+
+  return {
+    requests: labelledCounter(
+      registry,
+      { name: 'codex_requests_total', help: 'Requests answered, by route and class of status.' },
+      { route: routeLabels, status_class: statusClasses },
+    ),
+    requestDurationSeconds: labelledHistogram(
+      registry,
+      {
+        name: 'codex_request_duration_seconds',
+        help: 'From the arrival of a request to the end of its answer; for a stream, to its end.',
+        buckets: requestBuckets,
+      },
+      { route: routeLabels },
+    ),
+    turns: labelledCounter(
+      registry,
+      { name: 'codex_fleet_turns_total', help: 'Turns that ended, by how they ended.' },
+      { outcome: terminalStatuses },
+    ),
+    turnDurationSeconds: plainHistogram(
+      'codex_fleet_turn_duration_seconds',
+      'How long turns ran; the wait for a slot is not in it.',
+      turnBuckets,
+    ),
+    queueWaitSeconds: plainHistogram(
+      'codex_fleet_queue_wait_seconds',
+      'How long turns waited for a slot before they ran.',
+      waitBuckets,
+    ),
+    timeToFirstEventSeconds: plainHistogram(
+      'codex_fleet_time_to_first_event_seconds',
+      'From accepting a turn to the first thing that the agent did or said.',
+      waitBuckets,
+    ),
+    waitingTurns: new Gauge({ name: 'codex_fleet_waiting_turns', help: 'Turns that wait for a slot now.', registers }),
+    slots: labelledGauge(
+      registry,
+      { name: 'codex_fleet_slots', help: 'Codex processes of this worker now, by state.' },
+      { state: slotStateLabels },
+    ),
+    slotStarts: labelledCounter(
+      registry,
+      { name: 'codex_fleet_slot_starts_total', help: 'Codex processes started, by outcome.' },
+      { outcome: slotStartOutcomes },
+    ),
+    slotStartSeconds: plainHistogram(
+      'codex_fleet_slot_start_seconds',
+      'From spawning a Codex process to its answer to initialize.',
+      waitBuckets,
+    ),
+    slotRecycles: labelledCounter(
+      registry,
+      { name: 'codex_fleet_slot_recycles_total', help: 'Codex processes ended and replaced, by reason.' },
+      { reason: recycleReasons },
+    ),
+    logAppends: labelledCounter(
+      registry,
+      { name: 'codex_fleet_log_appends_total', help: 'Batches of events offered to the event log, by outcome.' },
+      { outcome: logAppendOutcomes },
+    ),
+    modelRequests: labelledCounter(
+      registry,
+      { name: 'codex_fleet_model_requests_total', help: 'Calls of the model that the proxy handled, by outcome.' },
+      { outcome: modelRequestOutcomes },
+    ),
+    modelTokens: labelledCounter(
+      registry,
+      { name: 'codex_fleet_model_tokens_total', help: 'Tokens as counted by the model provider, by kind.' },
+      { kind: modelTokenKinds },
+    ),
+    streams: labelledGauge(
+      registry,
+      { name: 'codex_fleet_streams', help: 'Event streams open to clients now, by kind.' },
+      { kind: streamKinds },
+    ),
+    streamsCut: new Counter({
+      name: 'codex_fleet_streams_cut_total',
+      help: 'Event streams ended by us because the reader was too slow.',
+      registers,
+    }),
+    render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  };
+}

@@ -1,0 +1,30 @@
+// What a session host works with; assembled once by the worker.
+
+import type { ModelGrants } from '../contracts/model-grants.ts';
+import type { Records } from '../contracts/records.ts';
+import type { IsolationReport } from '../contracts/worker-link.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { SessionFiles } from './session-files.ts';
+import type { SlotPool, SlotWait } from './slot-pool.ts';
+
+export type HostLimits = {
+  readonly hibernateAfterMs: number;
+  /** The longest a one-off command waits for a slot. */
+  readonly commandQueueTimeoutMs: number;
+};
+
+export type HostParts = {
+  readonly pool: SlotPool;
+  readonly acquireSlot: () => SlotWait;
+  readonly files: SessionFiles;
+  readonly grants: ModelGrants;
+  readonly records: Records;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly isolation: IsolationReport;
+  readonly defaultModel: string;
+  readonly limits: HostLimits;
+};

@@ -1,0 +1,25 @@
+// Loaded into every test file's process by tools/test.ts: ends a file that takes too long in all, or
+// that something keeps alive after its last test, and says what. The runner limits single tests only.
+
+import { after } from 'node:test';
+
+const fileTimeoutMs = 240_000;
+/** What a test has closed may need a moment to be gone. */
+const lingerMs = 15_000;
+
+function giveUp(why: string): void {
+  const counts = new Map<string, number>();
+  for (const resource of process.getActiveResourcesInfo()) counts.set(resource, (counts.get(resource) ?? 0) + 1);
+  const alive = [...counts].map(([resource, count]) => `${resource} × ${count}`).join(', ');
+  console.error(`${why}; still open: ${alive || 'nothing'}`);
+  process.exit(1);
+}
+
+// The timers are unreferenced: they fire only if something else keeps the process alive.
+setTimeout(() => giveUp(`the file ran for ${fileTimeoutMs / 1000} s`), fileTimeoutMs).unref();
+after(() => {
+  setTimeout(
+    () => giveUp(`the file's tests have ended, its process has not after ${lingerMs / 1000} s`),
+    lingerMs,
+  ).unref();
+});

@@ -1,0 +1,71 @@
+// `npm test`: runs every test file (or those whose path contains an argument), prints what failed
+// and what was skipped, and ends with the line `N passed, N failed`. In CI a skipped test counts as
+// failed, unless test/allowed-skips.json names it: a suite that never runs proves nothing.
+
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+type Skip = { readonly name: string; readonly file: string; readonly reason: string };
+
+const root = dirname(import.meta.dirname);
+/** Of a test, and of a suite's tests together, unless it sets its own. */
+const testTimeoutMs = 120_000;
+
+function testFiles(filters: readonly string[]): string[] {
+  const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root }).sort();
+  if (filters.length === 0) return files;
+  return files.filter((file) => filters.some((filter) => file.includes(filter)));
+}
+
+function allowedSkips(): ReadonlySet<string> {
+  const path = join(root, 'test/allowed-skips.json');
+  if (!existsSync(path)) return new Set();
+  const entries = JSON.parse(readFileSync(path, 'utf8')) as readonly { readonly test: string }[];
+  return new Set(entries.map((entry) => entry.test));
+}
+
+const files = testFiles(process.argv.slice(2));
+const skips: Skip[] = [];
+let passed = 0;
+let failed = 0;
+
+const abort = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort());
+
+const stream = run({
+  cwd: root,
+  files: files.map((file) => join(root, file)),
+  // Many tests wait for processes and sockets rather than compute, so two go at once even on one core.
+  concurrency: Math.max(2, availableParallelism() - 1),
+  execArgv: [`--test-timeout=${testTimeoutMs}`, '--import', join(root, 'tools/test-deadlines.ts')],
+  signal: abort.signal,
+});
+stream.on('test:summary', (summary) => {
+  // One summary comes per file and a last one, without a file, for the run.
+  if (summary.file !== undefined) return;
+  passed = summary.counts.passed;
+  failed = summary.counts.failed + summary.counts.cancelled;
+});
+stream.on('test:pass', (event) => {
+  if (event.skip === undefined || event.skip === false) return;
+  const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given';
+  skips.push({ name: event.name, file: relative(root, event.file ?? ''), reason });
+});
+for await (const text of stream.compose(spec)) process.stdout.write(String(text));
+
+if (files.length === 0) {
+  console.log('no test file matches');
+  failed += 1;
+}
+const allowed = allowedSkips();
+const isCi = process.env['CI'] === 'true';
+for (const skip of skips) {
+  const isFailure = isCi && !allowed.has(skip.name);
+  if (isFailure) failed += 1;
+  console.log(`${isFailure ? 'SKIPPED IN CI' : 'skipped'}: ${skip.file}: ${skip.name}: ${skip.reason}`);
+}
+console.log(`${passed} passed, ${failed} failed${skips.length > 0 ? `, ${skips.length} skipped` : ''}`);
+if (failed > 0 || abort.signal.aborted) process.exitCode = 1;
