@@ -57,13 +57,17 @@ export function renderProtocol(): Map<string, string> {
   const codex = nativeCodexPath();
   const scratch = mkdtempSync(join(tmpdir(), 'codex-protocol-'));
   try {
-    const options = { timeout: 60_000, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
-    const version = execFileSync(codex, ['--version'], options).trim().replace('codex-cli ', '');
+    const run = (args: readonly string[]): string =>
+      execFileSync(codex, args, {
+        // A home of its own: neither the caller's settings nor its files.
+        env: { HOME: scratch, CODEX_HOME: scratch },
+        timeout: 60_000,
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+    const version = run(['--version']).trim().replace('codex-cli ', '');
     const printed = join(scratch, 'types');
-    execFileSync(codex, ['app-server', 'generate-ts', '--experimental', '--out', printed], {
-      ...options,
-      env: { ...process.env, CODEX_HOME: scratch },
-    });
+    run(['app-server', 'generate-ts', '--experimental', '--out', printed]);
     const files = new Map([['version.ts', `${header}\nexport const codexVersion = '${version}';\n`]]);
     const pending = [...roots];
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {

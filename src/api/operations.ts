@@ -180,7 +180,6 @@ export const operations = {
     summary: 'Whether the fleet takes work; with a credential, in detail.',
     route: 'health',
     isOpen: true,
-    answers: { 200: { description: 'It does.', schema: healthSchema } },
-    errors: ['draining', 'no_worker_ready'],
+    answers: { 200: { description: 'The server answers; `status` says whether it takes work.', schema: healthSchema } },
   }),
 } as const;

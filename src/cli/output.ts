@@ -11,10 +11,10 @@ export type Output = {
 
 export function createOutput(stream: Writable & { isTTY?: boolean }, onGone: () => void): Output {
   let isGone = false;
-  let waiting: (() => void) | null = null;
+  let waiting: (() => void)[] = [];
   const release = (): void => {
-    waiting?.();
-    waiting = null;
+    for (const resolve of waiting) resolve();
+    waiting = [];
   };
   stream.on('error', () => {
     if (!isGone) onGone();
@@ -27,7 +27,7 @@ export function createOutput(stream: Writable & { isTTY?: boolean }, onGone: () 
     write: async (text) => {
       if (isGone || stream.write(text)) return;
       await new Promise<void>((resolve) => {
-        waiting = resolve;
+        waiting.push(resolve);
       });
     },
   };
@@ -35,5 +35,7 @@ export function createOutput(stream: Writable & { isTTY?: boolean }, onGone: () 
 
 /** What an agent wrote may steer a terminal: control characters other than line ends and tabs are made visible. */
 export function printable(text: string): string {
-  return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/gu, '�');
+  return text.replaceAll(/[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu, (character) =>
+    character === '\n' || character === '\t' ? character : '�',
+  );
 }

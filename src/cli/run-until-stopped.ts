@@ -6,7 +6,7 @@ import { CliError, exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 
 /** npm forwards the Ctrl-C that the terminal sends to its child as well: one key press, two signals. */
-const sameKeyPressMs = 250;
+export const sameKeyPressMs = 250;
 const forcedStopMs = 10_000;
 
 export async function runUntilStopped<P extends RunningPart>(
@@ -64,7 +64,9 @@ async function withDeadline(context: CliContext, stopping: Promise<void>): Promi
 export function explainStartFailure(error: unknown, ownerOfPort: (port: number) => number | null): unknown {
   if (!(error instanceof Error)) return error;
   if (error.name === 'DataDirInUse') {
-    return new CliError(exitCodes.usage, `${error.message}; stop it, or choose another with --data-dir`, { cause: error });
+    return new CliError(exitCodes.usage, `${error.message}; stop it, or choose another with --data-dir`, {
+      cause: error,
+    });
   }
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code, port, address } = cause as NodeJS.ErrnoException & { port?: number; address?: string };

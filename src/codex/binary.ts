@@ -29,19 +29,27 @@ export async function locateCodex(
   const platform = options.platform ?? process.platform;
   const arch = options.arch ?? process.arch;
   if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
-    throw new CodexNotInstalled(`Codex agents run on Linux on x64 or arm64, not on ${platform} on ${arch}: use the container image there`);
+    throw new CodexNotInstalled(
+      `Codex agents run on Linux on x64 or arm64, not on ${platform} on ${arch}: use the container image there`,
+    );
   }
   const requireFromUs = createRequire(options.from ?? import.meta.url);
   const shim = resolvePackage(requireFromUs, '@openai/codex', 'npm install @openai/codex');
   const native = `@openai/codex-${platform}-${arch}`;
   // Beside @openai/codex or below it, as the package manager likes; looked up from there, as its launcher does.
-  const manifestPath = resolvePackage(createRequire(shim), native, `npm install --include=optional @openai/codex (${native} is an optional part of it)`);
+  const manifestPath = resolvePackage(
+    createRequire(shim),
+    native,
+    `npm install --include=optional @openai/codex (${native} is an optional part of it)`,
+  );
   const vendor = path.join(path.dirname(manifestPath), 'vendor');
   const triple = (await readdir(vendor).catch(() => [])).find((name) => name.includes('linux'));
-  if (triple === undefined) throw new CodexNotInstalled(`${native} is installed without its binary; install @openai/codex again`);
+  if (triple === undefined)
+    throw new CodexNotInstalled(`${native} is installed without its binary; install @openai/codex again`);
   const vendorDir = path.join(vendor, triple);
   const codexPath = path.join(vendorDir, 'bin', 'codex');
-  if (!(await isExecutable(codexPath))) throw new CodexNotInstalled(`${codexPath} cannot be executed; install @openai/codex again`);
+  if (!(await isExecutable(codexPath)))
+    throw new CodexNotInstalled(`${codexPath} cannot be executed; install @openai/codex again`);
   const bwrapPath = path.join(vendorDir, 'codex-resources', 'bwrap');
   return {
     version: await readVersion(shim),
@@ -61,7 +69,8 @@ function resolvePackage(from: NodeJS.Require, name: string, remedy: string): str
 
 async function readVersion(manifestPath: string): Promise<string> {
   const manifest: unknown = JSON.parse(await readFile(manifestPath, 'utf8'));
-  const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined;
+  const version =
+    typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : undefined;
   if (typeof version !== 'string') throw new CodexNotInstalled(`${manifestPath} names no version`);
   return version;
 }

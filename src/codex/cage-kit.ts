@@ -5,7 +5,8 @@ import path from 'node:path';
 import type { SystemDir } from './cage.ts';
 
 const files: Readonly<Record<string, string>> = {
-  passwd: 'root:x:0:0:root:/:/bin/false\ncodex:x:1000:1000:codex:/s/home:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n',
+  passwd:
+    'root:x:0:0:root:/:/bin/false\ncodex:x:1000:1000:codex:/s/home:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n',
   group: 'root:x:0:\ncodex:x:1000:\nnogroup:x:65534:\n',
   'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
   hosts: '127.0.0.1 localhost codex\n::1 localhost\n',

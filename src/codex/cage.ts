@@ -2,9 +2,10 @@
 // starts it and what runs in it is decided in agent-process.ts. Paths inside are frozen: they end up in rollouts.
 
 import path from 'node:path';
+import { workspacePath } from '../protocol/rollout.ts';
 
 /** Where a slot's directory is seen from inside. */
-export const cagedPaths = { slot: '/s', ws: '/s/ws', home: '/s/home' } as const;
+export const cagedPaths = { slot: '/s', ws: workspacePath, home: '/s/home' } as const;
 
 /** Whether the cage sees the host's network, and with it everything that listens on its loopback. */
 export type CageNetwork = 'none' | 'host';
@@ -73,35 +74,36 @@ export function agentEnvironment(places: { home: string; tmp: string; path: stri
 
 /** Arguments for bubblewrap, up to and without the command. */
 export function cageArguments(spec: CageSpec): string[] {
-  return [
-    ...['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
-    ...(spec.network === 'none' ? ['--unshare-net'] : []),
-    ...['--die-with-parent', '--new-session', '--as-pid-1', '--info-fd', String(spec.infoFd)],
-    ...['--hostname', 'codex', '--uid', '1000', '--gid', '1000'],
-    ...['--tmpfs', '/', '--dir', '/etc', '--dir', '/opt', '--dir', '/var', '--ro-bind', '/usr', '/usr'],
-    ...spec.systemDirs.flatMap((dir) =>
+  const groups: string[][] = [
+    ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
+    spec.network === 'none' ? ['--unshare-net'] : [],
+    ['--die-with-parent', '--new-session', '--as-pid-1', '--info-fd', String(spec.infoFd)],
+    ['--hostname', 'codex', '--uid', '1000', '--gid', '1000'],
+    ['--tmpfs', '/', '--dir', '/etc', '--dir', '/opt', '--dir', '/var', '--ro-bind', '/usr', '/usr'],
+    spec.systemDirs.flatMap((dir) =>
       dir.linkTarget === null ? ['--ro-bind', dir.path, dir.path] : ['--symlink', dir.linkTarget, dir.path],
     ),
-    ...hostEtc.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
-    ...kitEtc.flatMap((name) => ['--ro-bind', path.join(spec.kitDir, name), `/etc/${name}`]),
-    ...networkEtc.flatMap((name) =>
+    hostEtc.flatMap((name) => ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]),
+    kitEtc.flatMap((name) => ['--ro-bind', path.join(spec.kitDir, name), `/etc/${name}`]),
+    networkEtc.flatMap((name) =>
       spec.network === 'host'
         ? ['--ro-bind-try', `/etc/${name}`, `/etc/${name}`]
         : ['--ro-bind', path.join(spec.kitDir, name), `/etc/${name}`],
     ),
-    ...['--ro-bind', path.join(spec.kitDir, 'requirements.toml'), '/etc/codex/requirements.toml'],
-    ...['--ro-bind', spec.vendorDir, '/opt/codex', '--ro-bind', spec.nodePath, '/opt/fleet/node'],
-    ...spec.readOnlyPaths.flatMap((extra) => ['--ro-bind', extra, extra]),
-    ...['--proc', '/proc', '--dev', '/dev'],
-    ...kernelSettings.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]),
-    ...['--bind', spec.slotDir, cagedPaths.slot, '--bind', path.join(spec.slotDir, 'tmp'), '/tmp'],
-    ...['--symlink', '/tmp', '/var/tmp', '--remount-ro', '/'],
+    ['--ro-bind', path.join(spec.kitDir, 'requirements.toml'), '/etc/codex/requirements.toml'],
+    ['--ro-bind', spec.vendorDir, '/opt/codex', '--ro-bind', spec.nodePath, '/opt/fleet/node'],
+    spec.readOnlyPaths.flatMap((extra) => ['--ro-bind', extra, extra]),
+    ['--proc', '/proc', '--dev', '/dev'],
+    kernelSettings.flatMap((name) => ['--ro-bind-try', `/proc/${name}`, `/proc/${name}`]),
+    ['--bind', spec.slotDir, cagedPaths.slot, '--bind', path.join(spec.slotDir, 'tmp'), '/tmp'],
+    ['--symlink', '/tmp', '/var/tmp', '--remount-ro', '/'],
     // Not the workspace, which is replaced when the slot is bound, and not /s: Codex lets one-off commands
     // write below the directory that it was started in.
-    ...['--chdir', '/tmp', '--clearenv'],
-    ...Object.entries(cagedEnvironment).flatMap(([name, value]) => ['--setenv', name, value]),
-    '--',
+    ['--chdir', '/tmp', '--clearenv'],
+    Object.entries(cagedEnvironment).flatMap(([name, value]) => ['--setenv', name, value]),
+    ['--'],
   ];
+  return groups.flat();
 }
 
 /** Codex's binary as it is named inside. */
@@ -111,7 +113,8 @@ const reserved = ['/dev', '/etc', '/opt/codex', '/opt/fleet', '/proc', '/s', '/t
 
 /** Why a path may not be added to the cage, in words; null when it may. */
 export function readOnlyPathProblem(extra: string): string | null {
-  if (!path.isAbsolute(extra) || path.normalize(extra) !== extra || extra.endsWith('/')) return `${extra} is not a plain absolute path`;
+  if (!path.isAbsolute(extra) || path.normalize(extra) !== extra || extra.endsWith('/'))
+    return `${extra} is not a plain absolute path`;
   // /etc as a whole would bring its secrets; a single file in it is the operator's choice.
   if (extra.startsWith('/etc/') && !extra.startsWith('/etc/codex')) return null;
   const clash = reserved.find((own) => extra === own || extra.startsWith(`${own}/`) || own.startsWith(`${extra}/`));

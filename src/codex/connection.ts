@@ -12,7 +12,12 @@ export type ProtocolProblem =
   | { readonly kind: 'malformed_line'; readonly bytes: number; readonly count: number }
   | { readonly kind: 'unexpected_answer'; readonly id: unknown }
   | { readonly kind: 'listener_failed'; readonly method: string; readonly error: unknown }
-  | { readonly kind: 'request_refused'; readonly method: string; readonly why: 'deadline' | 'handler_failed' | 'too_many'; readonly error?: unknown };
+  | {
+      readonly kind: 'request_refused';
+      readonly method: string;
+      readonly why: 'deadline' | 'handler_failed' | 'too_many';
+      readonly error?: unknown;
+    };
 
 export type ConnectionOptions = {
   readonly write: (bytes: Buffer) => void;
@@ -119,7 +124,7 @@ export class Connection {
     if (this.#closed !== null) return;
     this.#closed = new ConnectionClosed(reason, { cause });
     this.#requests.close();
-    for (const call of [...this.#calls]) this.#fail(call, this.#closed);
+    for (const call of this.#calls) this.#fail(call, this.#closed);
   }
 
   #sendWaiting(): void {

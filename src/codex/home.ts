@@ -4,6 +4,7 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'smol-toml';
+import { modelProviderName } from '../protocol/rollout.ts';
 
 export type CodexConfig = {
   readonly model: string;
@@ -12,21 +13,18 @@ export type CodexConfig = {
   readonly streamIdleTimeoutMs: number;
 };
 
-/** The provider's id in config.toml; a binding's credential is set below it at thread/resume. */
-export const modelProviderId = 'fleet';
-
 /** Keys are checked by Codex itself: it is started with --strict-config. */
 export function renderConfig(config: CodexConfig, baseUrl: string): string {
   return stringify({
     model: config.model,
-    model_provider: modelProviderId,
+    model_provider: modelProviderName,
     approval_policy: 'never',
     sandbox_mode: 'read-only',
     web_search: 'disabled',
     check_for_update_on_startup: false,
     model_providers: {
-      [modelProviderId]: {
-        name: modelProviderId,
+      [modelProviderName]: {
+        name: modelProviderName,
         base_url: baseUrl,
         wire_api: 'responses',
         supports_websockets: false,
@@ -51,9 +49,14 @@ export function renderConfig(config: CodexConfig, baseUrl: string): string {
 }
 
 /** Makes ws, home and tmp; what a recycled directory still holds is kept. */
-export async function prepareSlotDir(slotDir: string, options: { config: CodexConfig; baseUrl: string; template: string | null }): Promise<void> {
+export async function prepareSlotDir(
+  slotDir: string,
+  options: { config: CodexConfig; baseUrl: string; template: string | null },
+): Promise<void> {
   const home = path.join(slotDir, 'home');
-  await Promise.all(['ws', 'tmp', 'home'].map((name) => mkdir(path.join(slotDir, name), { recursive: true, mode: 0o700 })));
+  await Promise.all(
+    ['ws', 'tmp', 'home'].map((name) => mkdir(path.join(slotDir, name), { recursive: true, mode: 0o700 })),
+  );
   if (options.template !== null) await cp(options.template, home, { recursive: true });
   await writeFile(path.join(home, 'config.toml'), renderConfig(options.config, options.baseUrl));
 }

@@ -7,7 +7,14 @@ import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { ServiceError } from '../core/errors.ts';
 import type { CodexBinary } from './binary.ts';
-import { agentEnvironment, cageArguments, cagedCodexPath, cagedPaths, type CageNetwork, type SystemDir } from './cage.ts';
+import {
+  agentEnvironment,
+  cageArguments,
+  cagedCodexPath,
+  cagedPaths,
+  type CageNetwork,
+  type SystemDir,
+} from './cage.ts';
 import { doorScript, launchFds, watchdogScript } from './launch-scripts.ts';
 import { childrenOf } from './process-tree.ts';
 
@@ -55,7 +62,8 @@ export function launchAgent(options: {
 }): Launch {
   const { isolation, slotDir } = options;
   const [command, ...args] = commandLine(options);
-  if (command === undefined) throw new ServiceError('agent_start_failed', {}, { message: 'there is no command to start' });
+  if (command === undefined)
+    throw new ServiceError('agent_start_failed', {}, { message: 'there is no command to start' });
   const child = spawn(command, args, {
     cwd: path.join(slotDir, 'tmp'),
     env: isolation.kind === 'cage' ? {} : uncagedEnvironment(options.binary, slotDir),
@@ -82,9 +90,18 @@ function commandLine(options: Parameters<typeof launchAgent>[0]): string[] {
   const watchdog = ['/bin/bash', '-c', watchdogScript, 'watchdog', String(options.heartbeatLimitMs / 1000)];
   if (isolation.kind === 'uncaged') {
     const wholeGroup = isolation.pidNamespacePrefix.length === 0 ? 'group' : '';
-    return [...isolation.pidNamespacePrefix, ...watchdog, '', wholeGroup, binary.codexPath, 'app-server', '--strict-config'];
+    return [
+      ...isolation.pidNamespacePrefix,
+      ...watchdog,
+      '',
+      wholeGroup,
+      binary.codexPath,
+      'app-server',
+      '--strict-config',
+    ];
   }
-  if (binary.bwrapPath === null) throw new ServiceError('agent_start_failed', {}, { message: 'this Codex brings no bubblewrap' });
+  if (binary.bwrapPath === null)
+    throw new ServiceError('agent_start_failed', {}, { message: 'this Codex brings no bubblewrap' });
   const cage = cageArguments({
     ...isolation,
     vendorDir: binary.vendorDir,
@@ -147,7 +164,8 @@ function kill(pid: number): void {
 function stream(child: ChildProcess, fd: number): Socket {
   // Node types five; with `stdio` given there are as many as asked for, sockets all.
   const found = (child.stdio as readonly unknown[])[fd];
-  if (!(found instanceof Socket)) throw new ServiceError('agent_start_failed', {}, { message: 'the process could not be started' });
+  if (!(found instanceof Socket))
+    throw new ServiceError('agent_start_failed', {}, { message: 'the process could not be started' });
   return found;
 }
 

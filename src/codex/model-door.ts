@@ -39,7 +39,9 @@ export class ModelDoor {
   }
 
   #relay(inside: net.Socket): void {
-    const outside = net.connect('socketPath' in this.#upstream ? { path: this.#upstream.socketPath } : { ...this.#upstream });
+    const outside = net.connect(
+      'socketPath' in this.#upstream ? { path: this.#upstream.socketPath } : { ...this.#upstream },
+    );
     for (const [socket, peer] of [
       [inside, outside],
       [outside, inside],

@@ -5,6 +5,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 
+/** A kept-alive connection may fall idle at any time of the drain; Node closes only those that are. */
+const idleSweepMs = 100;
 /** Between telling the streams to end and cutting what has not. */
 const tidyEndMs = 500;
 
@@ -61,9 +63,17 @@ export class ServerLife {
 
   #stopAccepting(): Promise<void> {
     return new Promise((resolve) => {
+      let cancelSweep: () => void = () => undefined;
+      const sweep = (): void => {
+        this.#server.closeIdleConnections();
+        cancelSweep = this.#clock.after(idleSweepMs, sweep);
+      };
       // The only error is "not running", which is what we want.
-      this.#server.close(() => resolve());
-      this.#server.closeIdleConnections();
+      this.#server.close(() => {
+        cancelSweep();
+        resolve();
+      });
+      sweep();
     });
   }
 

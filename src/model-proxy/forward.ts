@@ -65,7 +65,7 @@ export class Forwarder {
     let call: OpenCall | null = null;
     try {
       call = grants.openCall(request.headers.authorization, () => abort.abort(new CallCut('turn_ended')));
-      await this.#serve(call, request, response, abort.signal, record);
+      await this.#serve(call, request, response, abort, record);
     } catch (error) {
       this.#fail(error, response, abort.signal, record);
     } finally {
@@ -78,7 +78,7 @@ export class Forwarder {
     call: OpenCall,
     request: IncomingMessage,
     response: ServerResponse,
-    signal: AbortSignal,
+    abort: AbortController,
     record: CallRecord,
   ): Promise<void> {
     const held = await this.#parts.bodies.read(request);
@@ -86,21 +86,14 @@ export class Forwarder {
       const encoding = request.headers['content-encoding'];
       const maxBytes = this.#parts.bodies.maxBytes;
       const body = await inspectBody(held.bytes, encoding, call.request.models, maxBytes);
-      signal.throwIfAborted();
-      const attempt = new AbortController();
-      const passOn = (): void => attempt.abort(signal.reason);
-      signal.addEventListener('abort', passOn, { once: true });
-      try {
-        const answer = await this.#ask(call, request, body, attempt, record);
-        held.release();
-        if (answer.kind === 'error') {
-          record.outcome = 'provider_error';
-          writeErrorAnswer(response, answer.error);
-          return;
-        }
-        await this.#relay(answer.response, response, attempt, call, record);
-      } finally {
-        signal.removeEventListener('abort', passOn);
+      abort.signal.throwIfAborted();
+      const answer = await this.#ask(call, request, body, abort, record);
+      held.release();
+      if (answer.kind === 'stream') {
+        await this.#relay(answer.response, response, abort, call, record);
+      } else {
+        record.outcome = 'provider_error';
+        writeErrorAnswer(response, answer.error);
       }
     } finally {
       held.release();

@@ -7,6 +7,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import { addUsage, noUsage } from '../core/usage.ts';
 import type { Usage } from '../core/usage.ts';
+import { bearerTokenOf } from '../http/bearer.ts';
 import { ModelRefusal } from './refusal.ts';
 
 export type GrantLimits = {
@@ -40,7 +41,6 @@ type RunningTurn = {
 type Held = { readonly id: GrantId; readonly request: GrantRequest; readonly hash: string; turn: RunningTurn | null };
 
 const maxRemembered = 100_000;
-const maxCredentialChars = 256;
 
 export class GrantTable {
   readonly #limits: GrantLimits;
@@ -135,7 +135,7 @@ export class GrantTable {
 
   /** Looked up by its hash: how long that takes says nothing about the credential. */
   #heldBy(authorization: string | undefined): Held {
-    const credential = bearerOf(authorization);
+    const credential = bearerTokenOf(authorization);
     if (credential === null) throw new ModelRefusal('invalid_api_key');
     const hash = hashOf(credential);
     const held = this.#byHash.get(hash);
@@ -153,14 +153,8 @@ export class GrantTable {
   #endTurn(held: Held): void {
     const cuts = held.turn?.cuts ?? [];
     held.turn = null;
-    for (const cut of [...cuts]) cut();
+    for (const cut of cuts) cut();
   }
-}
-
-export function bearerOf(authorization: string | undefined): string | null {
-  const match = /^Bearer +(\S+)$/i.exec(authorization ?? '');
-  const credential = match?.[1];
-  return credential === undefined || credential.length > maxCredentialChars ? null : credential;
 }
 
 function hashOf(credential: string): string {

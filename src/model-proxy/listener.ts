@@ -1,13 +1,10 @@
-// One HTTP server on a unix socket or a port, with a stop that always ends. Knows no routes.
+// One HTTP server with limits on everything that can wait, and a stop that always ends. Knows no routes.
 
-import { chmod, unlink } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
-import { connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type { Clock } from '../core/clock.ts';
-
-export type ListenAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+import { listenOn } from '../http/listener.ts';
+import type { ListenAddress } from '../http/listener.ts';
 
 export type ListenerOptions = {
   readonly address: ListenAddress;
@@ -43,14 +40,8 @@ export class Listener {
   /** Answers where it listens: port 0 becomes the port that was free. */
   async listen(): Promise<ListenAddress> {
     const { address } = this.#options;
-    if ('path' in address) {
-      await removeDeadSocket(address.path);
-      await this.#bind(address);
-      await chmod(address.path, 0o600);
-      return address;
-    }
-    await this.#bind(address);
-    return { host: address.host, port: (this.#server.address() as AddressInfo).port };
+    const { port } = await listenOn(this.#server, address);
+    return 'path' in address ? address : { host: address.host, port };
   }
 
   /** Takes no more connections; those that are busy get `graceMs` to end, then are cut. */
@@ -65,27 +56,4 @@ export class Listener {
     });
     return this.#stopping;
   }
-
-  #bind(address: ListenAddress): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', reject);
-      this.#server.listen(address, () => {
-        this.#server.off('error', reject);
-        resolve();
-      });
-    });
-  }
-}
-
-/** A killed process leaves its socket file behind. One that still answers is left alone: listening will fail. */
-async function removeDeadSocket(path: string): Promise<void> {
-  const problem = await new Promise<string | null>((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(null);
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? null));
-  });
-  if (problem === 'ECONNREFUSED') await unlink(path);
 }

@@ -38,7 +38,11 @@ const listTimeoutMs = 3000;
 export function createProvider(options: ProviderOptions, clock: Clock): Provider {
   const { kind } = options;
   if (kind === 'demo') {
-    const status: ModelProviderStatus = { provider: kind, baseUrl: null, models: [{ id: demoModelId, isDefault: true }] };
+    const status: ModelProviderStatus = {
+      provider: kind,
+      baseUrl: null,
+      models: [{ id: demoModelId, isDefault: true }],
+    };
     return { upstream: new DemoModel(clock), status: () => status, refreshModels: () => Promise.resolve() };
   }
 

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
+import { CallCut } from './deadlines.ts';
 import { ModelRefusal } from './refusal.ts';
 
 export type BodyLimits = {
@@ -55,7 +56,8 @@ export class BodyBudget {
       }
     } catch (error) {
       release();
-      throw error;
+      // The connection went, or the body came too slowly and the server ended it.
+      throw error instanceof ModelRefusal ? error : new CallCut('client_gone');
     }
     return { bytes: Buffer.concat(chunks), release };
   }

@@ -41,7 +41,7 @@ export class RetryBudget {
     if (attempt > this.#limits.maxRetries) return null;
     let askedMs: number | null = null;
     if (!(failure instanceof UpstreamUnreachable)) {
-      if (!retriedStatuses.has(failure.status)) return null;
+      if (!retriedStatuses.has(failure.status) || failure.code === 'insufficient_quota') return null;
       askedMs = askedDelayMs(failure.headers, this.#clock.now());
       if (askedMs !== null && askedMs > this.#limits.maxDelayMs) return null;
     }
@@ -62,7 +62,12 @@ export class RetryBudget {
   }
 }
 
-export type AnsweredFailure = { readonly status: number; readonly headers: Readonly<Record<string, string>> };
+export type AnsweredFailure = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The provider's own, from the body. */
+  readonly code: string | null;
+};
 
 /** `retry-after-ms`, or `Retry-After` in seconds or as a date. */
 export function askedDelayMs(headers: Readonly<Record<string, string>>, nowMs: number): number | null {

@@ -231,7 +231,7 @@ export const pinnedFeatures = {
 } as const satisfies Record<string, FeaturePin>;
 
 /** The lines of `[features]`. */
-export function featureSettings(): Record<string, boolean> {
+export function writtenFeatures(): Record<string, boolean> {
   const settings: Record<string, boolean> = {};
   for (const [name, pin] of Object.entries<FeaturePin>(pinnedFeatures)) {
     if (typeof pin === 'boolean') settings[name] = pin;
@@ -255,6 +255,6 @@ export function pinnedSettings(): Record<string, unknown> {
     analytics: { enabled: false },
     feedback: { enabled: false },
     skills: { bundled: { enabled: false } },
-    features: featureSettings(),
+    features: writtenFeatures(),
   };
 }

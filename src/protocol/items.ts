@@ -100,3 +100,9 @@ function withSnakeCaseKeys(item: ThreadItem): PublicItem {
 export function toSnakeCase(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
+
+/** The whole item of a stored line, where the event had to cut it; null for a line that is about no item. */
+export function itemOfLine(line: string): PublicItem | null {
+  const { params } = JSON.parse(line) as { params?: { item?: ThreadItem } };
+  return params?.item === undefined ? null : toPublicItem(params.item);
+}

@@ -7,7 +7,12 @@ import { seedRollout } from './rollout.ts';
 const sessionId = '019a0000-0000-7000-8000-000000000001';
 
 test('a session is resumed read-only, in its workspace, with the credential of its binding', () => {
-  const params = buildThreadResume({ sessionId, credential: 'secret', instructions: 'be kind', model: null });
+  const params = buildThreadResume({
+    sessionId,
+    credential: 'secret',
+    instructions: 'be kind',
+    model: null,
+  });
   assert.deepEqual(params, {
     threadId: sessionId,
     cwd: '/s/ws',
@@ -39,8 +44,28 @@ test('each turn says what its commands may do', () => {
   });
 });
 
+test('without a cage the workspace is where the process sees it', () => {
+  const params = buildTurnStart({
+    sessionId,
+    prompt: 'hi',
+    model: null,
+    sandbox: 'workspace-write',
+    network: false,
+    workspacePath: '/elsewhere/ws',
+  });
+  assert.equal(params.cwd, '/elsewhere/ws');
+  assert.deepEqual(params.sandboxPolicy?.type === 'workspaceWrite' && params.sandboxPolicy.writableRoots, [
+    '/elsewhere/ws/.git',
+  ]);
+});
+
 test('a one-off command runs in the workspace under the same policy', () => {
-  const params = buildCommandExec({ command: ['ls'], timeoutMs: 5, sandbox: 'read-only', network: false });
+  const params = buildCommandExec({
+    command: ['ls'],
+    timeoutMs: 5,
+    sandbox: 'read-only',
+    network: false,
+  });
   assert.deepEqual(params, {
     command: ['ls'],
     cwd: '/s/ws',

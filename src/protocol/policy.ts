@@ -39,6 +39,8 @@ export type ResumeRequest = {
   /** The binding's own: it reaches the thread's model calls and nothing else. */
   readonly credential: string;
   readonly instructions: string | null;
+  /** Where the agent sees the workspace: elsewhere only where no cage could be made. */
+  readonly workspacePath?: string;
   /** The model of the turn to come, if it names one: another one at turn/start tells the agent of a switch. */
   readonly model: string | null;
 };
@@ -46,7 +48,7 @@ export type ResumeRequest = {
 export function buildThreadResume(request: ResumeRequest): ThreadResumeParams {
   return {
     threadId: request.sessionId,
-    cwd: workspacePath,
+    cwd: request.workspacePath ?? workspacePath,
     // Read-only, so that the workspace is not trusted and its .codex has no power; each turn says its own.
     sandbox: 'read-only',
     approvalPolicy: 'never',
@@ -58,23 +60,28 @@ export function buildThreadResume(request: ResumeRequest): ThreadResumeParams {
   };
 }
 
+export type SandboxRequest = {
+  readonly sandbox: SandboxMode;
+  readonly network: boolean;
+  /** As in ResumeRequest. */
+  readonly workspacePath?: string;
+};
+
 export type TurnRequest = {
   readonly sessionId: SessionId;
   readonly prompt: string;
   readonly model: string | null;
   readonly effort?: string | null;
   readonly outputSchema?: JsonValue | null;
-  readonly sandbox: SandboxMode;
-  readonly network: boolean;
-};
+} & SandboxRequest;
 
 export function buildTurnStart(request: TurnRequest): TurnStartParams {
   return {
     threadId: request.sessionId,
     input: [{ type: 'text', text: request.prompt, text_elements: [] }],
-    cwd: workspacePath,
+    cwd: request.workspacePath ?? workspacePath,
     approvalPolicy: 'never',
-    sandboxPolicy: sandboxPolicy(request.sandbox, request.network),
+    sandboxPolicy: sandboxPolicy(request),
     model: request.model,
     effort: request.effort ?? null,
     outputSchema: request.outputSchema ?? null,
@@ -87,29 +94,28 @@ const commandOutputMaxBytes = 1024 * 1024;
 export type CommandCall = {
   readonly command: readonly string[];
   readonly timeoutMs: number;
-  readonly sandbox: SandboxMode;
-  readonly network: boolean;
-};
+} & SandboxRequest;
 
 export function buildCommandExec(call: CommandCall): CommandExecParams {
   return {
     command: [...call.command],
-    cwd: workspacePath,
+    cwd: call.workspacePath ?? workspacePath,
     timeoutMs: call.timeoutMs,
     outputBytesCap: commandOutputMaxBytes,
-    sandboxPolicy: sandboxPolicy(call.sandbox, call.network),
+    sandboxPolicy: sandboxPolicy(call),
   };
 }
 
-export function sandboxPolicy(mode: SandboxMode, network: boolean): SandboxPolicy {
-  switch (mode) {
+function sandboxPolicy(request: SandboxRequest): SandboxPolicy {
+  const { network } = request;
+  switch (request.sandbox) {
     case 'read-only':
       return { type: 'readOnly', networkAccess: network };
     case 'workspace-write':
       return {
         type: 'workspaceWrite',
         // Codex keeps .git read-only otherwise, and `git commit` fails; the directory need not exist yet.
-        writableRoots: [`${workspacePath}/.git`],
+        writableRoots: [`${request.workspacePath ?? workspacePath}/.git`],
         networkAccess: network,
         excludeTmpdirEnvVar: false,
         excludeSlashTmp: false,

@@ -11,7 +11,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { findDrift, nativeCodexPath, renderProtocol } from '../../tools/generate-protocol.ts';
-import { type FeaturePin, pinnedFeatures, pinnedSettings } from './features.ts';
+import { type FeaturePin, pinnedFeatures, pinnedSettings, pinnedVersion } from './features.ts';
 import { codexVersion } from './generated/version.ts';
 import { buildInitialize, buildThreadResume, buildTurnStart } from './policy.ts';
 import { modelProviderName, seedRollout } from './rollout.ts';
@@ -26,8 +26,12 @@ type Listed = { readonly stage: string; readonly value: boolean };
 type Reply = { readonly id: number; readonly error?: unknown };
 
 function listFeatures(home: string): Map<string, Listed> {
-  const options = { encoding: 'utf8', timeout: deadlineMs, stdio: ['ignore', 'pipe', 'ignore'] } as const;
-  const text = execFileSync(codex, ['features', 'list'], { ...options, env: { HOME: home, CODEX_HOME: home } });
+  const text = execFileSync(codex, ['features', 'list'], {
+    env: { HOME: home, CODEX_HOME: home },
+    encoding: 'utf8',
+    timeout: deadlineMs,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   const rows = text
     .trim()
     .split('\n')
@@ -151,7 +155,8 @@ describe('the installed Codex', { timeout: deadlineMs * 2 }, () => {
     rmSync(root, { recursive: true, force: true });
   });
 
-  test('prints the types that are committed', () => {
+  test('prints the types that are committed, of the version that the feature table is for', () => {
+    assert.equal(codexVersion, pinnedVersion);
     assert.deepEqual(findDrift(renderProtocol()), []);
   });
 
@@ -183,11 +188,13 @@ describe('the installed Codex', { timeout: deadlineMs * 2 }, () => {
       const server = new AppServer(home, workspace);
       try {
         await server.call('initialize', buildInitialize('0.0.0'));
-        const resume = buildThreadResume({ sessionId, credential: 'c', instructions: 'be kind', model: null });
-        // There is no cage here, so the workspace is not at /s/ws.
-        await server.call('thread/resume', { ...resume, cwd: workspace });
+        const instructions = 'be kind';
+        await server.call(
+          'thread/resume',
+          buildThreadResume({ sessionId, credential: 'c', instructions, workspacePath: workspace, model: null }),
+        );
         const turn = { sessionId, prompt: 'hi', model: null, sandbox: 'workspace-write', network: false } as const;
-        await server.call('turn/start', { ...buildTurnStart(turn), cwd: workspace });
+        await server.call('turn/start', buildTurnStart({ ...turn, workspacePath: workspace }));
         await server.heard('turn/completed');
       } finally {
         await server.stop();

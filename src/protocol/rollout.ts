@@ -5,7 +5,6 @@ import type { SessionId } from '../core/ids.ts';
 
 /** Where every session finds its files, inside its cage. Frozen: rollouts contain it. */
 export const workspacePath = '/s/ws';
-export const codexHomePath = '/s/home';
 
 /** The name of our provider in config.toml. Frozen: rollouts contain it. */
 export const modelProviderName = 'fleet';

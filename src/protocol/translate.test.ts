@@ -187,10 +187,8 @@ describe('what else Codex says', () => {
   });
 
   test('another thread ends neither our turn nor changes our message', () => {
-    const { translator, events } = (() => {
-      const foreign = new TurnTranslator({ sessionId: '019a0000-0000-7000-8000-0000000000ff', turnId });
-      return { translator: foreign, events: feedAll(foreign, recorded('answer')) };
-    })();
+    const translator = new TurnTranslator({ sessionId: '019a0000-0000-7000-8000-0000000000ff', turnId });
+    const events = feedAll(translator, recorded('answer'));
     assert.ok(events.every((event) => event.type.startsWith('codex.') && event.fields['thread_id'] === sessionId));
     assert.equal(translator.outcome, null);
     assert.equal(translator.finalMessage, '');
@@ -279,7 +277,7 @@ describe('what is too large for an event', () => {
   test('an item that fits is not touched', () => {
     const [event] = feedOne(newTranslator(), 'item/completed', started('x'.repeat(200 * 1024)));
     assert.equal(event?.wholeItem, undefined);
-    assert.equal((event?.fields['item'] as { truncated?: boolean }).truncated, undefined);
+    assert.doesNotMatch(JSON.stringify(event?.fields), /truncated/);
     assert.notEqual(event?.raw, null);
   });
 

@@ -30,6 +30,8 @@ export type Binding = {
 export async function bindSession(
   parts: BindingParts,
   session: SessionRecord,
+  /** The model of the turn to come: another one at turn/start would tell the agent of a switch. */
+  model: string,
   slot: Slot,
   listener: AgentListener,
 ): Promise<Binding> {
@@ -67,7 +69,8 @@ export async function bindSession(
         sessionId: session.id,
         credential: grant.credential,
         instructions: session.policy.instructions,
-        model: session.model,
+        workspacePath: agent.paths.ws,
+        model,
       }),
     );
     return { slot, agent, grantId: grant.id, end: endOnce };

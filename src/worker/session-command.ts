@@ -20,7 +20,13 @@ export async function runSessionCommand(
   const cancelTimer = clock.after(request.timeoutMs, () => late.resolve('late'));
   try {
     const { command, timeoutMs } = request;
-    const call = buildCommandExec({ command, timeoutMs, sandbox: policy.sandbox, network: false });
+    const call = buildCommandExec({
+      command,
+      timeoutMs,
+      workspacePath: binding.agent.paths.ws,
+      sandbox: policy.sandbox,
+      network: false,
+    });
     const running = binding.agent.calls.commandExec({ ...call, timeoutMs });
     const answer = await Promise.race([running, late.promise, binding.agent.exited.then(() => 'exited' as const)]);
     if (answer === 'late' || answer === 'exited') {

@@ -2,7 +2,7 @@
 // the session's events while it holds the lease. Does not choose slots and does not keep leases.
 
 import type { CommandRequest, CommandResult, SessionKey } from '../contracts/worker-link.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord, SessionStatus } from '../core/session.ts';
 import { addUsage } from '../core/usage.ts';
@@ -116,7 +116,7 @@ export class SessionHost {
     if (this.isBusy) throw new ServiceError('session_busy');
     this.#commandRuns = true;
     try {
-      const binding = await this.#bind(this.#parts.limits.commandQueueTimeoutMs, () => {});
+      const binding = await this.#bind(this.#modelOf(null), this.#parts.limits.commandQueueTimeoutMs, () => {});
       return await runSessionCommand(binding, this.#session.policy, request, this.#parts.clock, (reason) => this.unbind(reason));
     } finally {
       this.#commandRuns = false;
@@ -200,16 +200,13 @@ export class SessionHost {
 
   async #runOnSlot(entry: QueuedTurn): Promise<TurnOutcome> {
     const waitedMs = this.#parts.clock.now() - entry.turn.createdAt;
-    const binding = await this.#bindFor(entry, Math.max(0, entry.turn.queueTimeoutMs - waitedMs));
+    const binding = await this.#grantedBinding(entry, Math.max(0, entry.turn.queueTimeoutMs - waitedMs));
     const translator = new TurnTranslator({ sessionId: this.#session.id, turnId: entry.id });
     this.#translator = translator;
     const codexEnded = new Promise<void>((resolve) => {
       this.#onCodexEnded = resolve;
     });
-    const [running] = await Promise.all([
-      changeTurn(this.#parts.records, entry.turn, (turn) => startedTurn(turn, this.#parts.clock.now())),
-      this.#parts.grants.beginTurn(binding.grantId, entry.id),
-    ]);
+    const running = await changeTurn(this.#parts.records, entry.turn, (turn) => startedTurn(turn, this.#parts.clock.now()));
     if (running === null) throw new ServiceError('turn_ended');
     entry.turn = running;
     this.#parts.metrics.queueWaitSeconds.observe(((running.startedAt ?? 0) - running.createdAt) / 1000);
@@ -221,6 +218,7 @@ export class SessionHost {
         sessionId: this.#session.id,
         prompt: running.prompt,
         model: this.#modelOf(running),
+        workspacePath: binding.agent.paths.ws,
         sandbox: this.#session.policy.sandbox,
         network: false,
       }),
@@ -231,13 +229,38 @@ export class SessionHost {
       clock: this.#parts.clock,
     });
     if (run.cageMustEnd) await this.unbind(run.outcome.reason === 'crash' ? 'crashed' : 'cancelled');
-    else await this.#parts.grants.endTurn(binding.grantId, entry.id);
+    else await this.#endGrantedTurn(binding, entry.id);
     return run.outcome;
+  }
+
+  // How the turn ended is known: a proxy that does not answer must not change it, only cost the binding.
+  async #endGrantedTurn(binding: Binding, turnId: TurnId): Promise<void> {
+    try {
+      await this.#parts.grants.endTurn(binding.grantId, turnId);
+    } catch (error) {
+      this.#parts.logger.warn({ event: 'grant_turn_not_ended', turn_id: turnId, err: error }, 'the model proxy could not be told that a turn ended');
+      await this.unbind('unresponsive');
+    }
+  }
+
+  /** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */
+  async #grantedBinding(entry: QueuedTurn, timeoutMs: number): Promise<Binding> {
+    const binding = await this.#bindFor(entry, timeoutMs);
+    try {
+      await this.#parts.grants.beginTurn(binding.grantId, entry.id);
+      return binding;
+    } catch (error) {
+      if (!isServiceError(error, 'grant_not_found')) throw error;
+      await this.unbind('unresponsive');
+    }
+    const again = await this.#bindFor(entry, timeoutMs);
+    await this.#parts.grants.beginTurn(again.grantId, entry.id);
+    return again;
   }
 
   async #bindFor(entry: QueuedTurn, timeoutMs: number): Promise<Binding> {
     try {
-      const binding = await this.#bind(timeoutMs, (cancel) => {
+      const binding = await this.#bind(this.#modelOf(entry.turn), timeoutMs, (cancel) => {
         entry.cancelWait = cancel;
       });
       if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
@@ -247,9 +270,9 @@ export class SessionHost {
     }
   }
 
-  async #bind(timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
+  async #bind(model: string, timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
     const wasBound = this.#slot.isBound;
-    const binding = await this.#slot.bind(this.#session, timeoutMs, onWait);
+    const binding = await this.#slot.bind(this.#session, model, timeoutMs, onWait);
     if (!wasBound && this.#session.status === 'hibernated') {
       this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
     }
@@ -261,8 +284,8 @@ export class SessionHost {
     if (!this.isBusy) void this.unbind('crashed').then(() => this.#becameIdle());
   }
 
-  #modelOf(turn: TurnRecord): string {
-    return turn.model ?? this.#session.model ?? this.#parts.defaultModel;
+  #modelOf(turn: TurnRecord | null): string {
+    return turn?.model ?? this.#session.model ?? this.#parts.defaultModel;
   }
 
   async #end(entry: QueuedTurn, outcome: TurnOutcome): Promise<void> {

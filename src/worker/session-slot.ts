@@ -30,7 +30,7 @@ export class SessionSlot {
   }
 
   /** The standing binding, or a new one. `onWait` gets the means to stop waiting for a slot. */
-  async bind(session: SessionRecord, timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
+  async bind(session: SessionRecord, model: string, timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
     if (this.#binding !== null) return this.#binding;
     const { parts } = this.#options;
     const wait = parts.acquireSlot();
@@ -42,7 +42,7 @@ export class SessionSlot {
         await parts.pool.retire(slot, 'cancelled');
         throw this.#failure;
       }
-      const binding = await bindSession(parts, session, slot, this.#options.listener);
+      const binding = await bindSession(parts, session, model, slot, this.#options.listener);
       this.#binding = binding;
       void binding.agent.exited.then(() => {
         if (this.#binding === binding) this.#options.onExit();

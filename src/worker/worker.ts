@@ -39,6 +39,7 @@ export class Worker implements WorkerLink {
   readonly #startedAt: number;
   #state: WorkerStatus['state'] = 'starting';
   #stopping: Promise<void> | null = null;
+  #isHurried = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -118,6 +119,11 @@ export class Worker implements WorkerLink {
     return this.#stopping;
   }
 
+  /** Makes a stop that waits for turns wait no longer. */
+  hurry(): void {
+    this.#isHurried = true;
+  }
+
   async #stop(deadlineMs: number): Promise<void> {
     this.#state = 'draining';
     await this.#quietOrLate(deadlineMs);
@@ -132,7 +138,7 @@ export class Worker implements WorkerLink {
     const { clock } = this.#options.parts;
     const endMs = clock.monotonicMs() + deadlineMs;
     const isQuiet = (): boolean => [...this.#ready.values()].every(({ host }) => !host.isBusy);
-    while (!isQuiet() && clock.monotonicMs() < endMs) await new Promise<void>((resolve) => clock.after(25, resolve));
+    while (!isQuiet() && !this.#isHurried && clock.monotonicMs() < endMs) await new Promise<void>((resolve) => clock.after(25, resolve));
   }
 
   #refuseWhenStopping(): void {

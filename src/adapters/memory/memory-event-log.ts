@@ -15,8 +15,8 @@ type SessionLog = {
   epoch: number;
 };
 
-type Delivery = { readonly listener: Subscription; readonly events: readonly StoredEvent[] };
 type Subscription = { readonly push: Listener; isActive: boolean };
+type Delivery = { readonly subscription: Subscription; readonly events: readonly StoredEvent[] };
 
 export type MemoryEventLogOptions = {
   readonly maxEventsPerSession: number;
@@ -55,10 +55,11 @@ export class MemoryEventLog implements EventLog {
     this.#logs.set(mapKey, log);
 
     const { window } = log;
-    const fresh = events.filter((event) => event.header.seq > window.lastSeq);
+    const isNext = events[0]?.header.seq === window.lastSeq + 1;
+    const fresh = isNext ? events : events.filter((event) => event.header.seq > window.lastSeq);
     const repeated = events.slice(0, events.length - fresh.length);
-    const isInOrder = fresh[0] === undefined || fresh[0].header.seq === window.lastSeq + 1;
-    if (!isInOrder || !repeated.every((event) => isSame(event, window.at(event.header.seq)))) {
+    const isGap = fresh[0] !== undefined && fresh[0].header.seq !== window.lastSeq + 1;
+    if (isGap || !repeated.every((event) => isSame(event, window.at(event.header.seq)))) {
       return { outcome: 'out_of_order', lastSeq: window.lastSeq };
     }
     for (const event of fresh) {
@@ -101,7 +102,7 @@ export class MemoryEventLog implements EventLog {
 
   /** Queued, so that a listener that appends cannot overtake the batch it was called with. */
   #deliver(mapKey: string, events: readonly StoredEvent[]): void {
-    for (const listener of this.#subscriptions.get(mapKey) ?? []) this.#deliveries.push({ listener, events });
+    for (const subscription of this.#subscriptions.get(mapKey) ?? []) this.#deliveries.push({ subscription, events });
     if (this.#isDelivering) return;
     this.#isDelivering = true;
     while (this.#deliveries.length > 0) {
@@ -112,10 +113,10 @@ export class MemoryEventLog implements EventLog {
     this.#isDelivering = false;
   }
 
-  #push({ listener, events }: Delivery): void {
-    if (!listener.isActive) return;
+  #push({ subscription, events }: Delivery): void {
+    if (!subscription.isActive) return;
     try {
-      listener.push(events);
+      subscription.push(events);
     } catch (error) {
       this.#options.onListenerError(error);
     }

@@ -99,7 +99,9 @@ function splitVerb(line: string): { verb: Verb; rest: string } | null {
 function parseStep(line: string, following: readonly string[]): { step: Step; linesTaken: number } {
   const split = splitVerb(line);
   if (split === null) {
-    throw new Mistake(`"${line.trim().slice(0, 60)}" is no step; a line begins with ${Object.keys(verbForms).join(', ')}`);
+    throw new Mistake(
+      `"${line.trim().slice(0, 60)}" is no step; a line begins with ${Object.keys(verbForms).join(', ')}`,
+    );
   }
   const { verb, rest } = split;
   const block = takeBlock(rest, following);

@@ -1,0 +1,80 @@
+// Codex on this machine: the installed binary, what cage can be made for it, and how a slot's process is
+// started. Refuses to go on without a cage where the operator did not allow that.
+
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { type AgentProcess, startAgent } from '../codex/agent-process.ts';
+import { locateCodex } from '../codex/binary.ts';
+import { createHomeTemplate } from '../codex/home-template.ts';
+import type { ModelUpstream } from '../codex/model-door.ts';
+import { probeIsolation } from '../codex/probe.ts';
+import type { Config } from '../config/resolve.ts';
+import type { IsolationReport } from '../contracts/worker-link.ts';
+import type { Clock } from '../core/clock.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Logger } from '../observability/logger.ts';
+import { writtenFeatures } from '../protocol/features.ts';
+import { refusal } from '../protocol/policy.ts';
+import type { ServerRequest } from '../protocol/generated/ServerRequest.ts';
+import type { Slot } from '../worker/slot.ts';
+
+export type CodexRuntime = {
+  readonly version: string;
+  readonly isolation: IsolationReport;
+  readonly startAgent: (slot: Slot) => Promise<AgentProcess>;
+};
+
+export type CodexRuntimeOptions = {
+  readonly config: Config;
+  /** On the file system of the workspaces, out of every cage's sight. */
+  readonly dir: string;
+  readonly modelUpstream: ModelUpstream;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+const startDeadlineMs = 20_000;
+/** Longer than the model proxy's own, so that it is the one to say what was late. */
+const streamIdleTimeoutMs = 330_000;
+
+export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexRuntime> {
+  const { clock, config, dir, logger, modelUpstream } = options;
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const binary = await locateCodex();
+  const { isolation, report } = await probeIsolation({
+    binary,
+    workDir: path.join(dir, 'probe'),
+    readOnlyPaths: config.cage.readOnlyPaths,
+    network: config.cage.network,
+    clock,
+    logger,
+  });
+  if (report.cage === 'none' && !config.cage.allowNone) {
+    throw new ServiceError('agent_start_failed', {}, {
+      message: `no cage can be made here, and cage.allow_none is not set: ${report.cageProblem ?? 'no reason given'}`,
+    });
+  }
+  const shared = {
+    binary,
+    isolation,
+    config: { model: config.model.name, features: writtenFeatures(), streamIdleTimeoutMs },
+    modelUpstream,
+    heartbeatLimitMs: config.worker.heartbeatLimitMs,
+    startDeadlineMs,
+    clock,
+    logger,
+  };
+  const homeTemplate = await createHomeTemplate(path.join(dir, 'home-template'), shared);
+  return {
+    version: binary.version,
+    isolation: report,
+    startAgent: async (slot) =>
+      await startAgent({
+        ...shared,
+        homeTemplate,
+        slotDir: slot.dir,
+        onNotification: (notification, line) => slot.listener?.onNotification(notification, line),
+        onServerRequest: async (request) => refusal(request as ServerRequest),
+      }),
+  };
+}

@@ -1,0 +1,105 @@
+// The whole fleet in one process tree: gateway and worker here, the model proxy beside, everything that
+// is stored in memory. In this order up, in the reverse order down.
+
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
+import { MemoryRecords } from '../adapters/memory/memory-records.ts';
+import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
+import type { Config } from '../config/resolve.ts';
+import { createGateway } from '../gateway/gateway.ts';
+import type { TokenEntry } from '../http/bearer.ts';
+import { createLogger } from '../observability/logger.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { itemOfLine } from '../protocol/items.ts';
+import { prepareCodex } from './codex-runtime.ts';
+import { openDataDir } from './data-dir.ts';
+import { firstScreen } from './first-screen.ts';
+import { gatewayLimits, httpLimits } from './limits.ts';
+import { startModelLink } from './model-link.ts';
+import { type RunningPart, Teardown } from './running-part.ts';
+import { fleetVersion } from './version.ts';
+import { startWorkerParts } from './worker-parts.ts';
+
+export type RunningFleet = RunningPart & { readonly token: string; readonly firstScreen: readonly string[] };
+
+export async function startEmbedded(config: Config): Promise<RunningFleet> {
+  const clock = new SystemClock();
+  const logger = createLogger({ level: config.log.level, role: 'embedded', pretty: config.log.format === 'pretty' });
+  const metrics = createMetrics({ processMetrics: true });
+  const down = new Teardown(clock, config.server.drainTimeoutMs);
+  try {
+    const dataDir = await openDataDir(config.dataDir);
+    down.add(() => dataDir.close());
+
+    const model = await startModelLink(config, dataDir.runDir, clock, logger);
+    down.add(() => model.stop());
+
+    const workerDir = path.join(dataDir.path, 'worker');
+    const codex = await prepareCodex({
+      config,
+      dir: path.join(workerDir, 'codex'),
+      modelUpstream: { socketPath: model.dataSocket },
+      clock,
+      logger,
+    });
+
+    const stores = { log: new MemoryEventLog(), directory: new MemorySessionDirectory(clock), records: new MemoryRecords() };
+    const worker = await startWorkerParts({ config, dir: workerDir, codex, stores, grants: model.link, clock, logger, metrics });
+    down.add(
+      (deadlineMs) => worker.stop(deadlineMs),
+      () => worker.hurry(),
+    );
+
+    const gateway = createGateway({
+      clock,
+      logger,
+      metrics,
+      records: stores.records,
+      log: stores.log,
+      worker,
+      models: () => model.link.status(),
+      wholeItem: itemOfLine,
+      tokens: [tokenOfDataDir(dataDir.token), ...config.tokens],
+      idempotencySecret: dataDir.idempotencySecret,
+      version: fleetVersion,
+      listen: { host: config.server.host, port: config.server.port },
+      allowedOrigins: config.server.allowedOrigins,
+      limits: gatewayLimits(config),
+      httpLimits: httpLimits(config),
+    });
+    const { url } = await gateway.listen();
+    // The gateway goes first: it refuses new turns while the worker lets the running ones end.
+    down.add(
+      (deadlineMs) => gateway.drain(deadlineMs),
+      () => void gateway.stop(),
+    );
+    await dataDir.announce(url);
+    logger.info({ event: 'fleet_ready', url }, 'fleet ready');
+
+    return {
+      ...down.part(url),
+      token: dataDir.token,
+      firstScreen: firstScreen({
+        version: fleetVersion,
+        codexVersion: codex.version,
+        url,
+        token: dataDir.token,
+        tokenFile: path.join(dataDir.path, 'token'),
+        model: config.model,
+        isolation: codex.isolation,
+        network: config.cage.network,
+        slots: { limit: config.worker.slots, warm: config.worker.warmSlots },
+        storage: config.storage,
+      }),
+    };
+  } catch (error) {
+    await down.run({ force: true });
+    throw error;
+  }
+}
+
+function tokenOfDataDir(token: string): TokenEntry {
+  return { tokenSha256: createHash('sha256').update(token).digest('hex'), tenant: 'default', name: 'data-dir' };
+}

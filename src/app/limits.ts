@@ -1,0 +1,27 @@
+// The limits of the doors, as the configuration states them.
+
+import type { Config } from '../config/resolve.ts';
+import type { GatewayLimits } from '../gateway/gateway-parts.ts';
+import type { HttpLimits } from '../http/server.ts';
+
+export function gatewayLimits({ server, turns }: Config): Partial<GatewayLimits> {
+  return {
+    defaultTimeoutMs: turns.timeoutMs,
+    maxTimeoutMs: turns.maxTimeoutMs,
+    defaultQueueTimeoutMs: turns.queueTimeoutMs,
+    maxWaitMs: turns.waitMs,
+    promptBodyBytes: server.bodyLimitExecBytes,
+    heartbeatMs: server.heartbeatMs,
+    connectionBufferBytes: server.connectionBufferBytes,
+  };
+}
+
+export function httpLimits({ server }: Config): Partial<HttpLimits> {
+  return {
+    bodyBytes: server.bodyLimitBytes,
+    maxConnections: server.maxConnections,
+    headersTimeoutMs: server.headersTimeoutMs,
+    requestTimeoutMs: server.requestTimeoutMs,
+    keepAliveTimeoutMs: server.keepAliveTimeoutMs,
+  };
+}

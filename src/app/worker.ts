@@ -1,0 +1,67 @@
+// A worker as a process of its own: the seed's POST /execute and GET /health, with what it stores in
+// memory and a model proxy beside it.
+
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
+import { MemoryRecords } from '../adapters/memory/memory-records.ts';
+import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
+import type { Config } from '../config/resolve.ts';
+import { TokenSet } from '../http/bearer.ts';
+import { createLogger } from '../observability/logger.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { createWorkerServer } from '../worker/worker-server.ts';
+import { prepareCodex } from './codex-runtime.ts';
+import { openDataDir } from './data-dir.ts';
+import { httpLimits } from './limits.ts';
+import { startModelLink } from './model-link.ts';
+import { type RunningPart, Teardown } from './running-part.ts';
+import { startWorkerParts } from './worker-parts.ts';
+
+export async function startWorker(config: Config): Promise<RunningPart> {
+  const clock = new SystemClock();
+  const logger = createLogger({ level: config.log.level, role: 'worker', pretty: config.log.format === 'pretty' });
+  const metrics = createMetrics({ processMetrics: true });
+  const down = new Teardown(clock, config.server.drainTimeoutMs);
+  try {
+    const dataDir = await openDataDir(config.dataDir);
+    down.add(() => dataDir.close());
+    const model = await startModelLink(config, dataDir.runDir, clock, logger);
+    down.add(() => model.stop());
+    const dir = path.join(dataDir.path, 'worker');
+    const modelUpstream = { socketPath: model.dataSocket };
+    const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
+    const stores = { log: new MemoryEventLog(), directory: new MemorySessionDirectory(clock), records: new MemoryRecords() };
+    const worker = await startWorkerParts({ config, dir, codex, stores, grants: model.link, clock, logger, metrics });
+    down.add(
+      (deadlineMs) => worker.stop(deadlineMs),
+      () => worker.hurry(),
+    );
+
+    const tokenSha256 = createHash('sha256').update(dataDir.token).digest('hex');
+    const server = createWorkerServer({
+      worker,
+      records: stores.records,
+      tokens: new TokenSet([{ tokenSha256, tenant: 'default', name: 'data-dir' }, ...config.tokens]),
+      clock,
+      logger,
+      metrics,
+      listen: { host: config.worker.host, port: config.worker.port },
+      limits: httpLimits(config),
+      promptBodyBytes: config.server.bodyLimitExecBytes,
+      timeoutMs: config.turns.timeoutMs,
+      queueTimeoutMs: config.turns.queueTimeoutMs,
+    });
+    const { url } = await server.listen();
+    down.add(
+      (deadlineMs) => server.drain(deadlineMs),
+      () => void server.stop(),
+    );
+    logger.info({ event: 'worker_ready', url, worker_id: config.worker.id }, 'worker ready');
+    return down.part(url);
+  } catch (error) {
+    await down.run({ force: true });
+    throw error;
+  }
+}

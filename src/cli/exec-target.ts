@@ -1,0 +1,68 @@
+// Which fleet answers an exec: the one that CODEX_FLEET_URL names, else the one that runs on the data
+// directory, else one that is started for the call.
+
+import type { CliContext, RunningFleet } from './cli-context.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+import type { SettingFlags } from './setting-options.ts';
+
+export type ExecTarget = {
+  readonly url: string;
+  readonly token: string;
+  /** What a person should know about it; null when there is nothing to say. */
+  readonly notice: string | null;
+  /** Ends what was started for the call. */
+  close(options?: { force?: boolean }): Promise<void>;
+};
+
+export async function findTarget(context: CliContext, given: SettingFlags): Promise<ExecTarget> {
+  const url = context.env['CODEX_FLEET_URL'] ?? '';
+  const token = context.env['CODEX_FLEET_TOKEN'] ?? '';
+  if (url !== '' && token !== '') return existing(checkedUrl(url), token);
+
+  // The port of a fleet made for one call is nobody's business, and the usual one may be taken.
+  const { config } = context.loadConfig({ '--port': '0', ...given.flags }, given.configFile);
+  const found = await context.parts.discoverFleet(config.dataDir);
+  if (url !== '') {
+    if (found !== null && new URL(found.url).origin === checkedUrl(url).origin)
+      return existing(checkedUrl(url), found.token);
+    throw new CliError(exitCodes.unauthenticated, 'CODEX_FLEET_URL is set, but CODEX_FLEET_TOKEN is not');
+  }
+  if (found !== null) return existing(new URL(found.url), found.token);
+
+  const fleet = await startUnlessTaken(() => context.parts.startEmbedded(config));
+  if (fleet === null) {
+    const other = await context.parts.discoverFleet(config.dataDir);
+    if (other !== null) return existing(new URL(other.url), other.token);
+    throw new CliError(exitCodes.unreachable, `a fleet that starts or stops holds ${config.dataDir}; try again`);
+  }
+  const model = config.model.provider === 'demo' ? 'the DEMO MODEL: no AI is connected' : config.model.name;
+  return {
+    url: fleet.url,
+    token: fleet.token,
+    notice: `no fleet runs on ${config.dataDir}; started one for this call, with ${model}`,
+    close: (options) => fleet.stop(options),
+  };
+}
+
+function existing(url: URL, token: string): ExecTarget {
+  return { url: url.href, token, notice: null, close: async () => {} };
+}
+
+function checkedUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
+  throw new CliError(
+    exitCodes.usage,
+    `CODEX_FLEET_URL: got ${JSON.stringify(text)}; allowed: an http:// or https:// URL`,
+  );
+}
+
+/** null when another fleet took the data directory between looking and starting. */
+async function startUnlessTaken(start: () => Promise<RunningFleet>): Promise<RunningFleet | null> {
+  try {
+    return await start();
+  } catch (error) {
+    if (error instanceof Error && error.name === 'DataDirInUse') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,105 @@
+// The commands and their options, and the one place that turns whatever went wrong into a message and
+// an exit code.
+
+import { Command, CommanderError } from 'commander';
+import { ConfigProblems } from '../config/problems.ts';
+import type { CliContext } from './cli-context.ts';
+import { runExec } from './commands/exec.ts';
+import { runUp } from './commands/up.ts';
+import { readVersions, runVersion } from './commands/version.ts';
+import { runWorker } from './commands/worker.ts';
+import { CliError, exitCodes } from './exit-codes.ts';
+import type { ExitCode } from './exit-codes.ts';
+import { FleetRefusal, FleetUnreachable } from './fleet-client.ts';
+import { addSettingOptions, givenSettings } from './setting-options.ts';
+
+const workerFlags: ReadonlySet<string> = new Set(['--worker-host', '--worker-port']);
+const gatewayFlags: ReadonlySet<string> = new Set(['--host', '--port', '--allowed-origins']);
+const execFlags: ReadonlySet<string> = new Set([
+  '--data-dir',
+  '--model-provider',
+  '--model',
+  '--base-url',
+  '--api-key-env',
+  '--api-key-file',
+  '--log-level',
+]);
+
+/** `args` without the names of Node and of the program. Never throws. */
+export async function runCli(context: CliContext, args: readonly string[]): Promise<ExitCode> {
+  let exitCode: ExitCode = exitCodes.completed;
+  const written: Promise<void>[] = [];
+  const program = new Command('codex-fleet')
+    .description("Runs OpenAI's Codex agent as a service.")
+    .version(readVersions()['codex-fleet'])
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void written.push(context.stdout.write(text)),
+      writeErr: (text) => void written.push(context.stderr.write(text)),
+    });
+  const command = (name: string, description: string): Command =>
+    program.command(name).description(description).copyInheritedSettings(program);
+
+  const up = command('up', 'start the whole fleet in this process');
+  addSettingOptions(up, (flag) => !workerFlags.has(flag));
+  up.action(async () => {
+    exitCode = await runUp(context, givenSettings(up));
+  });
+
+  const worker = command('worker', 'start a worker as a process of its own');
+  addSettingOptions(worker, (flag) => !gatewayFlags.has(flag));
+  worker.action(async () => {
+    exitCode = await runWorker(context, givenSettings(worker));
+  });
+
+  const exec = command('exec', 'run one prompt and print the answer')
+    .argument('[prompt]', 'what the agent should do; - or nothing: from stdin')
+    .option('--session <id>', 'the session to go on with, by id or by a name of your own')
+    .option('--timeout <duration>', 'the longest that the turn may run: seconds, or 90s, 5m, 2h')
+    .option('--json', 'print the events as JSON lines instead of the answer')
+    .addHelpText('after', execHelp);
+  addSettingOptions(exec, (flag) => execFlags.has(flag));
+  exec.action(async (prompt: string | undefined, options: { session?: string; timeout?: string; json?: boolean }) => {
+    exitCode = await runExec(context, prompt, options, givenSettings(exec));
+  });
+
+  const version = command('version', 'print what runs here').option('--json', 'as JSON');
+  version.action(async (options: { json?: boolean }) => {
+    exitCode = await runVersion(context, options);
+  });
+
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return await explain(context, error);
+  } finally {
+    await Promise.all(written);
+  }
+}
+
+const execHelp = `
+The fleet that answers: the one at CODEX_FLEET_URL (with CODEX_FLEET_TOKEN), else the one that runs on
+the data directory, else one started for the call.
+
+Exit codes: 0 completed, 1 failed, 2 usage, 4 not authenticated, 5 unreachable, 6 waits for a decision,
+124 timed out, 130 cancelled.`;
+
+async function explain({ stderr }: CliContext, error: unknown): Promise<ExitCode> {
+  // Commander has said it already, help and version included.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.completed : exitCodes.usage;
+  if (error instanceof ConfigProblems) {
+    await stderr.write(`${error.message}\n`);
+    return exitCodes.usage;
+  }
+  if (error instanceof CliError || error instanceof FleetRefusal) {
+    await stderr.write(`codex-fleet: ${error.message}\n`);
+    return error.exitCode;
+  }
+  if (error instanceof FleetUnreachable) {
+    await stderr.write(`codex-fleet: ${error.message}${error.isRefused ? '' : '; the turn may run'}\n`);
+    return exitCodes.unreachable;
+  }
+  await stderr.write(`codex-fleet: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return exitCodes.turnFailed;
+}

@@ -1,0 +1,95 @@
+// From a request to a turn that a worker has: finds or makes the session, makes the records durable,
+// recognises repeats, hands over. What the caller sees of the turn afterwards comes from the log.
+
+import type { TurnSpec } from '../api/turns.ts';
+import { invalidRequest } from '../api/validation.ts';
+import { ServiceError } from '../core/errors.ts';
+import { mintId } from '../core/ids.ts';
+import type { SessionRecord } from '../core/session.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import { noUsage } from '../core/usage.ts';
+import type { Principal } from '../http/bearer.ts';
+import { dispatchTurn, wasRefused } from './dispatch.ts';
+import type { Gear } from './gateway-parts.ts';
+import { derivedId, requestHash } from './idempotency.ts';
+import { endOfLog, placeBeforeTurn } from './log-places.ts';
+import { findOrMakeSession } from './session-door.ts';
+
+export type TurnRequest = {
+  readonly spec: TurnSpec;
+  /** As the client named it; null for a new session. */
+  readonly sessionRef: string | null;
+  /** The route scopes the key: the same key elsewhere is another. */
+  readonly idempotency: { readonly route: string; readonly key: string } | null;
+};
+
+export type Admitted = {
+  readonly session: SessionRecord;
+  readonly turn: TurnRecord;
+  /** A place in the log before the turn's first event. */
+  readonly beforeSeq: number;
+};
+
+export async function admitTurn(gear: Gear, principal: Principal, request: TurnRequest): Promise<Admitted> {
+  const draft = draftTurn(gear, principal, request);
+  const scope = request.idempotency === null ? null : { tenant: principal.tenant, ...request.idempotency };
+  const idIfNew = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'session', scope);
+
+  const { session, isNew: isNewSession } = await findOrMakeSession(gear, principal, request.sessionRef, idIfNew);
+  const { turn, isNew } = await recordTurn(gear, { ...draft, sessionId: session.id });
+  const key = { tenant: turn.tenant, sessionId: turn.sessionId };
+
+  let beforeSeq = 0;
+  if (!isNew) beforeSeq = await placeBeforeTurn(gear.log, key, turn.id);
+  else if (!isNewSession) beforeSeq = await endOfLog(gear.log, key);
+
+  if (turn.status === 'queued') await dispatchTurn(gear, turn, isNew);
+  return { session, turn, beforeSeq };
+}
+
+function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit<TurnRecord, 'sessionId'> {
+  const { spec, sessionRef, idempotency } = request;
+  const { limits } = gear;
+  const scope = idempotency === null ? null : { tenant: principal.tenant, ...idempotency };
+  return {
+    tenant: principal.tenant,
+    id: scope === null ? mintId() : derivedId(gear.idempotencySecret, 'turn', scope),
+    revision: 1,
+    status: 'queued',
+    reason: null,
+    prompt: spec.prompt,
+    model: spec.model,
+    timeoutMs: chosenMs('timeout_ms', spec.timeoutMs, limits.defaultTimeoutMs, limits.maxTimeoutMs),
+    queueTimeoutMs: chosenMs('queue_timeout_ms', spec.queueTimeoutMs, limits.defaultQueueTimeoutMs, limits.maxQueueTimeoutMs),
+    requestHash:
+      scope === null ? null : requestHash([spec.prompt, sessionRef, spec.timeoutMs, spec.queueTimeoutMs, spec.model]),
+    queuePosition: null,
+    finalMessage: '',
+    error: null,
+    usage: noUsage,
+    createdAt: gear.clock.now(),
+    startedAt: null,
+    endedAt: null,
+  };
+}
+
+/** The record is durable when this resolves. A repeat finds the one that was made; another request under its key is refused. */
+async function recordTurn(gear: Gear, draft: TurnRecord): Promise<{ turn: TurnRecord; isNew: boolean }> {
+  const made = await gear.records.turns.create(draft);
+  if (made.outcome === 'created') return { turn: made.record, isNew: true };
+  if (draft.requestHash === null) throw new ServiceError('internal', {}, { message: 'a fresh turn id was taken' });
+  if (made.record.requestHash !== draft.requestHash) throw new ServiceError('idempotency_key_reused');
+  if (!wasRefused(made.record)) return { turn: made.record, isNew: false };
+
+  // Nothing was taken the first time, and the client does as it was told: it tries again.
+  const retried = await gear.records.turns.replace({ ...draft, revision: made.record.revision });
+  if (retried !== null) return { turn: retried, isNew: true };
+  const current = await gear.records.turns.get(draft.tenant, draft.id);
+  return { turn: current ?? made.record, isNew: false };
+}
+
+function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {
+  if (chosen === null) return fallback;
+  if (chosen > most) throw invalidRequest([{ field, message: `must be at most ${most}, which is this fleet's limit` }], 'body');
+  return chosen;
+}

@@ -1,0 +1,37 @@
+// Waits for the end of a turn by following its log, for as long as the caller may be kept waiting.
+// Giving up ends the waiting, never the turn.
+
+import { isTerminal, type TurnRecord } from '../core/turn.ts';
+import { EventStream } from './event-stream.ts';
+import type { Gear } from './gateway-parts.ts';
+
+/** The turn as its record has it when the wait is over, ended or not. */
+export async function awaitTurn(
+  gear: Gear,
+  turn: TurnRecord,
+  beforeSeq: number,
+  waitMs: number,
+  signals: readonly AbortSignal[],
+): Promise<TurnRecord> {
+  if (isTerminal(turn.status) || waitMs === 0) return turn;
+  const stop = new AbortController();
+  const cancelWait = gear.clock.after(waitMs, () => stop.abort());
+  try {
+    const scope = { key: { tenant: turn.tenant, sessionId: turn.sessionId }, afterSeq: beforeSeq, turnId: turn.id };
+    const stream = await EventStream.open(gear, scope, AbortSignal.any([stop.signal, ...signals]));
+    await stream.pump({
+      write: async () => undefined,
+      // The record ends before the log does; should the last event never come, it is enough.
+      beat: async () => {
+        if (isTerminal((await current(gear, turn)).status)) stop.abort();
+      },
+    });
+  } finally {
+    cancelWait();
+  }
+  return current(gear, turn);
+}
+
+async function current(gear: Gear, turn: TurnRecord): Promise<TurnRecord> {
+  return (await gear.records.turns.get(turn.tenant, turn.id)) ?? turn;
+}

@@ -1,0 +1,171 @@
+// Reads a session's log from a place onwards, live: each event once, in order, none left out. Live
+// batches are a hint and a shortcut; what they skip is read from the log. Nothing piles up behind a
+// slow consumer: beyond a bound the live batches are dropped and read again later.
+
+import type { EventLog, LogKey } from '../contracts/event-log.ts';
+import type { Clock } from '../core/clock.ts';
+import type { StoredEvent } from '../core/event.ts';
+import { ServiceError } from '../core/errors.ts';
+import { readBehind } from './log-places.ts';
+
+type Batch = readonly StoredEvent[];
+
+const pageLimit = 128;
+const maxWaitingEvents = 1024;
+
+export type FollowOptions = {
+  readonly log: EventLog;
+  readonly clock: Clock;
+  readonly key: LogKey;
+  readonly afterSeq: number;
+  /** Ends the reading; a waiting next() answers null. */
+  readonly signal: AbortSignal;
+  readonly maxWaitingBytes: number;
+};
+
+export class LogFollower {
+  readonly #options: FollowOptions;
+  #position: number;
+  /** The latest seq that is known to exist. */
+  #latest: number;
+  #waiting: Batch[] = [];
+  #waitingEvents = 0;
+  #waitingBytes = 0;
+  #wake: () => void = () => undefined;
+  #unsubscribe: () => void = () => undefined;
+  #isClosed = false;
+
+  private constructor(options: FollowOptions) {
+    this.#options = options;
+    this.#position = options.afterSeq;
+    this.#latest = options.afterSeq;
+  }
+
+  /** Subscribes before the first read, so that nothing falls between. Rejects with `cursor_expired`. */
+  static async open(options: FollowOptions): Promise<LogFollower> {
+    const follower = new LogFollower(options);
+    try {
+      follower.#unsubscribe = await options.log.subscribe(options.key, (events) => follower.#receive(events));
+      const first = await follower.#readPage();
+      if (first.length > 0) {
+        // Handed out by next(), as if it had come live: the position is still before it.
+        follower.#position = options.afterSeq;
+        follower.#keep(first, true);
+      }
+    } catch (error) {
+      follower.close();
+      throw error;
+    }
+    options.signal.addEventListener('abort', follower.#onAbort, { once: true });
+    if (options.signal.aborted) follower.close();
+    return follower;
+  }
+
+  /**
+   * The next events, at least one; none after `quietMs` without any, and by then the log was asked;
+   * null once closed. One caller at a time.
+   */
+  async next(quietMs: number): Promise<Batch | null> {
+    for (;;) {
+      if (this.#isClosed) return null;
+      const live = this.#takeWaiting();
+      if (live !== null) return live;
+      if (this.#latest > this.#position) {
+        const page = await this.#readPage();
+        if (page.length > 0 && !this.#isClosed) return page;
+        continue;
+      }
+      if (await this.#isWokenWithin(quietMs)) continue;
+      // A push can be lost, and then nothing follows it that would show the gap.
+      const page = await this.#readPage();
+      return this.#isClosed ? null : page;
+    }
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    this.#unsubscribe();
+    this.#dropWaiting();
+    this.#wake();
+  }
+
+  readonly #onAbort = (): void => this.close();
+
+  #receive(events: Batch): void {
+    const last = events.at(-1);
+    if (this.#isClosed || last === undefined || last.header.seq <= this.#position) return;
+    this.#latest = Math.max(this.#latest, last.header.seq);
+    this.#keep(events, false);
+    this.#wake();
+  }
+
+  #keep(events: Batch, isFirst: boolean): void {
+    const bytes = sizeOf(events);
+    const isTooMuch =
+      this.#waitingEvents + events.length > maxWaitingEvents || this.#waitingBytes + bytes > this.#options.maxWaitingBytes;
+    if (isTooMuch && !isFirst) {
+      this.#dropWaiting();
+      return;
+    }
+    // What arrived during the first read lies behind it.
+    if (isFirst) this.#waiting.unshift(events);
+    else this.#waiting.push(events);
+    this.#waitingEvents += events.length;
+    this.#waitingBytes += bytes;
+  }
+
+  #takeWaiting(): Batch | null {
+    for (;;) {
+      const batch = this.#waiting[0];
+      const first = batch?.[0];
+      if (batch === undefined || first === undefined) return null;
+      if (first.header.seq > this.#position + 1) return null;
+      this.#waiting.shift();
+      this.#waitingEvents -= batch.length;
+      this.#waitingBytes -= sizeOf(batch);
+      const fresh = first.header.seq === this.#position + 1 ? batch : batch.filter((event) => event.header.seq > this.#position);
+      const last = fresh.at(-1);
+      if (last === undefined) continue;
+      this.#position = last.header.seq;
+      return fresh;
+    }
+  }
+
+  async #readPage(): Promise<Batch> {
+    const { log, key } = this.#options;
+    const page = await readBehind(log, key, this.#position, pageLimit);
+    if (page.lastSeq < this.#position) {
+      throw new ServiceError('session_not_found', {}, { message: 'The log of the session is gone: it was erased.' });
+    }
+    this.#position = page.events.at(-1)?.header.seq ?? this.#position;
+    // A store that has less than it announced is asked again when something new comes.
+    this.#latest = Math.max(page.lastSeq, this.#position);
+    return page.events;
+  }
+
+  async #isWokenWithin(quietMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#wake = () => resolve(true);
+    const cancel = this.#options.clock.after(quietMs, () => resolve(false));
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      this.#wake = () => undefined;
+    }
+  }
+
+  #dropWaiting(): void {
+    this.#waiting = [];
+    this.#waitingEvents = 0;
+    this.#waitingBytes = 0;
+  }
+}
+
+function sizeOf(events: Batch): number {
+  let bytes = 0;
+  for (const event of events) bytes += event.body.length;
+  return bytes;
+}

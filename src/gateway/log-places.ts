@@ -1,0 +1,78 @@
+// Places in a session's log: its end, the start of a turn, and whether a client's cursor still holds.
+
+import type { EventLog, LogKey, LogPage } from '../contracts/event-log.ts';
+import { formatCursor, isTerminalEventType, parseCursor, type StoredEvent } from '../core/event.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { TurnId } from '../core/ids.ts';
+
+/** Events are at most 256 KiB, most are a hundred bytes. */
+const scanPageLimit = 256;
+
+/** The seq of the last event; 0 for an empty log. */
+export async function endOfLog(log: EventLog, key: LogKey): Promise<number> {
+  return (await log.read(key, Number.MAX_SAFE_INTEGER, 1)).lastSeq;
+}
+
+/**
+ * The seq that a client's cursor names. Refuses one that points behind the end, or at an event that
+ * was lost with its epoch: going on from there would leave a hole that nobody sees.
+ */
+export async function seqOfCursor(log: EventLog, key: LogKey, text: string): Promise<number> {
+  const cursor = parseCursor(text);
+  if (cursor === null) throw new ServiceError('cursor_invalid');
+  if (cursor.seq === 0) return 0;
+  const page = await log.read(key, cursor.seq - 1, 1);
+  if (page.lastSeq < cursor.seq) {
+    throw new ServiceError('cursor_invalid', {}, { message: 'The log does not reach as far as this cursor.' });
+  }
+  const named = page.events[0];
+  if (named?.header.seq === cursor.seq && named.header.epoch !== cursor.epoch) {
+    throw new ServiceError('cursor_invalid', {}, { message: 'The event of this cursor is not in the log.' });
+  }
+  return cursor.seq;
+}
+
+/** Events behind a place. Refuses to begin anywhere but right behind it: what was between is gone. */
+export async function readBehind(log: EventLog, key: LogKey, afterSeq: number, limit: number): Promise<LogPage> {
+  const page = await log.read(key, afterSeq, limit);
+  const first = page.events[0];
+  if (first === undefined || first.header.seq === afterSeq + 1) return page;
+  throw new ServiceError('cursor_expired', {
+    first_cursor: formatCursor({ epoch: first.header.epoch, seq: first.header.seq - 1 }),
+  });
+}
+
+/** All events behind a place, page by page, up to the end at the time of reading. */
+export async function* scanLog(log: EventLog, key: LogKey, afterSeq: number): AsyncGenerator<readonly StoredEvent[]> {
+  let position = afterSeq;
+  for (;;) {
+    const { events } = await log.read(key, position, scanPageLimit);
+    const last = events.at(-1);
+    if (last === undefined) return;
+    yield events;
+    position = last.header.seq;
+  }
+}
+
+/** Before the first event of the turn; the end of the log while it has none. */
+export async function placeBeforeTurn(log: EventLog, key: LogKey, turnId: TurnId): Promise<number> {
+  let before = 0;
+  for await (const events of scanLog(log, key, 0)) {
+    for (const { header } of events) {
+      if (header.turnId === turnId) return header.seq - 1;
+      before = header.seq;
+    }
+  }
+  return before;
+}
+
+/** Whether the event that ends the turn is at or before the place. */
+export async function isTurnOverAt(log: EventLog, key: LogKey, turnId: TurnId, place: number): Promise<boolean> {
+  for await (const events of scanLog(log, key, 0)) {
+    for (const { header } of events) {
+      if (header.seq > place) return false;
+      if (header.turnId === turnId && isTerminalEventType(header.type)) return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,76 @@
+// Finds the session that a client means, or makes it. Knows ids and aliases; not what is done with it.
+
+import type { SessionSpec } from '../api/sessions.ts';
+import { ServiceError } from '../core/errors.ts';
+import { isUuid, mintId, type SessionId, type TenantId } from '../core/ids.ts';
+import type { SessionRecord } from '../core/session.ts';
+import { noUsage } from '../core/usage.ts';
+import type { Principal } from '../http/bearer.ts';
+import type { Gear } from './gateway-parts.ts';
+
+type Parts = Pick<Gear, 'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes'>;
+
+export async function findSession(parts: Pick<Gear, 'records'>, tenant: TenantId, ref: string): Promise<SessionRecord | null> {
+  const byId = isUuid(ref) ? await parts.records.sessions.get(tenant, ref) : null;
+  return byId ?? (await parts.records.sessions.findByAlias(tenant, ref));
+}
+
+export async function requireSession(parts: Pick<Gear, 'records'>, tenant: TenantId, ref: string): Promise<SessionRecord> {
+  const session = await findSession(parts, tenant, ref);
+  if (session === null) throw new ServiceError('session_not_found', { session_id: ref });
+  return session;
+}
+
+export type SessionMade = { readonly session: SessionRecord; readonly isNew: boolean };
+
+/** Of several that make the same one at once, one makes it and all have it. */
+export async function makeSession(
+  parts: Parts,
+  principal: Principal,
+  spec: SessionSpec,
+  id: SessionId = mintId(),
+): Promise<SessionMade> {
+  const sandbox = spec.sandbox ?? parts.defaultSandbox;
+  if (spec.sandbox !== null && !parts.allowedSandboxes.includes(spec.sandbox)) {
+    throw new ServiceError(
+      'forbidden',
+      { field: 'sandbox', allowed: parts.allowedSandboxes },
+      { message: `This fleet does not allow the sandbox ${spec.sandbox}.` },
+    );
+  }
+  const nowMs = parts.clock.now();
+  const made = await parts.records.sessions.create({
+    tenant: principal.tenant,
+    id,
+    alias: spec.alias,
+    epoch: 1,
+    worker: null,
+    revision: 1,
+    status: 'idle',
+    title: spec.title,
+    metadata: spec.metadata,
+    createdBy: principal.name,
+    model: spec.model,
+    policy: { sandbox, instructions: spec.instructions },
+    usage: noUsage,
+    createdAt: nowMs,
+    lastAccessedAt: nowMs,
+  });
+  return { session: made.record, isNew: made.outcome === 'created' };
+}
+
+const bareSpec: SessionSpec = { alias: null, title: null, metadata: {}, model: null, sandbox: null, instructions: null };
+
+/** A client's own name that nobody has used yet makes a session of that name. */
+export async function findOrMakeSession(
+  parts: Parts,
+  principal: Principal,
+  ref: string | null,
+  idIfNew: SessionId,
+): Promise<SessionMade> {
+  if (ref === null) return makeSession(parts, principal, bareSpec, idIfNew);
+  const found = await findSession(parts, principal.tenant, ref);
+  return found === null
+    ? makeSession(parts, principal, { ...bareSpec, alias: ref }, idIfNew)
+    : { session: found, isNew: false };
+}

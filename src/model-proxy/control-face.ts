@@ -1,0 +1,184 @@
+// The routes that the worker reaches: grants and their turns, status, probes and metrics. JSON, small,
+// behind a credential of its own that no session ever sees.
+
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { z } from 'zod';
+import type { ModelProviderStatus } from '../contracts/model-grants.ts';
+import { ServiceError } from '../core/errors.ts';
+import { bearerTokenOf } from '../http/bearer.ts';
+import { logError, problemOf } from '../http/error-reply.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { GrantTable } from './grants.ts';
+
+export type ControlFaceParts = {
+  readonly grants: GrantTable;
+  readonly credential: string;
+  readonly status: () => ModelProviderStatus;
+  readonly isReady: () => boolean;
+  readonly metrics: Pick<Metrics, 'render'>;
+  readonly logger: Logger;
+};
+
+type Reply = { readonly status: number; readonly type: string; readonly body: string };
+type Route = {
+  readonly method: string;
+  readonly path: RegExp;
+  /** Probes answer without a credential: they say nothing but yes or no. */
+  readonly isOpen?: true;
+  readonly answer: (params: readonly string[], request: IncomingMessage) => Reply | Promise<Reply>;
+};
+
+const maxBodyBytes = 64 * 1024;
+const idSegment = '([A-Za-z0-9._-]{1,128})';
+
+const grantSchema = z.strictObject({
+  tenant: z.string().min(1).max(256),
+  session_id: z.string().min(1).max(128),
+  epoch: z.int().min(1),
+  models: z.array(z.string().min(1).max(256)).max(100),
+});
+
+export function createControlFace(
+  parts: ControlFaceParts,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const routes = controlRoutes(parts);
+  const expected = hashOf(parts.credential);
+  return (request, response) => {
+    answer(routes, expected, request)
+      .catch((error: unknown) => failureReply(error, request, parts.logger))
+      .then((reply) => write(response, reply))
+      .catch(() => response.destroy());
+  };
+}
+
+function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): readonly Route[] {
+  const turnPath = new RegExp(`^/grants/${idSegment}/turns/${idSegment}$`);
+  const grantPath = new RegExp(`^/grants/${idSegment}$`);
+  return [
+    {
+      method: 'POST',
+      path: /^\/grants$/,
+      answer: async (_params, request) => {
+        const body = parseGrant(await readBody(request));
+        const { tenant, session_id: sessionId, epoch, models } = body;
+        return json(201, grants.issue({ tenant, sessionId, epoch, models }));
+      },
+    },
+    {
+      method: 'POST',
+      path: turnPath,
+      answer: ([grant = '', turn = '']) => {
+        grants.beginTurn(grant, turn);
+        return json(200, {});
+      },
+    },
+    {
+      method: 'DELETE',
+      path: turnPath,
+      answer: ([grant = '', turn = '']) => {
+        const { calls, usage } = grants.endTurn(grant, turn);
+        return json(200, {
+          calls,
+          usage: {
+            input_tokens: usage.inputTokens,
+            cached_input_tokens: usage.cachedInputTokens,
+            output_tokens: usage.outputTokens,
+            reasoning_output_tokens: usage.reasoningOutputTokens,
+          },
+        });
+      },
+    },
+    {
+      method: 'DELETE',
+      path: grantPath,
+      answer: ([grant = '']) => {
+        grants.revoke(grant);
+        return json(200, {});
+      },
+    },
+    {
+      method: 'GET',
+      path: /^\/status$/,
+      answer: () => {
+        const { provider, baseUrl, models } = status();
+        const offered = models.map(({ id, isDefault }) => ({ id, is_default: isDefault }));
+        return json(200, { provider, base_url: baseUrl, models: offered, grants: grants.size });
+      },
+    },
+    { method: 'GET', path: /^\/livez$/, isOpen: true, answer: () => json(200, { status: 'ok' }) },
+    {
+      method: 'GET',
+      path: /^\/readyz$/,
+      isOpen: true,
+      answer: () => (isReady() ? json(200, { status: 'ok' }) : json(503, { status: 'stopping' })),
+    },
+    {
+      method: 'GET',
+      path: /^\/metrics$/,
+      answer: async () => {
+        const { contentType, body } = await metrics.render();
+        return { status: 200, type: contentType, body };
+      },
+    },
+  ];
+}
+
+async function answer(routes: readonly Route[], expected: Buffer, request: IncomingMessage): Promise<Reply> {
+  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+  const here = routes.filter((route) => route.path.test(path));
+  const route = here.find(({ method }) => method === request.method);
+  if (route?.isOpen !== true) {
+    const credential = bearerTokenOf(request.headers.authorization);
+    if (credential === null || !timingSafeEqual(hashOf(credential), expected))
+      throw new ServiceError('unauthenticated');
+  }
+  if (route === undefined) throw new ServiceError(here.length > 0 ? 'method_not_allowed' : 'not_found');
+  return await route.answer(route.path.exec(path)?.slice(1) ?? [], request);
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) throw new ServiceError('payload_too_large', { limit_bytes: maxBodyBytes });
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parseGrant(text: string): z.infer<typeof grantSchema> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new ServiceError('invalid_json', {}, { cause: error });
+  }
+  const parsed = grantSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map(({ path, message }) => ({ field: path.join('.'), message }));
+  throw new ServiceError('invalid_request', { errors });
+}
+
+function failureReply(error: unknown, request: IncomingMessage, logger: Logger): Reply {
+  const context = { requestId: randomUUID(), instance: request.url ?? null };
+  logError(logger, error, context);
+  const problem = problemOf(error, context);
+  return { status: problem.status, type: 'application/problem+json', body: JSON.stringify(problem) };
+}
+
+function write(response: ServerResponse, { status, type, body }: Reply): void {
+  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, response.req.complete ? headers : { ...headers, connection: 'close' });
+  response.end(body);
+}
+
+function json(status: number, value: unknown): Reply {
+  return { status, type: 'application/json', body: JSON.stringify(value) };
+}
+
+function hashOf(credential: string): Buffer {
+  return createHash('sha256').update(credential).digest();
+}

@@ -1,0 +1,138 @@
+// The model proxy, put together: two faces over one table of grants and one provider. It alone holds
+// the real key, so it belongs in a process of its own, started with an environment of its own.
+
+import type { ModelProviderStatus } from '../contracts/model-grants.ts';
+import type { Clock } from '../core/clock.ts';
+import type { ListenAddress } from '../http/listener.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { createControlFace } from './control-face.ts';
+import { createDataFace } from './data-face.ts';
+import { defaultForwardTimeouts, Forwarder } from './forward.ts';
+import type { ForwardTimeouts } from './forward.ts';
+import { defaultGrantLimits, GrantTable } from './grants.ts';
+import type { GrantLimits } from './grants.ts';
+import { createKeyScrubber } from './key-scrubber.ts';
+import { Listener } from './listener.ts';
+import { createProvider } from './providers.ts';
+import type { ProviderOptions } from './providers.ts';
+import { BodyBudget, defaultBodyLimits } from './request-body.ts';
+import type { BodyLimits } from './request-body.ts';
+import { defaultRetryLimits, RetryBudget } from './retry.ts';
+import type { RetryLimits } from './retry.ts';
+
+export type ModelProxyOptions = {
+  /** Where Codex's calls arrive. */
+  readonly dataAddress: ListenAddress;
+  /** Where the worker's commands arrive; must not be reachable from a cage. */
+  readonly controlAddress: ListenAddress;
+  /** The bearer token of the control face. */
+  readonly controlCredential: string;
+  readonly provider: ProviderOptions;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly timeouts?: Partial<ForwardTimeouts>;
+  readonly grantLimits?: Partial<GrantLimits>;
+  readonly bodyLimits?: Partial<BodyLimits>;
+  readonly retryLimits?: Partial<RetryLimits>;
+  /** How long calls under way may go on after stop() was called. */
+  readonly drainMs?: number;
+};
+
+export type ModelProxyAddresses = { readonly data: ListenAddress; readonly control: ListenAddress };
+
+export interface ModelProxy {
+  /** Resolves when both faces take requests. When one cannot, the other is closed again. */
+  listen(): Promise<ModelProxyAddresses>;
+  /** Ends calls under way after the drain time, then everything else. Twice is the same promise. */
+  stop(): Promise<void>;
+  status(): ModelProviderStatus;
+}
+
+const dataRequestTimeoutMs = 120_000;
+const controlRequestTimeoutMs = 10_000;
+const defaultDrainMs = 2000;
+const modelRefreshMs = 60_000;
+
+export function createModelProxy(options: ModelProxyOptions): ModelProxy {
+  const { clock, logger, metrics } = options;
+  const provider = createProvider(options.provider, clock);
+  const grants = new GrantTable({ ...defaultGrantLimits, ...options.grantLimits });
+  const forwarder = new Forwarder({
+    upstream: provider.upstream,
+    grants,
+    bodies: new BodyBudget({ ...defaultBodyLimits, ...options.bodyLimits }),
+    retries: new RetryBudget({ ...defaultRetryLimits, ...options.retryLimits }, clock),
+    scrubKey: createKeyScrubber(options.provider.apiKey),
+    timeouts: { ...defaultForwardTimeouts, ...options.timeouts },
+    clock,
+    logger,
+    metrics,
+  });
+  let isReady = false;
+  let stopping: Promise<void> | null = null;
+  let cancelRefresh = (): void => {};
+
+  const dataListener = new Listener({
+    address: options.dataAddress,
+    clock,
+    handler: createDataFace({ forwarder, grants, status: () => provider.status() }),
+    requestTimeoutMs: dataRequestTimeoutMs,
+  });
+  const controlListener = new Listener({
+    address: options.controlAddress,
+    clock,
+    handler: createControlFace({
+      grants,
+      credential: options.controlCredential,
+      status: () => provider.status(),
+      isReady: () => isReady,
+      metrics,
+      logger,
+    }),
+    requestTimeoutMs: controlRequestTimeoutMs,
+  });
+
+  async function refreshModels(): Promise<void> {
+    await provider.refreshModels();
+    if (stopping === null) cancelRefresh = clock.after(modelRefreshMs, () => void refreshModels());
+  }
+
+  async function stopAll(): Promise<void> {
+    isReady = false;
+    cancelRefresh();
+    const drainMs = options.drainMs ?? defaultDrainMs;
+    const cancelCut = clock.after(drainMs, () => grants.endAll());
+    await Promise.all([dataListener.stop(drainMs + 500), controlListener.stop(0)]);
+    cancelCut();
+    grants.endAll();
+    await provider.upstream.close();
+    logger.info({ event: 'model_proxy_stopped' }, 'Model proxy stopped');
+  }
+
+  return {
+    async listen() {
+      const control = await controlListener.listen();
+      try {
+        const data = await dataListener.listen();
+        void refreshModels();
+        isReady = true;
+        const { provider: kind, baseUrl } = provider.status();
+        logger.info(
+          { event: 'model_proxy_ready', provider: kind, base_url: baseUrl, data, control },
+          'Model proxy ready',
+        );
+        return { data, control };
+      } catch (error) {
+        await controlListener.stop(0);
+        throw error;
+      }
+    },
+    stop() {
+      stopping ??= stopAll();
+      return stopping;
+    },
+    status: () => provider.status(),
+  };
+}

@@ -1,0 +1,52 @@
+// Session and turn records with nothing special about them, for tests to say what is.
+
+import type { SessionRecord } from '../core/session.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import { noUsage } from '../core/usage.ts';
+
+const createdAt = Date.UTC(2026, 0, 1);
+
+export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionRecord {
+  return {
+    tenant: 'acme',
+    id: '019f0000-0000-7000-8000-000000000001',
+    alias: null,
+    epoch: 1,
+    worker: null,
+    revision: 1,
+    status: 'idle',
+    title: null,
+    metadata: {},
+    createdBy: 'token',
+    model: null,
+    policy: { sandbox: 'workspace-write', instructions: null },
+    usage: noUsage,
+    createdAt,
+    lastAccessedAt: createdAt,
+    ...changes,
+  };
+}
+
+export function turnRecord(changes: Partial<TurnRecord> = {}): TurnRecord {
+  return {
+    tenant: 'acme',
+    id: '019f0000-0000-7000-8000-0000000000a1',
+    sessionId: '019f0000-0000-7000-8000-000000000001',
+    revision: 1,
+    status: 'queued',
+    reason: null,
+    prompt: 'say hello',
+    model: null,
+    timeoutMs: 60_000,
+    queueTimeoutMs: 60_000,
+    requestHash: null,
+    queuePosition: 1,
+    finalMessage: '',
+    error: null,
+    usage: noUsage,
+    createdAt,
+    startedAt: null,
+    endedAt: null,
+    ...changes,
+  };
+}

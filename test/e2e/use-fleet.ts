@@ -1,0 +1,19 @@
+// One fleet for the tests of a file: started before the first, ended (and proven gone) after the last.
+
+import { after, before } from 'node:test';
+import { FleetUnderTest, type FleetOptions } from './fleet-under-test.ts';
+
+/** The options may need a server that a hook before this one starts, so they may be a function. */
+export function useFleet(options: FleetOptions | (() => FleetOptions) = {}): () => FleetUnderTest {
+  let fleet: FleetUnderTest | null = null;
+  before(async () => {
+    fleet = await FleetUnderTest.start(typeof options === 'function' ? options() : options);
+  });
+  after(async () => {
+    await fleet?.close();
+  });
+  return () => {
+    if (fleet === null) throw new Error('the fleet of this file did not start');
+    return fleet;
+  };
+}

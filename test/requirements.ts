@@ -1,0 +1,71 @@
+// What Codex Fleet promises, one line each. A test that proves one carries its id in square brackets at
+// the end of its title; requirements.test.ts lists those that no test names.
+
+export type Requirement = { readonly id: string; readonly text: string };
+
+export const requirements = [
+  {
+    id: 'start-ready',
+    text: 'One command starts a fleet; within seconds it prints URL, token, curl line, model, cage, sandbox and ready.',
+  },
+  { id: 'start-curl', text: 'The printed curl line works when pasted and answers with every field of an exec.' },
+  { id: 'start-demo-said', text: 'Without a key the demo model answers, and the start says so unmistakably.' },
+  { id: 'start-port-taken', text: 'A taken port is refused with exit code 2 and the pid of its owner.' },
+  { id: 'start-data-dir-taken', text: 'A data directory in use is refused with exit code 2 and the pid of its owner.' },
+  { id: 'start-token', text: 'The token is made at the first start, kept in a file of mode 0600, and stays the same.' },
+  { id: 'stop-interrupt', text: 'Ctrl-C drains and ends with 0; no process is left.' },
+  { id: 'stop-twice', text: 'A second Ctrl-C ends a fleet that drains, at once; no process is left.' },
+  { id: 'stop-kill', text: 'kill -9 of the whole fleet leaves no process.' },
+  {
+    id: 'exec-answer',
+    text: 'An exec answers with the final message, exit code, times, usage and how the turn ended.',
+  },
+  {
+    id: 'exec-workspace',
+    text: "A prompt's files and commands are done by the real Codex in the session's workspace.",
+  },
+  {
+    id: 'exec-continues',
+    text: 'A second exec of a session sees its files, and the model is shown its earlier turns.',
+  },
+  { id: 'exec-agents-md', text: "The workspace's AGENTS.md reaches the model." },
+  { id: 'exec-planted-config', text: 'A .codex/config.toml in the workspace has no effect.' },
+  { id: 'exec-failure', text: 'A turn that fails is answered 200 with exit code 1 and the reason.' },
+  { id: 'exec-background', text: 'background: true answers 202 at once, with a Location that shows the turn.' },
+  { id: 'exec-idempotent', text: 'A repeated Idempotency-Key is the same turn; with another body it is refused.' },
+  { id: 'stream-whole', text: 'A stream has every event once, in order, ending with exactly one terminal event.' },
+  { id: 'stream-resumed', text: 'A stream that was cut anywhere is resumed without a gap or a duplicate.' },
+  { id: 'stream-unmixed', text: 'Sessions that run at once never mix.' },
+  { id: 'turn-queued', text: 'A second prompt on a busy session waits for the first; it is never merged with it.' },
+  { id: 'turn-timeout', text: 'timeout_ms ends a turn whose model says nothing: 200, timed_out, 124.' },
+  { id: 'turn-wait', text: 'wait_ms answers 202 when it has passed, and the turn goes on.' },
+  { id: 'turn-cancel', text: 'A cancelled turn leaves none of its processes, and its session goes on.' },
+  {
+    id: 'turn-crash',
+    text: 'A Codex that dies in mid-turn gives one terminal event, and the session goes on with its files.',
+  },
+  {
+    id: 'key-secret',
+    text: "The model key is in no command's reach, not in Codex's process, not in logs, not on disk.",
+  },
+  {
+    id: 'cage-files',
+    text: "A session's commands see neither the data directory, nor another session, nor the host's home.",
+  },
+  { id: 'cage-network', text: "A session's commands cannot reach the host's loopback." },
+  { id: 'hostile-typed', text: 'Each malformed or unauthorised request gets a typed 4xx at once, and makes nothing.' },
+  { id: 'hostile-healthy', text: 'After hostile requests the fleet works as before.' },
+  { id: 'commands-run', text: 'A one-off command runs in the workspace, under the sandbox, without the model.' },
+  {
+    id: 'cli-exec',
+    text: 'codex-fleet exec joins the running fleet or starts one, and its exit code says how the turn ended.',
+  },
+  { id: 'cli-version', text: 'codex-fleet version says which versions these are.' },
+  { id: 'seed-curl', text: "The seed's curl works as printed, plus the credential." },
+  {
+    id: 'seed-websocket',
+    text: "The seed's JavaScript works as printed, plus the credential, in a browser and in Node.",
+  },
+  { id: 'seed-worker', text: "The seed's worker answers POST /execute and GET /health, with a credential." },
+  { id: 'seed-names', text: "The seed's environment variables, metrics and log fields keep their names." },
+] as const satisfies readonly Requirement[];
