@@ -17,7 +17,10 @@ const wordSchema = textSchema({ max: maxCommandCodePoints }).refine((text) => !t
 export const commandRequestSchema = z
   .strictObject({
     command: z
-      .union([wordSchema.refine((text) => text.trim() !== '', { error: 'must not be empty' }), z.array(wordSchema).min(1).max(maxArguments)])
+      .union([
+        wordSchema.refine((text) => text.trim() !== '', { error: 'must not be empty' }),
+        z.array(wordSchema).min(1).max(maxArguments),
+      ])
       .describe('A line for /bin/sh, or the words of a command.'),
     timeout_ms: z.int().min(1).max(maxCommandTimeoutMs).nullish(),
   })

@@ -25,15 +25,13 @@ export type EventOnWire = z.output<typeof eventSchema>;
 /** The one event that ends a turn says all that an answer to exec would. */
 export const terminalEventFields = { ...turnResultFields, reason: z.enum(endReasons).nullable() };
 
-export const itemSchema = z
-  .looseObject({ id: z.string(), type: z.string() })
-  .meta({
-    id: 'Item',
-    description:
-      'A thing that the agent said or did, in the shapes of @openai/codex-sdk: agent_message {text}, reasoning {text}, ' +
-      'command_execution {command, aggregated_output, exit_code, status}, file_change {changes, status}, mcp_tool_call, ' +
-      'web_search, todo_list, error; and a few of ours. `truncated: true` marks one that is whole at /items/{id}.',
-  });
+export const itemSchema = z.looseObject({ id: z.string(), type: z.string() }).meta({
+  id: 'Item',
+  description:
+    'A thing that the agent said or did, in the shapes of @openai/codex-sdk: agent_message {text}, reasoning {text}, ' +
+    'command_execution {command, aggregated_output, exit_code, status}, file_change {changes, status}, mcp_tool_call, ' +
+    'web_search, todo_list, error; and a few of ours. `truncated: true` marks one that is whole at /items/{id}.',
+});
 
 function known<T extends string, F extends z.ZodRawShape>(type: T, description: string, fields: F) {
   return z.looseObject({ ...envelopeFields, type: z.literal(type), ...fields }).meta({ description });
@@ -48,7 +46,9 @@ export const knownEventSchemas = [
   known('session.hibernated', 'The session holds no process; its next turn wakes it.', {}),
   known('session.woken', 'The session has a process again.', {}),
   known('session.deleted', 'The session was erased.', {}),
-  known('turn.queued', 'The turn waits for a slot, or for the turn before it.', { position: z.int().nullable().optional() }),
+  known('turn.queued', 'The turn waits for a slot, or for the turn before it.', {
+    position: z.int().nullable().optional(),
+  }),
   known('turn.started', 'The turn runs.', {}),
   known('turn.requires_action', 'The turn waits for a person.', {}),
   known('turn.completed', 'The end of the turn: it did what it could.', terminalEventFields),
@@ -71,7 +71,9 @@ export const knownEventSchemas = [
 
 export const eventsQuerySchema = z.strictObject({
   after: cursorSchema.optional().describe('Start behind this cursor. `Last-Event-ID` does the same and wins.'),
-  turn_id: turnIdSchema.optional().describe('Only this turn and what concerns the whole session; a stream ends with the turn.'),
+  turn_id: turnIdSchema
+    .optional()
+    .describe('Only this turn and what concerns the whole session; a stream ends with the turn.'),
   limit: limitSchema(maxEventPageLimit, defaultEventPageLimit).describe('For a page; a stream has no end of its own.'),
 });
 export type EventsQuery = z.output<typeof eventsQuerySchema>;
@@ -87,6 +89,11 @@ export const eventPageSchema = z
   .meta({ id: 'EventPage' });
 
 /** Bodies are JSON already: a page is made by joining them, not by reading them. */
-export function eventPageJson(bodies: readonly string[], firstCursor: string | null, lastCursor: string | null, hasMore: boolean): string {
+export function eventPageJson(
+  bodies: readonly string[],
+  firstCursor: string | null,
+  lastCursor: string | null,
+  hasMore: boolean,
+): string {
   return `{"object":"list","data":[${bodies.join(',')}],"first_id":${JSON.stringify(firstCursor)},"last_id":${JSON.stringify(lastCursor)},"has_more":${String(hasMore)}}`;
 }

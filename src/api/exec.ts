@@ -11,7 +11,9 @@ export const execFields = {
   prompt: promptSchema,
   session_id: sessionRefSchema
     .nullish()
-    .describe('The session to go on with, by id or by a name of your own; one that does not exist is created. Absent: a new one.'),
+    .describe(
+      'The session to go on with, by id or by a name of your own; one that does not exist is created. Absent: a new one.',
+    ),
   stream: z.boolean().nullish().describe('Answer with the events of the turn as they happen.'),
   ...turnOptionFields,
 };

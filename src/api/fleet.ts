@@ -36,6 +36,9 @@ export const modelSchema = z
 export type ModelResource = z.output<typeof modelSchema>;
 
 export const ticketSchema = z
-  .object({ ticket: z.string().describe('Good for one WebSocket, as the subprotocol `ticket.<ticket>`.'), expires_at: timestampSchema })
+  .object({
+    ticket: z.string().describe('Good for one WebSocket, as the subprotocol `ticket.<ticket>`.'),
+    expires_at: timestampSchema,
+  })
   .meta({ id: 'Ticket' });
 export type TicketResource = z.output<typeof ticketSchema>;

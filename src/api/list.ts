@@ -49,4 +49,3 @@ export function toList<T extends { readonly id: string }>(data: readonly T[], ha
     has_more: hasMore,
   };
 }
-

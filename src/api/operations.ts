@@ -20,7 +20,11 @@ import { startTurnRequestSchema, turnPathSchema, turnSchema } from './turns.ts';
 
 const capacityErrors = ['queue_full', 'no_worker_ready', 'draining', 'store_unavailable'] as const;
 const turnErrors = [...capacityErrors, 'session_failed', 'idempotency_key_reused'] as const;
-const eventStream = { description: 'The events, as server-sent events.', contentType: 'text/event-stream', schema: eventSchema };
+const eventStream = {
+  description: 'The events, as server-sent events.',
+  contentType: 'text/event-stream',
+  schema: eventSchema,
+};
 
 export const operations = {
   exec: operation('POST', '/api/v1/exec', {
@@ -159,7 +163,7 @@ export const operations = {
 
   createTicket: operation('POST', '/api/v1/tickets', {
     id: 'createTicket',
-    summary: "Get a ticket for one WebSocket: for browsers, whose WebSockets can send no Authorization header.",
+    summary: 'Get a ticket for one WebSocket: for browsers, whose WebSockets can send no Authorization header.',
     route: 'tickets',
     answers: { 201: { description: 'The ticket; it can be used once, within 30 seconds.', schema: ticketSchema } },
   }),

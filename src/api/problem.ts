@@ -25,7 +25,10 @@ export type Problem = z.output<typeof problemSchema>;
 
 export const problemContentType = 'application/problem+json';
 
-export function toProblem(error: ServiceError, context: { readonly requestId: string; readonly instance: string | null }): Problem {
+export function toProblem(
+  error: ServiceError,
+  context: { readonly requestId: string; readonly instance: string | null },
+): Problem {
   const entry = errorRegister[error.code];
   return {
     // Facts first: none of them can stand in for what the register says.

@@ -8,7 +8,9 @@ import { idSchema, modelNameSchema, sessionRefSchema, timestampSchema } from './
 import { textSchema } from './text.ts';
 import { toUsage, usageSchema } from './usage.ts';
 
-const metadataKeySchema = z.string().regex(/^[A-Za-z0-9_.:/-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . : / -' });
+const metadataKeySchema = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:/-]{1,64}$/, { error: 'must be 1 to 64 of A-Z a-z 0-9 _ . : / -' });
 const metadataValueSchema = textSchema({ max: 512 });
 const titleSchema = textSchema({ min: 1, max: 256 });
 

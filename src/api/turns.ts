@@ -45,7 +45,10 @@ export const turnErrorSchema = z
 /** How a turn stands or ended: the same fields in exec's answer and in the resource. */
 export const turnResultFields = {
   status: z.enum(turnStatuses),
-  exit_code: z.int().nullable().describe('0 completed, 1 failed or interrupted, 124 timed out, 130 cancelled; null before.'),
+  exit_code: z
+    .int()
+    .nullable()
+    .describe('0 completed, 1 failed or interrupted, 124 timed out, 130 cancelled; null before.'),
   stdout: z.string().describe("The agent's final message."),
   stderr: z.string().describe('Why the turn failed; empty when it did not.'),
   execution_time_ms: z.int().describe('Time spent running; the wait for a slot is not in it.'),

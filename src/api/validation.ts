@@ -16,13 +16,21 @@ const maxShownName = 64;
 export function validate<S extends z.ZodType>(schema: S, value: unknown, part: 'body' | 'query' | 'path'): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalidRequest(result.error.issues.flatMap((issue) => fieldProblems(schema, issue, value)).slice(0, maxProblems), part);
+  throw invalidRequest(
+    result.error.issues.flatMap((issue) => fieldProblems(schema, issue, value)).slice(0, maxProblems),
+    part,
+  );
 }
 
-export function invalidRequest(errors: readonly FieldProblem[], part: 'body' | 'query' | 'path' | 'header'): ServiceError {
+export function invalidRequest(
+  errors: readonly FieldProblem[],
+  part: 'body' | 'query' | 'path' | 'header',
+): ServiceError {
   const first = errors[0];
   const message =
-    first === undefined ? `The ${part} is not valid.` : `${first.field === '' ? `The ${part}` : first.field} ${first.message}`;
+    first === undefined
+      ? `The ${part} is not valid.`
+      : `${first.field === '' ? `The ${part}` : first.field} ${first.message}`;
   return new ServiceError('invalid_request', { in: part, errors }, { message });
 }
 
@@ -35,7 +43,8 @@ function fieldProblems(schema: z.ZodType, issue: z.core.$ZodIssue, value: unknow
       const suggestion = closest(key, known);
       return {
         field: [...path, shown(key)].join('.'),
-        message: suggestion === null ? 'is not a field that is known here' : `is not known here: did you mean ${suggestion}?`,
+        message:
+          suggestion === null ? 'is not a field that is known here' : `is not known here: did you mean ${suggestion}?`,
         ...(suggestion === null ? {} : { did_you_mean: suggestion }),
       };
     });

@@ -19,7 +19,9 @@ export const execFrameSchema = z
     type: z.literal('exec').optional(),
     ref: refSchema,
     ...execFields,
-    idempotency_key: idempotencyKeySchema.nullish().describe('As the Idempotency-Key header: a repeated frame is the same turn.'),
+    idempotency_key: idempotencyKeySchema
+      .nullish()
+      .describe('As the Idempotency-Key header: a repeated frame is the same turn.'),
   })
   .meta({ id: 'WsExec', description: '`stream: false` sends the terminal event alone.' });
 export const subscribeFrameSchema = z
@@ -71,7 +73,10 @@ export function parseFrame(value: Readonly<Record<string, unknown>>): ClientFram
     case 'ping':
       return { type, frame: validate(pingFrameSchema, value, 'body') };
     default:
-      throw invalidRequest([{ field: 'type', message: `must be one of ${Object.keys(frameSchemas).join(', ')}` }], 'body');
+      throw invalidRequest(
+        [{ field: 'type', message: `must be one of ${Object.keys(frameSchemas).join(', ')}` }],
+        'body',
+      );
   }
 }
 

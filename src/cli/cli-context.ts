@@ -1,5 +1,7 @@
 // What commands have in hand instead of the process's globals, so that tests can be the process.
 
+import type { RunningFleet } from '../app/embedded.ts';
+import type { RunningPart } from '../app/running-part.ts';
 import type { Config } from '../config/resolve.ts';
 import type { Environment } from '../config/host-facts.ts';
 import type { LoadedConfig } from '../config/load.ts';
@@ -7,23 +9,10 @@ import type { Flags } from '../config/sources.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Output } from './output.ts';
 
-/** A part of the fleet that runs in this process. */
-export type RunningPart = {
-  readonly url: string;
-  /** Lets running turns end; with force, ends them. Calling it again is harmless. */
-  stop(options?: { force?: boolean }): Promise<void>;
-  /** Resolves when it has stopped, rejects when it fell over. */
-  readonly done: Promise<void>;
-};
-
-export type RunningFleet = RunningPart & { readonly token: string; readonly firstScreen: readonly string[] };
-
-export type RunningWorker = RunningPart;
-
 /** The composition roots, loaded when a command needs them. */
 export type FleetParts = {
   startEmbedded(config: Config): Promise<RunningFleet>;
-  startWorker(config: Config): Promise<RunningWorker>;
+  startWorker(config: Config): Promise<RunningPart>;
   /** The fleet that runs on the data directory; null when none does. */
   discoverFleet(dataDir: string): Promise<{ readonly url: string; readonly token: string } | null>;
 };

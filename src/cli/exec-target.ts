@@ -1,7 +1,10 @@
 // Which fleet answers an exec: the one that CODEX_FLEET_URL names, else the one that runs on the data
 // directory, else one that is started for the call.
 
-import type { CliContext, RunningFleet } from './cli-context.ts';
+import type { RunningFleet } from '../app/embedded.ts';
+import type { LoadedConfig } from '../config/load.ts';
+import type { Config } from '../config/resolve.ts';
+import type { CliContext } from './cli-context.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { SettingFlags } from './setting-options.ts';
 
@@ -20,7 +23,7 @@ export async function findTarget(context: CliContext, given: SettingFlags): Prom
   if (url !== '' && token !== '') return existing(checkedUrl(url), token);
 
   // The port of a fleet made for one call is nobody's business, and the usual one may be taken.
-  const { config } = context.loadConfig({ '--port': '0', ...given.flags }, given.configFile);
+  const config = configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile));
   const found = await context.parts.discoverFleet(config.dataDir);
   if (url !== '') {
     if (found !== null && new URL(found.url).origin === checkedUrl(url).origin)
@@ -42,6 +45,11 @@ export async function findTarget(context: CliContext, given: SettingFlags): Prom
     notice: `no fleet runs on ${config.dataDir}; started one for this call, with ${model}`,
     close: (options) => fleet.stop(options),
   };
+}
+
+/** The log of a fleet that lives for one call interests nobody, unless someone said otherwise. */
+function configForOneCall({ config, origins }: LoadedConfig): Config {
+  return origins.get('log.level')?.source === 'default' ? { ...config, log: { ...config.log, level: 'warn' } } : config;
 }
 
 function existing(url: URL, token: string): ExecTarget {

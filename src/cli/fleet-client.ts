@@ -15,14 +15,26 @@ export type ExecCall = {
 
 export type StreamPlace = { readonly sessionId: string; readonly turnId: string | null; readonly cursor: string };
 
+/** What fetch reports when there was no connection to send on. */
+const beforeSending: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'bad port',
+]);
+
 /** The fleet could not be asked: nothing is known about what it did. */
 export class FleetUnreachable extends Error {
-  readonly isRefused: boolean;
+  /** Whether it is certain that nothing was sent. */
+  readonly isUnsent: boolean;
 
   constructor(url: string, cause: unknown) {
     super(`${url} does not answer (${reasonOf(cause)})`, { cause });
     this.name = 'FleetUnreachable';
-    this.isRefused = reasonOf(cause) === 'ECONNREFUSED';
+    this.isUnsent = beforeSending.has(reasonOf(cause));
   }
 }
 
@@ -82,7 +94,11 @@ export class FleetClient {
       after: place.cursor,
       ...(place.turnId === null ? {} : { turn_id: place.turnId }),
     });
-    return await this.#stream(`/api/v1/sessions/${encodeURIComponent(place.sessionId)}/events?${query}`, signal, {});
+    return await this.#stream(
+      `/api/v1/sessions/${encodeURIComponent(place.sessionId)}/events?${query.toString()}`,
+      signal,
+      {},
+    );
   }
 
   /** Resolves when the fleet has taken note; a turn that has ended already is fine too. */

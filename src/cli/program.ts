@@ -1,12 +1,14 @@
 // The commands and their options, and the one place that turns whatever went wrong into a message and
 // an exit code.
 
+import { inspect } from 'node:util';
 import { Command, CommanderError } from 'commander';
+import { fleetVersion } from '../app/version.ts';
 import { ConfigProblems } from '../config/problems.ts';
 import type { CliContext } from './cli-context.ts';
 import { runExec } from './commands/exec.ts';
 import { runUp } from './commands/up.ts';
-import { readVersions, runVersion } from './commands/version.ts';
+import { runVersion } from './commands/version.ts';
 import { runWorker } from './commands/worker.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
@@ -31,7 +33,7 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   const written: Promise<void>[] = [];
   const program = new Command('codex-fleet')
     .description("Runs OpenAI's Codex agent as a service.")
-    .version(readVersions()['codex-fleet'])
+    .version(fleetVersion)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void written.push(context.stdout.write(text)),
@@ -97,9 +99,10 @@ async function explain({ stderr }: CliContext, error: unknown): Promise<ExitCode
     return error.exitCode;
   }
   if (error instanceof FleetUnreachable) {
-    await stderr.write(`codex-fleet: ${error.message}${error.isRefused ? '' : '; the turn may run'}\n`);
+    await stderr.write(`codex-fleet: ${error.message}${error.isUnsent ? '' : '; the turn may run'}\n`);
     return exitCodes.unreachable;
   }
-  await stderr.write(`codex-fleet: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  // Not foreseen: everything that is known about it, causes included.
+  await stderr.write(`codex-fleet: ${inspect(error)}\n`);
   return exitCodes.turnFailed;
 }

@@ -1,7 +1,8 @@
 // A long-running command's life: started, then until a signal or its own end. The first signal drains,
 // a second one kills.
 
-import type { CliContext, RunningPart } from './cli-context.ts';
+import type { RunningPart } from '../app/running-part.ts';
+import type { CliContext } from './cli-context.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 

@@ -20,6 +20,7 @@ const exitGraceMs = 1_000;
 /** Pipes end with their processes; one that escaped (where there is no cage) may hold them longer. */
 const lastWordsMs = 300;
 /** A process that the kernel cannot end (a dead network disk) must not hold up a stop for ever. */
+const killGraceMs = 2_000;
 const killDeadlineMs = 15_000;
 
 export class RunningAgent implements AgentProcess {
@@ -72,9 +73,12 @@ export class RunningAgent implements AgentProcess {
     this.#endedBy ??= 'killed';
     this.#connection.close('it was killed');
     this.#launch.killAll();
+    await this.#goneWithin(killGraceMs);
+    if (this.#isGone) return;
+    this.#launch.child.kill('SIGKILL');
     await this.#goneWithin(killDeadlineMs);
-    if (!this.#isGone)
-      throw new ServiceError('internal', {}, { message: `process ${this.launcherPid} cannot be killed` });
+    if (this.#isGone) return;
+    throw new ServiceError('internal', {}, { message: `process ${this.launcherPid} cannot be killed` });
   }
 
   stop(options: StopOptions = {}): Promise<void> {

@@ -60,7 +60,12 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit
     prompt: spec.prompt,
     model: spec.model,
     timeoutMs: chosenMs('timeout_ms', spec.timeoutMs, limits.defaultTimeoutMs, limits.maxTimeoutMs),
-    queueTimeoutMs: chosenMs('queue_timeout_ms', spec.queueTimeoutMs, limits.defaultQueueTimeoutMs, limits.maxQueueTimeoutMs),
+    queueTimeoutMs: chosenMs(
+      'queue_timeout_ms',
+      spec.queueTimeoutMs,
+      limits.defaultQueueTimeoutMs,
+      limits.maxQueueTimeoutMs,
+    ),
     requestHash:
       scope === null ? null : requestHash([spec.prompt, sessionRef, spec.timeoutMs, spec.queueTimeoutMs, spec.model]),
     queuePosition: null,
@@ -90,6 +95,7 @@ async function recordTurn(gear: Gear, draft: TurnRecord): Promise<{ turn: TurnRe
 
 function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {
   if (chosen === null) return fallback;
-  if (chosen > most) throw invalidRequest([{ field, message: `must be at most ${most}, which is this fleet's limit` }], 'body');
+  if (chosen > most)
+    throw invalidRequest([{ field, message: `must be at most ${most}, which is this fleet's limit` }], 'body');
   return chosen;
 }

@@ -29,8 +29,14 @@ export function wasRefused(turn: TurnRecord): boolean {
 export async function dispatchTurn(parts: Parts, turn: TurnRecord, isNew: boolean): Promise<void> {
   try {
     const key = { tenant: turn.tenant, sessionId: turn.sessionId, turnId: turn.id };
-    const handed = await within(parts.clock, parts.limits.workerDeadlineMs, parts.worker.startTurn(key).then(() => 'taken'), 'late');
-    if (handed === 'late') parts.logger.warn({ event: 'turn_handover_late', turn_id: turn.id }, 'Worker did not answer in time');
+    const handed = await within(
+      parts.clock,
+      parts.limits.workerDeadlineMs,
+      parts.worker.startTurn(key).then(() => 'taken'),
+      'late',
+    );
+    if (handed === 'late')
+      parts.logger.warn({ event: 'turn_handover_late', turn_id: turn.id }, 'Worker did not answer in time');
   } catch (error) {
     const isRefusal = isServiceError(error) && refusalCodes.includes(error.code);
     if (!isRefusal) {

@@ -35,7 +35,11 @@ export class EventStream {
   }
 
   /** Rejects while there is still time to answer with an error. */
-  static async open(gear: Pick<Gear, 'log' | 'clock' | 'limits'>, scope: StreamScope, signal: AbortSignal): Promise<EventStream> {
+  static async open(
+    gear: Pick<Gear, 'log' | 'clock' | 'limits'>,
+    scope: StreamScope,
+    signal: AbortSignal,
+  ): Promise<EventStream> {
     const follower = await LogFollower.open({
       log: gear.log,
       clock: gear.clock,

@@ -104,7 +104,8 @@ export class LogFollower {
   #keep(events: Batch, isFirst: boolean): void {
     const bytes = sizeOf(events);
     const isTooMuch =
-      this.#waitingEvents + events.length > maxWaitingEvents || this.#waitingBytes + bytes > this.#options.maxWaitingBytes;
+      this.#waitingEvents + events.length > maxWaitingEvents ||
+      this.#waitingBytes + bytes > this.#options.maxWaitingBytes;
     if (isTooMuch && !isFirst) {
       this.#dropWaiting();
       return;
@@ -125,7 +126,8 @@ export class LogFollower {
       this.#waiting.shift();
       this.#waitingEvents -= batch.length;
       this.#waitingBytes -= sizeOf(batch);
-      const fresh = first.header.seq === this.#position + 1 ? batch : batch.filter((event) => event.header.seq > this.#position);
+      const fresh =
+        first.header.seq === this.#position + 1 ? batch : batch.filter((event) => event.header.seq > this.#position);
       const last = fresh.at(-1);
       if (last === undefined) continue;
       this.#position = last.header.seq;
@@ -139,9 +141,10 @@ export class LogFollower {
     if (page.lastSeq < this.#position) {
       throw new ServiceError('session_not_found', {}, { message: 'The log of the session is gone: it was erased.' });
     }
-    this.#position = page.events.at(-1)?.header.seq ?? this.#position;
-    // A store that has less than it announced is asked again when something new comes.
-    this.#latest = Math.max(page.lastSeq, this.#position);
+    const last = page.events.at(-1);
+    if (last !== undefined) this.#position = last.header.seq;
+    // A store that has less than was announced is asked again when something new comes, not at once.
+    this.#latest = last === undefined ? this.#position : Math.max(page.lastSeq, this.#position);
     return page.events;
   }
 

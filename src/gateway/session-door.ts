@@ -10,12 +10,20 @@ import type { Gear } from './gateway-parts.ts';
 
 type Parts = Pick<Gear, 'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes'>;
 
-export async function findSession(parts: Pick<Gear, 'records'>, tenant: TenantId, ref: string): Promise<SessionRecord | null> {
+export async function findSession(
+  parts: Pick<Gear, 'records'>,
+  tenant: TenantId,
+  ref: string,
+): Promise<SessionRecord | null> {
   const byId = isUuid(ref) ? await parts.records.sessions.get(tenant, ref) : null;
   return byId ?? (await parts.records.sessions.findByAlias(tenant, ref));
 }
 
-export async function requireSession(parts: Pick<Gear, 'records'>, tenant: TenantId, ref: string): Promise<SessionRecord> {
+export async function requireSession(
+  parts: Pick<Gear, 'records'>,
+  tenant: TenantId,
+  ref: string,
+): Promise<SessionRecord> {
   const session = await findSession(parts, tenant, ref);
   if (session === null) throw new ServiceError('session_not_found', { session_id: ref });
   return session;
@@ -59,7 +67,14 @@ export async function makeSession(
   return { session: made.record, isNew: made.outcome === 'created' };
 }
 
-const bareSpec: SessionSpec = { alias: null, title: null, metadata: {}, model: null, sandbox: null, instructions: null };
+const bareSpec: SessionSpec = {
+  alias: null,
+  title: null,
+  metadata: {},
+  model: null,
+  sandbox: null,
+  instructions: null,
+};
 
 /** A client's own name that nobody has used yet makes a session of that name. */
 export async function findOrMakeSession(

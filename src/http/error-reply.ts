@@ -49,8 +49,9 @@ export function writeRawError(socket: Duplex, error: unknown, context: ErrorCont
     connection: 'close',
   };
   const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.end(`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}\r\n${head.join('\r\n')}\r\n\r\n${body}`, () =>
-    socket.destroy(),
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}\r\n${head.join('\r\n')}\r\n\r\n${body}`,
+    () => socket.destroy(),
   );
 }
 
@@ -68,7 +69,9 @@ function errorHeaders(problem: Problem): Record<string, string> {
   const headers: Record<string, string> = {};
   if (problem.retry === 'after') {
     const seconds = problem['retry_after_s'];
-    headers['retry-after'] = String(typeof seconds === 'number' ? Math.max(1, Math.ceil(seconds)) : defaultRetryAfterSeconds);
+    headers['retry-after'] = String(
+      typeof seconds === 'number' ? Math.max(1, Math.ceil(seconds)) : defaultRetryAfterSeconds,
+    );
   }
   if (problem.status === 401) headers['www-authenticate'] = 'Bearer realm="codex-fleet"';
   return headers;

@@ -23,7 +23,7 @@ export function useJsonBodies(app: FastifyInstance): void {
       done(asError(error));
       return;
     }
-    parseSafely(request, text, (error, value: unknown) => {
+    void parseSafely(request, text, (error, value: unknown) => {
       if (error !== null) done(new ServiceError('invalid_json', {}, { message: 'The body is not valid JSON.' }));
       else if (isJsonObject(value)) done(null, value);
       else done(new ServiceError('invalid_json', {}, { message: 'The body must be a JSON object.' }));
@@ -33,7 +33,10 @@ export function useJsonBodies(app: FastifyInstance): void {
   app.addHook('preParsing', (request, _reply, payload, done) => {
     const encoding = request.headers['content-encoding'];
     if (encoding === undefined || encoding === 'identity') done(null, payload);
-    else done(new ServiceError('unsupported_media_type', {}, { message: 'The body must come without a content encoding.' }));
+    else
+      done(
+        new ServiceError('unsupported_media_type', {}, { message: 'The body must come without a content encoding.' }),
+      );
   });
 }
 

@@ -27,7 +27,11 @@ export function translateFrameworkError(error: unknown, bodyLimitBytes: number |
       return new ServiceError('invalid_json');
     case 'FST_ERR_BAD_URL':
     case 'FST_ERR_MAX_PARAM_LENGTH':
-      return new ServiceError('invalid_request', {}, { message: 'The path is not valid: a part of it is too long or badly escaped.' });
+      return new ServiceError(
+        'invalid_request',
+        {},
+        { message: 'The path is not valid: a part of it is too long or badly escaped.' },
+      );
     // The client went away while its body was read; nobody will see the answer.
     case 'ECONNRESET':
     case 'ECONNABORTED':

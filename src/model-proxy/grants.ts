@@ -162,7 +162,7 @@ function hashOf(credential: string): string {
 }
 
 function sessionKey(request: GrantRequest): string {
-  return `${request.tenant}/${request.sessionId}`;
+  return JSON.stringify([request.tenant, request.sessionId]);
 }
 
 function remember<V>(map: Map<string, V>, key: string, value: V): void {

@@ -25,8 +25,7 @@ test('a streamed exec has every event once and in order, as the log has them, an
   assertWholeTurn(events, place);
   assert.deepEqual(events, await client.pages(place.sessionId), 'the log, read later, is what was streamed');
 
-  const end = events.at(-1);
-  const { status, exit_code, stdout, stderr, error } = end ?? {};
+  const { status, exit_code, stdout, stderr, error } = { ...events.at(-1) } as Readonly<Record<string, unknown>>;
   assert.deepEqual(
     { status, exit_code, stdout, stderr, error },
     { status: 'completed', exit_code: 0, stdout: words(200), stderr: '', error: null },

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fleetVersion } from '../../app/version.ts';
 import type { CliContext } from '../cli-context.ts';
 import { exitCodes } from '../exit-codes.ts';
 import type { ExitCode } from '../exit-codes.ts';
@@ -11,7 +12,7 @@ export type Versions = { readonly 'codex-fleet': string; readonly codex: string;
 export function readVersions(): Versions {
   const require = createRequire(import.meta.url);
   return {
-    'codex-fleet': versionIn(new URL('../../../package.json', import.meta.url)),
+    'codex-fleet': fleetVersion,
     codex: versionIn(require.resolve('@openai/codex/package.json')),
     node: process.versions.node,
   };
@@ -24,7 +25,7 @@ export async function runVersion(context: CliContext, options: { readonly json?:
   return exitCodes.completed;
 }
 
-function versionIn(path: string | URL): string {
+function versionIn(path: string): string {
   const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version?: unknown };
   return typeof version === 'string' ? version : 'unknown';
 }

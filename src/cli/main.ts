@@ -1,0 +1,14 @@
+// The codex-fleet command. The composition roots are loaded by the commands that need them, so that
+// `exec` against a running fleet starts as fast as Node does.
+
+import { createProcessContext } from './process-context.ts';
+import { runCli } from './program.ts';
+
+const context = createProcessContext({
+  startEmbedded: async (config) => (await import('../app/embedded.ts')).startEmbedded(config),
+  startWorker: async (config) => (await import('../app/worker.ts')).startWorker(config),
+  discoverFleet: async (dataDir) => (await import('../app/data-dir.ts')).discoverFleet(dataDir),
+});
+const exitCode = await runCli(context, process.argv.slice(2));
+// Whatever a kill has left running does not keep the process.
+process.exit(exitCode);

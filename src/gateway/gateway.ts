@@ -1,0 +1,53 @@
+// The public door, put together. What a gateway is made of can be read here in order.
+
+import { TokenSet } from '../http/bearer.ts';
+import type { Listening } from '../http/listener.ts';
+import { registerProbes } from '../http/probes.ts';
+import { createHttpServer, defaultHttpLimits } from '../http/server.ts';
+import { Authenticator } from './auth.ts';
+import { gearOf, type GatewayParts } from './gateway-parts.ts';
+import { OriginGuard } from './origin-guard.ts';
+import { registerCommands } from './routes/commands.ts';
+import { registerEvents } from './routes/events.ts';
+import { registerExec } from './routes/exec.ts';
+import { assertReady, registerFleet } from './routes/fleet.ts';
+import { registerItems } from './routes/items.ts';
+import { registerSessions } from './routes/sessions.ts';
+import { registerTurns } from './routes/turns.ts';
+import { Tickets } from './tickets.ts';
+import { openWsDoor } from './ws-door.ts';
+
+export interface Gateway {
+  listen(): Promise<Listening>;
+  /** Takes nothing new, lets turns' streams go on until the deadline, ends the rest. */
+  drain(deadlineMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createGateway(parts: GatewayParts): Gateway {
+  const gear = gearOf(parts);
+  const { clock, logger, metrics, listen, allowedOrigins, allowedHosts, limits } = gear;
+  const httpLimits = { ...defaultHttpLimits, ...parts.httpLimits };
+  const server = createHttpServer({ clock, logger, metrics, listen, limits: httpLimits });
+
+  const tickets = new Tickets(clock, { ttlMs: limits.ticketTtlMs, perTenant: limits.ticketsPerTenant });
+  const guard = new OriginGuard({ listen, allowedOrigins, allowedHosts });
+  const authenticator = new Authenticator(new TokenSet(gear.tokens), tickets, guard);
+  authenticator.protect(server.app);
+
+  registerProbes(server.app, { metrics, assertReady: () => assertReady(gear, server) });
+  registerFleet(gear, server, tickets);
+  registerExec(gear, server);
+  registerSessions(gear, server);
+  registerTurns(gear, server);
+  registerEvents(gear, server);
+  registerItems(gear, server);
+  registerCommands(gear, server);
+  openWsDoor(gear, server, authenticator, httpLimits.maxConnections);
+
+  return {
+    listen: () => server.listen(),
+    drain: (deadlineMs) => server.drain(deadlineMs),
+    stop: () => server.stop(),
+  };
+}

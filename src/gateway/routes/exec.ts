@@ -1,0 +1,58 @@
+// POST /api/v1/exec. Waits for the turn, streams it, or leaves it running: as the caller asks.
+
+import { toExecResponse } from '../../api/exec.ts';
+import { operations } from '../../api/operations.ts';
+import { toTurnSpec } from '../../api/turns.ts';
+import { isTerminal } from '../../core/turn.ts';
+import type { HttpServer } from '../../http/server.ts';
+import { admitTurn } from '../admission.ts';
+import { principalOf } from '../auth.ts';
+import { awaitTurn } from '../await-turn.ts';
+import type { Gear } from '../gateway-parts.ts';
+import { registerOperation } from '../register-operation.ts';
+import { sendEvents } from '../sse.ts';
+import { turnPath } from './turns.ts';
+
+/** One name for HTTP and WebSocket: the same key is the same turn through either. */
+export const execRoute = 'POST /api/v1/exec';
+
+export function registerExec(gear: Gear, server: HttpServer): void {
+  registerOperation(server.app, gear, operations.exec, async ({ body, idempotencyKey, request, reply }) => {
+    const principal = principalOf(request);
+    const { turn, beforeSeq } = await admitTurn(gear, principal, {
+      spec: toTurnSpec(body),
+      sessionRef: body.session_id ?? null,
+      idempotency: idempotencyKey === null ? null : { route: execRoute, key: idempotencyKey },
+    });
+    gear.logger.info(
+      {
+        event: 'exec_accepted',
+        request_id: request.id,
+        session_id: turn.sessionId,
+        turn_id: turn.id,
+        prompt_length: body.prompt.length,
+        tenant: principal.tenant,
+      },
+      'Processing execution request',
+    );
+
+    if (body.stream === true) {
+      const key = { tenant: turn.tenant, sessionId: turn.sessionId };
+      reply.headers({ 'x-session-id': turn.sessionId, 'x-turn-id': turn.id });
+      return sendEvents(gear, server, request, reply, {
+        key,
+        afterSeq: beforeSeq,
+        turnId: turn.id,
+        endsByItself: true,
+      });
+    }
+
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const waitMs =
+      body.background === true ? 0 : Math.min(body.wait_ms ?? gear.limits.maxWaitMs, gear.limits.maxWaitMs);
+    const now = await awaitTurn(gear, turn, beforeSeq, waitMs, [gone.signal, server.closing]);
+    if (!isTerminal(now.status)) reply.code(202).header('location', turnPath(now));
+    return toExecResponse(now, gear.clock.now());
+  });
+}

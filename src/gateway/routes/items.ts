@@ -1,0 +1,78 @@
+// /api/v1/sessions/{id}/items: the transcript, read out of the log.
+
+import type { ItemResource } from '../../api/items.ts';
+import { toList, type ListOf, type ListQuery } from '../../api/list.ts';
+import { operations } from '../../api/operations.ts';
+import type { LogKey } from '../../contracts/event-log.ts';
+import type { EventEnvelope, StoredEvent } from '../../core/event.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { isJsonObject } from '../../http/json-body.ts';
+import type { HttpServer } from '../../http/server.ts';
+import { principalOf } from '../auth.ts';
+import type { Gear } from '../gateway-parts.ts';
+import { scanLog } from '../log-places.ts';
+import { registerOperation } from '../register-operation.ts';
+import { requireSession } from '../session-door.ts';
+
+export function registerItems(gear: Gear, { app }: HttpServer): void {
+  registerOperation(app, gear, operations.listItems, async ({ params, query, request }) => {
+    const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
+    return listItems(gear, { tenant, sessionId: id }, query);
+  });
+
+  registerOperation(app, gear, operations.getItem, async ({ params, request }) => {
+    const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
+    let found: StoredEvent | null = null;
+    for await (const event of completedItems(gear, { tenant, sessionId: id })) {
+      if (resourceOf(event)?.id === params.item_id) found = event;
+    }
+    const resource = found === null ? null : resourceOf(found);
+    if (found === null || resource === null) throw new ServiceError('item_not_found', { item_id: params.item_id });
+    const isCut = resource.item['truncated'] === true && found.raw !== null;
+    const whole = isCut && found.raw !== null ? gear.wholeItem(found.raw) : null;
+    return whole === null ? resource : { ...resource, item: { ...whole, id: resource.id } };
+  });
+}
+
+async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ListQuery): Promise<ListOf<ItemResource>> {
+  let page: ItemResource[] = [];
+  let isBehind = after === undefined;
+  for await (const event of completedItems(gear, key)) {
+    const item = resourceOf(event);
+    if (item === null) continue;
+    if (order === 'asc') {
+      if (isBehind) page.push(item);
+      else isBehind = item.id === after;
+      if (page.length > limit) break;
+    } else {
+      isBehind ||= item.id === after;
+      if (item.id === after) break;
+      page.push(item);
+      // One more than asked for tells whether there are more.
+      if (page.length > limit + 1) page.shift();
+    }
+  }
+  if (!isBehind) throw new ServiceError('item_not_found', { item_id: after });
+  if (order === 'desc') page = page.reverse();
+  return toList(page.slice(0, limit), page.length > limit);
+}
+
+async function* completedItems(gear: Gear, key: LogKey): AsyncGenerator<StoredEvent> {
+  for await (const events of scanLog(gear.log, key, 0)) {
+    for (const event of events) if (event.header.type === 'item.completed') yield event;
+  }
+}
+
+function resourceOf(event: StoredEvent): ItemResource | null {
+  const body = JSON.parse(event.body) as EventEnvelope & { readonly item?: unknown };
+  const { item } = body;
+  if (!isJsonObject(item) || typeof item['id'] !== 'string' || typeof item['type'] !== 'string') return null;
+  return {
+    id: item['id'],
+    object: 'item',
+    session_id: body.session_id,
+    turn_id: body.turn_id,
+    completed_at: body.at,
+    item: { ...item, id: item['id'], type: item['type'] },
+  };
+}
