@@ -17,6 +17,7 @@ const steps: readonly Step[] = [
   { name: 'generated', script: 'tools/generate-protocol.ts', args: ['--check'] },
   { name: 'unused', script: 'node_modules/knip/bin/knip.js', args: ['--no-progress', '--no-config-hints'] },
   { name: 'format', script: 'node_modules/@biomejs/biome/bin/biome', args: ['format', '--error-on-warnings'] },
+  { name: 'lockfile', script: 'tools/complete-lockfile.ts', args: ['--check'] },
   { name: 'readmes', script: 'tools/check-readmes.ts', args: [] },
 ];
 

@@ -18,8 +18,8 @@ export type ModelLink = {
   readonly stop: () => Promise<void>;
 };
 
-/** What a process needs to reach a provider through a company's proxy and trust its certificates. */
-const passedOn = ['PATH', 'HOME', 'TZ', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'https_proxy', 'http_proxy', 'no_proxy'];
+/** What a process needs to find its home, its time and the certificates that it trusts. */
+const passedOn = ['PATH', 'HOME', 'TZ', 'NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE'];
 
 export async function startModelLink(config: Config, runDir: string, clock: Clock, logger: Logger): Promise<ModelLink> {
   const env = readEnvironment();

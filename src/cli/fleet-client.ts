@@ -79,12 +79,12 @@ export class FleetClient {
     this.#clock = options.clock;
   }
 
-  /** Starts a turn; the answer is its events. The key makes a repeat harmless. */
-  async exec(call: ExecCall, idempotencyKey: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  /** Starts a turn; the answer is its events. */
+  async exec(call: ExecCall, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     return await this.#stream('/api/v1/exec', signal, {
       method: 'POST',
       body: JSON.stringify({ ...call, stream: true }),
-      headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey },
+      headers: { 'content-type': 'application/json' },
     });
   }
 

@@ -16,7 +16,7 @@ export function progressLine(event: EventOnWire): string | null {
 function describe(event: EventOnWire): string | null {
   switch (event.type) {
     case 'turn.queued':
-      return typeof event['position'] === 'number' ? `waiting for a slot (position ${event['position']})` : null;
+      return typeof event['position'] === 'number' ? `queued (position ${event['position']})` : null;
     case 'turn.started':
       return `session ${event.session_id}`;
     case 'turn.requires_action':

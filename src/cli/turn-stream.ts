@@ -19,7 +19,6 @@ export type SeenEvent = {
 export type TurnStreamOptions = {
   readonly client: FleetClient;
   readonly call: ExecCall;
-  readonly idempotencyKey: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 };
@@ -36,7 +35,7 @@ export async function* followTurn(options: TurnStreamOptions): AsyncGenerator<Se
   const { client, clock, signal } = options;
   let place = null as StreamPlace | null;
   let lastSeq = 0;
-  let body = await client.exec(options.call, options.idempotencyKey, signal);
+  let body = await client.exec(options.call, signal);
   let retries = new Retries(clock);
   for (;;) {
     for await (const json of readSse(body, { clock, silenceMs })) {

@@ -10,7 +10,7 @@ import type { UpstreamResponse } from './upstream.ts';
 export type ErrorAnswer = AnsweredFailure & { readonly body: string };
 
 const maxErrorBytes = 64 * 1024;
-export const upstreamStatusHeader = 'x-codex-fleet-upstream-status';
+const upstreamStatusHeader = 'x-codex-fleet-upstream-status';
 
 export async function readErrorAnswer(answer: UpstreamResponse, scrubKey: KeyScrubber): Promise<ErrorAnswer> {
   const chunks: Uint8Array[] = [];

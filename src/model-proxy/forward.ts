@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics, ModelRequestOutcome } from '../observability/metrics.ts';
+import { breakOff } from './break-off.ts';
 import { CallCut, IdleWatch } from './deadlines.ts';
 import { readErrorAnswer, writeErrorAnswer } from './error-answer.ts';
 import type { ErrorAnswer } from './error-answer.ts';
@@ -190,7 +191,7 @@ export class Forwarder {
       writeRefusal(response, new ModelRefusal(isTimeout ? 'provider_timed_out' : 'no_running_turn'));
     } else if (response.headersSent) {
       record.outcome = 'provider_error';
-      response.destroy();
+      breakOff(response, this.#parts.clock);
     } else {
       record.outcome = 'refused';
       this.#parts.logger.error({ event: 'model_call_defect', err: error }, 'A model call failed inside the proxy');

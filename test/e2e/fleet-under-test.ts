@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { mkdtempSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -14,6 +14,8 @@ import { descendantsOf, describe, findByMark, isAlive, type ProcessFacts } from 
 export const repository = path.resolve(import.meta.dirname, '../..');
 
 export type FleetOptions = {
+  /** Default: the whole fleet. */
+  readonly role?: 'up' | 'worker';
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Default: a new one, removed at the end. */
@@ -55,8 +57,9 @@ export class FleetUnderTest {
     this.dataDir = options.dataDir ?? path.join(this.#scratch ?? '', 'data');
     this.home = path.join(path.dirname(this.dataDir), 'home');
     mkdirSync(this.home, { recursive: true });
+    const role = options.role ?? 'up';
     const args = [
-      '--port',
+      role === 'up' ? '--port' : '--worker-port',
       '0',
       '--data-dir',
       this.dataDir,
@@ -69,7 +72,7 @@ export class FleetUnderTest {
     const words =
       options.viaNpm === true
         ? ['npm', 'start', '--', ...args]
-        : ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', 'up', ...args];
+        : ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, ...args];
     // As in a terminal: npm and what it runs are one process group, and Ctrl-C goes to all of it.
     this.#isGroup = options.viaNpm === true;
     this.child = spawn(words[0] ?? '', words.slice(1), {
@@ -93,12 +96,13 @@ export class FleetUnderTest {
   /** Resolves when it says `ready`; rejects, with what it said, when it ends or takes too long. */
   static async start(options: FleetOptions = {}): Promise<FleetUnderTest> {
     const fleet = new FleetUnderTest(options);
+    const role = options.role ?? 'up';
     try {
       await eventually('the fleet says ready', readyDeadlineMs, () => {
         if (fleet.#exit !== null) throw new Error(`the fleet ended at its start: ${JSON.stringify(fleet.#exit)}`);
         return fleet.isReady;
       });
-      fleet.#client = new FleetClient(fleet.#urlOnScreen(), fleet.#tokenOnScreen());
+      fleet.#client = new FleetClient(fleet.#urlOnScreen(), role === 'up' ? fleet.#tokenOnScreen() : fleet.#tokenInFile());
       return fleet;
     } catch (error) {
       fleet.child.kill('SIGKILL');
@@ -203,5 +207,10 @@ export class FleetUnderTest {
 
   #tokenOnScreen(): string {
     return /\bcf_[A-Za-z0-9_-]+/.exec(this.#stdout)?.[0] ?? assert.fail('the screen has no token');
+  }
+
+  /** A worker's callers are programs: it prints no token. */
+  #tokenInFile(): string {
+    return readFileSync(path.join(this.dataDir, 'token'), 'utf8').trim();
   }
 }

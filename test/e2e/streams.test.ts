@@ -53,7 +53,7 @@ test('events are streamed while the turn runs, not when it has ended [stream-who
   assert.ok(performance.now() - firstDeltaMs > 500, 'the first delta came well before the end');
 });
 
-test('a WebSocket exec has the same events with its ref, and then says that they ended [stream-whole]', async () => {
+test('a WebSocket exec has the same events with its ref [stream-whole]', async () => {
   const { client } = fleet();
   const socket = await client.ws();
   try {
@@ -103,6 +103,7 @@ test('a stream cut at any point is resumed by Last-Event-ID, by ?after= and over
   }
   // Cut once more behind the end: nothing is left, and nobody is kept waiting.
   assert.deepEqual(await collect(client.sse(path, { lastEventId: whole.at(-1)?.cursor ?? '' })), []);
+  assert.deepEqual(await overWebSocket(sessionId, turnId, whole.at(-1)?.cursor ?? ''), []);
 });
 
 test('a streamed exec that was cut goes on without its client, and can be followed to its end [stream-resumed]', async () => {

@@ -1,6 +1,7 @@
 // One WebSocket to a fleet: frames in, everything that came out kept in order, waits with deadlines.
 
 import { WebSocket, type ClientOptions } from 'ws';
+import { isTerminalEventType } from '../../src/core/event.ts';
 import { eventually, within } from './eventually.ts';
 
 export type Frame = { readonly type: string; readonly ref?: string; readonly [field: string]: unknown };
@@ -72,9 +73,10 @@ export class WsClient {
     return await eventually(`a frame: ${what}`, withinMs, () => this.frames.find(accepts));
   }
 
-  /** Frames that answer a ref, up to and with the one that ends it. */
-  async ended(ref: string, withinMs = 30_000): Promise<Frame[]> {
-    await this.frame(`the end of ${ref}`, (frame) => frame.ref === ref && frame.type === 'ended', withinMs);
+  /** Frames that answer the ref of a turn, up to its end: its terminal event, an error, or word that no more come. */
+  async ended(ref: string, withinMs = 20_000): Promise<Frame[]> {
+    const isEnd = ({ type }: Frame): boolean => type === 'ended' || type === 'error' || isTerminalEventType(type);
+    await this.frame(`the end of ${ref}`, (frame) => frame.ref === ref && isEnd(frame), withinMs);
     return this.frames.filter((frame) => frame.ref === ref);
   }
 

@@ -73,7 +73,7 @@ test('the status says who answers, with which models', async () => {
 
 test('a proxy that is not there, or does not answer, is model_unavailable in time', async () => {
   await assert.rejects(clientFor({}).status(), unavailableBecause('proxy_unreachable'));
-  const silent = createServer(() => {});
+  const silent = createServer((socket) => void socket.on('error', () => {}).resume());
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   cleanups.push(() => new Promise((resolve) => silent.close(resolve)));
   const { port } = silent.address() as AddressInfo;

@@ -112,7 +112,7 @@ for (const { type, wire, exitCode } of ends) {
     const fleet = await scriptedFleet(t, streams(sse(end(1, type, wire, '', 'the reason'))));
     const cli = cliFor(fleet);
     assert.equal(await runCli(cli.context, ['exec', 'x']), exitCode);
-    assert.match(cli.stderr(), /^codex-fleet: the turn .*: the reason\n$/);
+    assert.match(cli.stderr(), /^codex-fleet: turn .*: the reason\n$/);
     assert.equal(cli.stdout(), '');
   });
 }
@@ -172,7 +172,7 @@ test('at a terminal, progress is on stderr, dimmed unless NO_COLOR says no, and 
   const fleet = await scriptedFleet(t, streams(text));
   const plain = cliFor(fleet, { isTerminal: true, env: { NO_COLOR: '1' } });
   await runCli(plain.context, ['exec', 'x']);
-  assert.equal(plain.stderr(), 'waiting for a slot (position 2)\n$ echo \ufffd[2J\n  exit code 3\nadd a.txt\n');
+  assert.equal(plain.stderr(), 'queued (position 2)\n$ echo \ufffd[2J\n  exit code 3\nadd a.txt\n');
   assert.equal(plain.stdout(), 'done \ufffd]0;x\ufffd\n');
 
   const dimmed = cliFor(fleet, { isTerminal: true });

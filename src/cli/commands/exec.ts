@@ -1,6 +1,5 @@
 // `codex-fleet exec`: one prompt, its progress on stderr, its answer on stdout, its fate as exit code.
 
-import { randomUUID } from 'node:crypto';
 import { terminalEventFields } from '../../api/events.ts';
 import type { EventOnWire } from '../../api/events.ts';
 import { parseQuantity } from '../../config/units.ts';
@@ -71,7 +70,7 @@ async function runTurn(
   const { clock, stdout, stderr } = context;
   const client = new FleetClient({ url: target.url, token: target.token, clock });
   const showsProgress = stderr.isTerminal && !asJson;
-  const events = followTurn({ client, call, idempotencyKey: randomUUID(), clock, signal: interruption.signal });
+  const events = followTurn({ client, call, clock, signal: interruption.signal });
   try {
     for await (const { event, json } of events) {
       if (event.turn_id !== null) interruption.cancelBy(() => client.cancelTurn(event.session_id, event.turn_id ?? ''));
@@ -104,7 +103,7 @@ async function reportEnd({ stdout, stderr }: CliContext, event: EventOnWire, asJ
   }
   if (exitCode !== 0) {
     const how = event.type.slice('turn.'.length).replace('_', ' ');
-    await stderr.write(`codex-fleet: the turn ${how}${why === '' ? '' : `: ${printable(why)}`}\n`);
+    await stderr.write(`codex-fleet: turn ${how}${why === '' ? '' : `: ${printable(why)}`}\n`);
   }
   return exitCodeOfTurn(exitCode);
 }

@@ -41,6 +41,10 @@ function said(list: readonly Event[]): string {
     .join('');
 }
 
+function responseIn(list: readonly Event[]): { usage: Record<string, number>; error: { code: string } } {
+  return list.at(-1)?.['response'] as { usage: Record<string, number>; error: { code: string } };
+}
+
 function callIn(list: readonly Event[]): Call | undefined {
   const done = list.filter(({ type }) => type === 'response.output_item.done');
   return done.map(({ item }) => item as Call & { type: string }).find(({ type }) => type === 'function_call');
@@ -111,7 +115,7 @@ test('the events of an answer are those of OpenAI, numbered, with usage at the e
     list.map(({ sequence_number: number }) => number),
     list.map((_, index) => index),
   );
-  const { usage } = list.at(-1)?.['response'] as { usage: Record<string, number> };
+  const { usage } = responseIn(list);
   assert.equal(usage['output_tokens'], 1);
   assert.ok((usage['input_tokens'] ?? 0) > 10);
 });
@@ -155,7 +159,7 @@ test('a stall ends with the caller, before the headers or after, and leaves no t
 
 test('a failure that comes behind a text is reported in the stream', async () => {
   const list = await events(new DemoModel(new FakeClock()), [user('say: a\nfail: rate_limit')]);
-  const { error } = list.at(-1)?.['response'] as { error: { code: string } };
+  const { error } = responseIn(list);
   assert.equal(list.at(-1)?.type, 'response.failed');
   assert.equal(error.code, 'rate_limit_exceeded');
 });

@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../../core/clock.ts';
 import type { ListenAddress } from '../../http/listener.ts';
+import { breakOff } from '../break-off.ts';
 import { Listener } from '../listener.ts';
 import { DemoModel, demoModelId } from './demo-model.ts';
 
@@ -20,7 +21,7 @@ export function createDemoServer(address: ListenAddress, clock: Clock): DemoServ
     address,
     clock,
     requestTimeoutMs,
-    handler: (request, response) => void serve(model, request, response).catch(() => response.destroy()),
+    handler: (request, response) => void serve(model, request, response).catch(() => breakOff(response, clock)),
   });
   return { listen: () => listener.listen(), stop: () => listener.stop(0) };
 }
