@@ -47,7 +47,10 @@ test('a seeded thread resumes with its credential in a workspace that came later
   await mkdir(later);
   await writeFile(path.join(later, 'AGENTS.md'), 'Say MARKER-77.\n');
   await rename(later, path.join(agent.slotDir, 'ws'));
-  lab.modelSays({ command: 'cat AGENTS.md > copy.txt; git init -q . && git add -A && echo added' }, { text: 'hello' });
+  lab.modelSays(
+    { command: 'cat AGENTS.md > copy.txt; git init -q . && git add -A && echo added-$((6 * 7))' },
+    { text: 'hello' },
+  );
   const callsBefore = lab.modelCalls.length;
   await agent.calls.threadResume({
     threadId,
@@ -76,7 +79,7 @@ test('a seeded thread resumes with its credential in a workspace that came later
     ['Bearer credential-1', 'Bearer credential-1'],
   );
   assert.match(calls[0]?.body ?? '', /MARKER-77/);
-  assert.match(calls[1]?.body ?? '', /added/);
+  assert.match(calls[1]?.body ?? '', /added-42/);
   assert.ok(existsSync(path.join(agent.slotDir, 'ws', 'copy.txt')));
   await agent.kill();
 });

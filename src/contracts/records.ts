@@ -6,7 +6,10 @@ import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 
 export type PageQuery = {
-  /** Ids sort by age: the page starts behind this id, in the order asked for. */
+  /**
+   * The page starts behind this id, in the order asked for: by time of creation, then by id. One that
+   * is gone still has its place, if it was minted; `cursor_invalid` for one that was derived from a key.
+   */
   readonly after: string | null;
   /** 1 to 100. */
   readonly limit: number;

@@ -18,6 +18,12 @@ export function mintId(): string {
   return v7();
 }
 
+/** When an id of ours was minted, in milliseconds since the epoch; null for one derived from an Idempotency-Key. */
+export function mintedAt(id: string): number | null {
+  const isVersion7 = isUuid(id) && id[14] === '7';
+  return isVersion7 ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : null;
+}
+
 export function isUuid(text: string): boolean {
   return uuidPattern.test(text);
 }

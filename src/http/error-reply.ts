@@ -29,7 +29,8 @@ export function sendError(reply: FastifyReply, error: unknown, context: ErrorCon
     .code(problem.status)
     .headers(errorHeaders(problem))
     .header('content-type', problemContentType)
-    .send(JSON.stringify(problem));
+    // As bytes: fastify would add a charset, which JSON types do not have.
+    .send(Buffer.from(JSON.stringify(problem)));
 }
 
 /** For requests that never became one, and for refused upgrades. Ends the socket. */

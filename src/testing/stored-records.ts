@@ -4,7 +4,8 @@ import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
 
-const createdAt = Date.UTC(2026, 0, 1);
+/** The moment that the ids of tests, 019f0000-0000-7…, say they were minted at. */
+const createdAt = 0x019f00000000;
 
 export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionRecord {
   return {

@@ -3,18 +3,18 @@
 
 import type { CreateResult, Page, PageQuery, Records, SessionRecords, TurnRecords } from '../../contracts/records.ts';
 import { ServiceError } from '../../core/errors.ts';
-import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
+import { mintedAt, type SessionId, type TenantId, type TurnId } from '../../core/ids.ts';
 import type { SessionRecord } from '../../core/session.ts';
 import type { TurnRecord } from '../../core/turn.ts';
-import { OrderedIds } from './ordered-ids.ts';
+import { type Aged, OrderedRecords } from './ordered-records.ts';
 import { tenantKey } from './tenant-key.ts';
 
-type Stored = { readonly tenant: TenantId; readonly id: string; readonly revision: number };
+type Stored = Aged & { readonly tenant: TenantId; readonly revision: number };
 
 /** Records by tenant and id, each in a group (a tenant, a session) that can be paged through. */
 class RecordTable<T extends Stored> {
   readonly #records = new Map<string, T>();
-  readonly #groups = new Map<string, OrderedIds>();
+  readonly #groups = new Map<string, OrderedRecords>();
 
   get(tenant: TenantId, id: string): T | null {
     return this.#records.get(tenantKey(tenant, id)) ?? null;
@@ -22,8 +22,8 @@ class RecordTable<T extends Stored> {
 
   add(record: T, group: string): void {
     this.#records.set(tenantKey(record.tenant, record.id), record);
-    const ids = this.#groups.get(group) ?? new OrderedIds();
-    ids.add(record.id);
+    const ids = this.#groups.get(group) ?? new OrderedRecords();
+    ids.add(record);
     this.#groups.set(group, ids);
   }
 
@@ -36,16 +36,25 @@ class RecordTable<T extends Stored> {
   }
 
   delete(tenant: TenantId, id: string, group: string): void {
+    const record = this.get(tenant, id);
+    if (record === null) return;
     this.#records.delete(tenantKey(tenant, id));
     const ids = this.#groups.get(group);
-    ids?.delete(id);
+    ids?.delete(record);
     if (ids?.size === 0) this.#groups.delete(group);
   }
 
   page(tenant: TenantId, group: string, query: PageQuery): Page<T> {
-    const page = this.#groups.get(group)?.page(query);
+    const page = this.#groups.get(group)?.page({ ...query, after: this.#placeOf(tenant, query.after) });
     if (page === undefined) return { data: [], hasMore: false };
     return { data: page.ids.flatMap((id) => this.get(tenant, id) ?? []), hasMore: page.hasMore };
+  }
+
+  #placeOf(tenant: TenantId, id: string | null): Aged | null {
+    if (id === null) return null;
+    const createdAt = this.get(tenant, id)?.createdAt ?? mintedAt(id);
+    if (createdAt === null) throw new ServiceError('cursor_invalid', { after: id });
+    return { createdAt, id };
   }
 
   deleteGroup(tenant: TenantId, group: string): void {

@@ -144,6 +144,22 @@ export const recordsChecks: readonly ContractCheck<Records>[] = [
     },
   },
   {
+    title: 'records are listed by age, whatever their ids; behind a derived id that is gone no page can start',
+    async run({ sessions }) {
+      const derived = 'ffffffff-0000-8000-8000-000000000000';
+      const { createdAt } = sessionRecord();
+      await sessions.create(sessionRecord({ id: idOf(1), createdAt: createdAt + 2 }));
+      await sessions.create(sessionRecord({ id: derived, createdAt: createdAt + 1 }));
+      const query: PageQuery = { after: null, limit: 10, order: 'asc' };
+      const ids = async (after: string | null): Promise<string[]> =>
+        (await sessions.list('acme', { ...query, after })).data.map((record) => record.id);
+      assert.deepEqual(await ids(null), [derived, idOf(1)]);
+      assert.deepEqual(await ids(derived), [idOf(1)]);
+      await sessions.erase('acme', derived);
+      await assert.rejects(ids(derived), { code: 'cursor_invalid' });
+    },
+  },
+  {
     title: "a session's turns are paged in both orders, without other sessions' turns",
     async run({ turns }) {
       for (const number of [2, 1, 4, 3, 5]) await turns.create(turnRecord({ id: idOf(number) }));
