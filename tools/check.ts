@@ -15,6 +15,7 @@ const steps: readonly Step[] = [
   { name: 'types', script: 'node_modules/typescript/bin/tsc', args: ['-b'] },
   { name: 'lint', script: 'node_modules/oxlint/bin/oxlint', args: ['--format=unix'] },
   { name: 'generated', script: 'tools/generate-protocol.ts', args: ['--check'] },
+  { name: 'reference', script: 'tools/generate-reference.ts', args: ['--check'] },
   { name: 'unused', script: 'node_modules/knip/bin/knip.js', args: ['--no-progress', '--no-config-hints'] },
   { name: 'format', script: 'node_modules/@biomejs/biome/bin/biome', args: ['format', '--error-on-warnings'] },
   { name: 'lockfile', script: 'tools/complete-lockfile.ts', args: ['--check'] },

@@ -1,12 +1,11 @@
 // Every operation of the public API, once: the gateway registers from this table, the OpenAPI
-// document will be printed from it.
+// document is printed from it.
 
-import * as z from 'zod';
 import { commandRequestSchema, commandResponseSchema } from './commands.ts';
 import { eventPageSchema, eventSchema, eventsQuerySchema } from './events.ts';
 import { execRequestSchema, execResponseSchema } from './exec.ts';
 import { healthSchema, modelSchema, ticketSchema, workerSchema } from './fleet.ts';
-import { itemPathSchema, itemResourceSchema } from './items.ts';
+import { itemPathSchema, itemResourceSchema, itemsQuerySchema } from './items.ts';
 import { listQuerySchema, listSchema } from './list.ts';
 import { operation } from './operation.ts';
 import {
@@ -17,6 +16,7 @@ import {
   sessionSchema,
 } from './sessions.ts';
 import { startTurnRequestSchema, turnPathSchema, turnSchema } from './turns.ts';
+import { usageQuerySchema, usageReportSchema } from './usage-report.ts';
 
 const capacityErrors = ['queue_full', 'no_worker_ready', 'draining', 'store_unavailable'] as const;
 const turnErrors = [...capacityErrors, 'session_failed', 'idempotency_key_reused'] as const;
@@ -139,9 +139,9 @@ export const operations = {
     summary: 'Read the transcript of a session: what was said and done, without deltas.',
     route: 'items',
     params: sessionPathSchema,
-    query: listQuerySchema.extend({ order: z.enum(['asc', 'desc']).default('asc') }),
+    query: itemsQuerySchema,
     answers: { 200: { description: 'A page.', schema: listSchema(itemResourceSchema) } },
-    errors: ['session_not_found', 'item_not_found'],
+    errors: ['session_not_found', 'cursor_invalid'],
   }),
   getItem: operation('GET', '/api/v1/sessions/{session_id}/items/{item_id}', {
     id: 'getItem',
@@ -178,6 +178,13 @@ export const operations = {
     summary: 'List the models that the provider offers.',
     route: 'models',
     answers: { 200: { description: 'All of them.', schema: listSchema(modelSchema) } },
+  }),
+  readUsage: operation('GET', '/api/v1/usage', {
+    id: 'readUsage',
+    summary: 'What was consumed: in total, by model and by day.',
+    route: 'usage',
+    query: usageQuerySchema,
+    answers: { 200: { description: 'The sums.', schema: usageReportSchema } },
   }),
   health: operation('GET', '/health', {
     id: 'health',

@@ -13,10 +13,10 @@ import type { IsolationReport } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
-import { writtenFeatures } from '../protocol/features.ts';
 import { refusal } from '../protocol/policy.ts';
 import type { ServerRequest } from '../protocol/generated/ServerRequest.ts';
 import type { Slot } from '../worker/slot.ts';
+import { fleetVersion } from './version.ts';
 
 export type CodexRuntime = {
   readonly version: string;
@@ -57,7 +57,7 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
   const shared = {
     binary,
     isolation,
-    config: { model: config.model.name, features: writtenFeatures(), streamIdleTimeoutMs },
+    config: { model: config.model.name, streamIdleTimeoutMs, fleetVersion },
     modelUpstream,
     heartbeatLimitMs: config.worker.heartbeatLimitMs,
     startDeadlineMs,

@@ -10,6 +10,7 @@ export function gatewayLimits({ server, turns }: Config): Partial<GatewayLimits>
     maxTimeoutMs: turns.maxTimeoutMs,
     defaultQueueTimeoutMs: turns.queueTimeoutMs,
     maxWaitMs: turns.waitMs,
+    maxPromptCodePoints: turns.maxPromptCodePoints,
     promptBodyBytes: server.bodyLimitExecBytes,
     heartbeatMs: server.heartbeatMs,
     connectionBufferBytes: server.connectionBufferBytes,

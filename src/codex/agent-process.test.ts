@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { isServiceError } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import { AgentLab, descendantsOf, eventually, isAlive } from '../testing/agent-lab.ts';
-import { ConnectionClosed } from './connection-errors.ts';
+import { CodexRefused, ConnectionClosed } from './connection-errors.ts';
 import { createHomeTemplate } from './home-template.ts';
 import { residentBytes } from './process-tree.ts';
 
@@ -26,7 +26,8 @@ test('an agent starts ready to be called, says nothing against its configuration
   const codex = agent.agentPid();
   assert.ok(codex !== null && processes.includes(codex));
   assert.ok((residentBytes(codex) ?? 0) > 10_000_000);
-  await agent.heard('remoteControl/status/changed');
+  // One ordered stream: what it had to say of its start comes before this answer.
+  await assert.rejects(agent.calls.threadRead({ threadId: mintId() }), CodexRefused);
   assert.deepEqual(
     agent.notifications.filter(({ method }) => method === 'configWarning'),
     [],
@@ -119,10 +120,11 @@ test('a Codex that ends by itself is noticed within a second, with its code or s
 });
 
 test('a refused configuration rejects the start with what Codex said of it, and leaves nothing', async () => {
-  const config = { model: 'demo', features: { no_such_feature: true }, streamIdleTimeoutMs: 1 };
+  // A duration that is no whole number: Codex refuses the file.
+  const config = { model: 'demo', streamIdleTimeoutMs: 1.5, fleetVersion: 'test' };
   await assert.rejects(lab.start({ config }), (error: unknown) => {
     assert.ok(isServiceError(error, 'agent_start_failed'));
-    assert.match(error.message, /no_such_feature/);
+    assert.match(error.message, /floating point/);
     return true;
   });
 });
@@ -166,12 +168,12 @@ function startWorker(): { pid: number; pids: Promise<number[]>; exited: Promise<
   const program = `
     const { AgentLab, descendantsOf } = await import(${JSON.stringify(testing)});
     const { startAgent } = await import(${JSON.stringify(new URL('./agent-process.ts', import.meta.url).href)});
-    const { mkdtempSync } = await import('node:fs');
+    const { mkdtempSync, rmSync } = await import('node:fs');
     const lab = await AgentLab.open();
     const slotDir = mkdtempSync(${JSON.stringify(path.join(lab.root, 'slot-'))});
     const agent = await startAgent(lab.agentOptions(slotDir, { heartbeatLimitMs: 1000 }));
+    rmSync(lab.root, { recursive: true });
     console.log(JSON.stringify(descendantsOf(agent.launcherPid)));
-    (await import('node:fs')).rmSync(lab.root, { recursive: true });
   `;
   const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],

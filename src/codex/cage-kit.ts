@@ -9,6 +9,8 @@ const files: Readonly<Record<string, string>> = {
     'root:x:0:0:root:/:/bin/false\ncodex:x:1000:1000:codex:/s/home:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n',
   group: 'root:x:0:\ncodex:x:1000:\nnogroup:x:65534:\n',
   'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
+  // Whoever commits is the agent, until the repository says otherwise.
+  gitconfig: '[user]\n\tname = Codex\n\temail = codex@localhost\n[init]\n\tdefaultBranch = main\n',
   hosts: '127.0.0.1 localhost codex\n::1 localhost\n',
   'resolv.conf': '',
   // What no configuration of a workspace can widen: no MCP server starts, whatever a project says.

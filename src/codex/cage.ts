@@ -42,7 +42,7 @@ const hostEtc = [
   'ssl/certs',
   'ssl/openssl.cnf',
 ];
-const kitEtc = ['passwd', 'group', 'nsswitch.conf'];
+const kitEtc = ['passwd', 'group', 'nsswitch.conf', 'gitconfig'];
 const networkEtc = ['hosts', 'resolv.conf'];
 
 /**

@@ -4,13 +4,14 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'smol-toml';
+import { pinnedSettings } from '../protocol/features.ts';
 import { modelProviderName } from '../protocol/rollout.ts';
 
 export type CodexConfig = {
   readonly model: string;
-  /** Every feature flag of this version, on or off. */
-  readonly features: Readonly<Record<string, boolean>>;
   readonly streamIdleTimeoutMs: number;
+  /** Our own version, by which we introduce ourselves. */
+  readonly fleetVersion: string;
 };
 
 /** Keys are checked by Codex itself: it is started with --strict-config. */
@@ -20,8 +21,7 @@ export function renderConfig(config: CodexConfig, baseUrl: string): string {
     model_provider: modelProviderName,
     approval_policy: 'never',
     sandbox_mode: 'read-only',
-    web_search: 'disabled',
-    check_for_update_on_startup: false,
+    ...pinnedSettings(),
     model_providers: {
       [modelProviderName]: {
         name: modelProviderName,
@@ -35,15 +35,9 @@ export function renderConfig(config: CodexConfig, baseUrl: string): string {
         stream_idle_timeout_ms: config.streamIdleTimeoutMs,
       },
     },
-    features: config.features,
-    // The feature flag for sub-agents is deprecated; each would be a thread that nobody asked for.
-    agents: { enabled: false },
     shell_environment_policy: { inherit: 'core', ignore_default_excludes: false },
     // No trust entry for the workspace: `untrusted` would drop its AGENTS.md, `trusted` load its config.
-    skills: { bundled: { enabled: false } },
     history: { persistence: 'none' },
-    analytics: { enabled: false },
-    feedback: { enabled: false },
     otel: { exporter: 'none', trace_exporter: 'none', metrics_exporter: 'none', log_user_prompt: false },
   });
 }

@@ -1,7 +1,7 @@
 // What can be asked of Codex, typed, each with its deadline. Which of these a caller may use, and with
 // which parameters, is decided by those who call; nothing is clamped here.
 
-import type { ClientInfo } from '../protocol/generated/ClientInfo.ts';
+import type { InitializeParams } from '../protocol/generated/InitializeParams.ts';
 import type { InitializeResponse } from '../protocol/generated/InitializeResponse.ts';
 import type { CommandExecParams } from '../protocol/generated/v2/CommandExecParams.ts';
 import type { CommandExecResponse } from '../protocol/generated/v2/CommandExecResponse.ts';
@@ -33,12 +33,8 @@ export class AgentCalls {
   }
 
   /** The handshake, both halves; nothing else may be called before. */
-  async initialize(clientInfo: ClientInfo, deadlineMs: number = defaultDeadlineMs): Promise<InitializeResponse> {
-    const response = await this.#call<InitializeResponse>(
-      'initialize',
-      { clientInfo, capabilities: { experimentalApi: true, requestAttestation: false } },
-      deadlineMs,
-    );
+  async initialize(params: InitializeParams, deadlineMs: number = defaultDeadlineMs): Promise<InitializeResponse> {
+    const response = await this.#call<InitializeResponse>('initialize', params, deadlineMs);
     this.#connection.notify('initialized');
     return response;
   }

@@ -85,7 +85,7 @@ async function tryIsolation(isolation: Isolation, options: ProbeOptions): Promis
       isolation,
       slotDir,
       homeTemplate: null,
-      config: { model: 'probe', features: {}, streamIdleTimeoutMs: 1_000 },
+      config: { model: 'probe', streamIdleTimeoutMs: 1_000, fleetVersion: 'probe' },
       modelUpstream: { socketPath: path.join(options.workDir, 'no-model') },
       heartbeatLimitMs: 10_000,
       startDeadlineMs: options.deadlineMs ?? 20_000,

@@ -8,12 +8,12 @@ import type { AgentOptions, AgentProcess, StopOptions } from './agent-process.ts
 import { Connection, type ProtocolProblem } from './connection.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { type AgentPaths, agentPaths, type Launch } from './launch.ts';
+import { buildInitialize } from '../protocol/policy.ts';
 import { AgentCalls } from './methods.ts';
 import { ModelDoor } from './model-door.ts';
 import { findDescendant } from './process-tree.ts';
 import { TextTail } from './text-tail.ts';
 
-const clientInfo = { name: 'codex_fleet', title: 'Codex Fleet', version: '0.1.0' };
 const stderrTailBytes = 8 * 1024;
 /** From the end of Codex's output to the end of its launcher. */
 const exitGraceMs = 1_000;
@@ -62,7 +62,8 @@ export class RunningAgent implements AgentProcess {
   }
 
   async ready(): Promise<void> {
-    await Promise.all([this.calls.initialize(clientInfo, this.#options.startDeadlineMs), this.#doorOpen]);
+    const { config, startDeadlineMs } = this.#options;
+    await Promise.all([this.calls.initialize(buildInitialize(config.fleetVersion), startDeadlineMs), this.#doorOpen]);
   }
 
   agentPid(): number | null {

@@ -1,6 +1,7 @@
 // From a request to a turn that a worker has: finds or makes the session, makes the records durable,
 // recognises repeats, hands over. What the caller sees of the turn afterwards comes from the log.
 
+import { hasAtMostCodePoints } from '../api/text.ts';
 import type { TurnSpec } from '../api/turns.ts';
 import { invalidRequest } from '../api/validation.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -31,6 +32,7 @@ export type Admitted = {
 };
 
 export async function admitTurn(gear: Gear, principal: Principal, request: TurnRequest): Promise<Admitted> {
+  if (gear.draining.aborted) throw new ServiceError('draining');
   const draft = draftTurn(gear, principal, request);
   const scope = request.idempotency === null ? null : { tenant: principal.tenant, ...request.idempotency };
   const idIfNew = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'session', scope);
@@ -50,6 +52,7 @@ export async function admitTurn(gear: Gear, principal: Principal, request: TurnR
 function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit<TurnRecord, 'sessionId'> {
   const { spec, sessionRef, idempotency } = request;
   const { limits } = gear;
+  if (!hasAtMostCodePoints(spec.prompt, limits.maxPromptCodePoints)) throw promptTooLong(limits.maxPromptCodePoints);
   const scope = idempotency === null ? null : { tenant: principal.tenant, ...idempotency };
   return {
     tenant: principal.tenant,
@@ -91,6 +94,11 @@ async function recordTurn(gear: Gear, draft: TurnRecord): Promise<{ turn: TurnRe
   if (retried !== null) return { turn: retried, isNew: true };
   const current = await gear.records.turns.get(draft.tenant, draft.id);
   return { turn: current ?? made.record, isNew: false };
+}
+
+function promptTooLong(limit: number): ServiceError {
+  const message = `must have at most ${limit} characters, which is this fleet's limit`;
+  return invalidRequest([{ field: 'prompt', message }], 'body');
 }
 
 function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {

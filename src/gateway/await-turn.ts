@@ -19,19 +19,9 @@ export async function awaitTurn(
   try {
     const scope = { key: { tenant: turn.tenant, sessionId: turn.sessionId }, afterSeq: beforeSeq, turnId: turn.id };
     const stream = await EventStream.open(gear, scope, AbortSignal.any([stop.signal, ...signals]));
-    await stream.pump({
-      write: async () => undefined,
-      // The record ends before the log does; should the last event never come, it is enough.
-      beat: async () => {
-        if (isTerminal((await current(gear, turn)).status)) stop.abort();
-      },
-    });
+    await stream.pump({ write: async () => undefined, beat: async () => undefined });
   } finally {
     cancelWait();
   }
-  return current(gear, turn);
-}
-
-async function current(gear: Gear, turn: TurnRecord): Promise<TurnRecord> {
   return (await gear.records.turns.get(turn.tenant, turn.id)) ?? turn;
 }

@@ -4,6 +4,7 @@
 import type { LogKey } from '../contracts/event-log.ts';
 import { isTerminalEventType, type StoredEvent } from '../core/event.ts';
 import type { TurnId } from '../core/ids.ts';
+import { isTerminal } from '../core/turn.ts';
 import type { Gear } from './gateway-parts.ts';
 import { LogFollower } from './log-follower.ts';
 
@@ -23,23 +24,21 @@ export interface EventSink {
 
 export type StreamEnd = 'turn_over' | 'closed';
 
+type StreamParts = Pick<Gear, 'log' | 'clock' | 'limits' | 'records'>;
+
 export class EventStream {
   readonly #follower: LogFollower;
   readonly #scope: StreamScope;
-  readonly #quietMs: number;
+  readonly #parts: StreamParts;
 
-  private constructor(follower: LogFollower, scope: StreamScope, quietMs: number) {
+  private constructor(follower: LogFollower, scope: StreamScope, parts: StreamParts) {
     this.#follower = follower;
     this.#scope = scope;
-    this.#quietMs = quietMs;
+    this.#parts = parts;
   }
 
   /** Rejects while there is still time to answer with an error. */
-  static async open(
-    gear: Pick<Gear, 'log' | 'clock' | 'limits'>,
-    scope: StreamScope,
-    signal: AbortSignal,
-  ): Promise<EventStream> {
+  static async open(gear: StreamParts, scope: StreamScope, signal: AbortSignal): Promise<EventStream> {
     const follower = await LogFollower.open({
       log: gear.log,
       clock: gear.clock,
@@ -48,22 +47,32 @@ export class EventStream {
       signal,
       maxWaitingBytes: gear.limits.connectionBufferBytes,
     });
-    return new EventStream(follower, scope, gear.limits.heartbeatMs);
+    return new EventStream(follower, scope, gear);
   }
 
   async pump(sink: EventSink): Promise<StreamEnd> {
     try {
       for (;;) {
-        const batch = await this.#follower.next(this.#quietMs);
+        const batch = await this.#follower.next(this.#parts.limits.heartbeatMs);
         if (batch === null) return 'closed';
         const { events, isOver } = inScope(batch, this.#scope.turnId);
         if (events.length > 0) await sink.write(events);
-        else if (batch.length === 0) await sink.beat();
         if (isOver) return 'turn_over';
+        if (batch.length > 0) continue;
+        if (await this.#hasEndedSilently()) return 'closed';
+        await sink.beat();
       }
     } finally {
       this.#follower.close();
     }
+  }
+
+  /** The record ends before the log does. Quiet for a heartbeat after that, the last event is lost or long gone. */
+  async #hasEndedSilently(): Promise<boolean> {
+    const { key, turnId } = this.#scope;
+    if (turnId === null) return false;
+    const turn = await this.#parts.records.turns.get(key.tenant, turnId);
+    return turn === null || isTerminal(turn.status);
   }
 }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { endedTurn } from '../core/turn.ts';
+import { FakeClock } from '../testing/fake-clock.ts';
 import { type Json, jsonOf, readEvents, startGateway } from '../testing/gateway-fixture.ts';
 
 test('exec answers with how the turn ended', async (t) => {
@@ -142,4 +144,28 @@ test('cancel ends a turn as cancelled, once', async (t) => {
   const again = await post(path);
   assert.equal(again.status, 409);
   assert.equal((await jsonOf(again))['code'], 'turn_ended');
+});
+
+test('a turn whose last event was lost is answered from its record, a heartbeat later', async (t) => {
+  const clock = new FakeClock();
+  const { post, worker, records } = await startGateway(t, { clock });
+  const asked = post('/api/v1/exec', { prompt: 'hold' });
+  const streamed = await post('/api/v1/exec', { prompt: 'hold', stream: true });
+  while (worker.taken.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  for (const id of worker.taken) {
+    const turn = await records.turns.get('default', id);
+    assert.ok(turn !== null);
+    const outcome = {
+      status: 'interrupted',
+      reason: 'worker_lost',
+      finalMessage: '',
+      error: null,
+      usage: turn.usage,
+    } as const;
+    await records.turns.replace(endedTurn(turn, outcome, clock.now()) ?? turn);
+  }
+  const tick = setInterval(() => clock.advance(15_000), 5);
+  t.after(() => clearInterval(tick));
+  assert.equal((await jsonOf(await asked))['status'], 'interrupted');
+  assert.equal((await readEvents(streamed)).at(-1)?.event, 'turn.started');
 });

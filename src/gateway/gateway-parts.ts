@@ -20,6 +20,8 @@ export type GatewayLimits = {
   readonly maxQueueTimeoutMs: number;
   /** How long exec waits when the caller does not say; also the most. */
   readonly maxWaitMs: number;
+  /** Codex itself takes no more than the default. */
+  readonly maxPromptCodePoints: number;
   /** Bodies with prompts in them. */
   readonly promptBodyBytes: number;
   readonly heartbeatMs: number;
@@ -41,6 +43,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   defaultQueueTimeoutMs: 5 * 60_000,
   maxQueueTimeoutMs: 24 * 60 * 60_000,
   maxWaitMs: 600_000,
+  maxPromptCodePoints: 1_048_576,
   promptBodyBytes: 16 * 1024 * 1024,
   heartbeatMs: 15_000,
   connectionBufferBytes: 1024 * 1024,
@@ -82,13 +85,16 @@ export type GatewayParts = {
 /** The parts with nothing optional left that has a default. */
 export type Gear = Required<Omit<GatewayParts, 'limits' | 'httpLimits' | 'models' | 'wholeItem'>> & {
   readonly limits: GatewayLimits;
+  /** Aborted once nothing new is taken. */
+  readonly draining: AbortSignal;
   readonly models: (() => Promise<ModelProviderStatus>) | null;
   readonly wholeItem: (rawLine: string) => Readonly<Record<string, unknown>> | null;
 };
 
-export function gearOf(parts: GatewayParts): Gear {
+export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
   return {
     ...parts,
+    draining,
     models: parts.models ?? null,
     wholeItem: parts.wholeItem ?? (() => null),
     allowedOrigins: parts.allowedOrigins ?? [],

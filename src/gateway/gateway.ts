@@ -8,12 +8,14 @@ import { Authenticator } from './auth.ts';
 import { gearOf, type GatewayParts } from './gateway-parts.ts';
 import { OriginGuard } from './origin-guard.ts';
 import { registerCommands } from './routes/commands.ts';
+import { registerDocs } from './routes/docs.ts';
 import { registerEvents } from './routes/events.ts';
 import { registerExec } from './routes/exec.ts';
 import { assertReady, registerFleet } from './routes/fleet.ts';
 import { registerItems } from './routes/items.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerTurns } from './routes/turns.ts';
+import { registerUsage } from './routes/usage.ts';
 import { Tickets } from './tickets.ts';
 import { openWsDoor } from './ws-door.ts';
 
@@ -25,10 +27,11 @@ export interface Gateway {
 }
 
 export function createGateway(parts: GatewayParts): Gateway {
-  const gear = gearOf(parts);
-  const { clock, logger, metrics, listen, allowedOrigins, allowedHosts, limits } = gear;
+  const { clock, logger, metrics, listen } = parts;
   const httpLimits = { ...defaultHttpLimits, ...parts.httpLimits };
   const server = createHttpServer({ clock, logger, metrics, listen, limits: httpLimits });
+  const gear = gearOf(parts, server.draining);
+  const { allowedOrigins, allowedHosts, limits } = gear;
 
   const tickets = new Tickets(clock, { ttlMs: limits.ticketTtlMs, perTenant: limits.ticketsPerTenant });
   const guard = new OriginGuard({ listen, allowedOrigins, allowedHosts });
@@ -43,6 +46,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   registerEvents(gear, server);
   registerItems(gear, server);
   registerCommands(gear, server);
+  registerUsage(gear, server);
+  registerDocs(gear, server);
   openWsDoor(gear, server, authenticator, httpLimits.maxConnections);
 
   return {

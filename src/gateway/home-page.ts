@@ -27,6 +27,7 @@ export function homePage(version: string): { readonly html: string; readonly con
 <p>The token was printed when the server first started. With <code>"stream": true</code> the events come as they happen; a WebSocket at <code>/ws</code> takes the same JSON.</p>
 <h2>Look at it</h2>
 <ul>
+<li><a href="/docs">/docs</a>: every operation of the API; <a href="/openapi.json">/openapi.json</a>: the same for programs</li>
 <li><a href="/health">/health</a>: whether it takes work; in detail with a token</li>
 <li><a href="/livez">/livez</a>, <a href="/readyz">/readyz</a>: for probes</li>
 <li><code>/metrics</code>: for Prometheus, with a token</li>

@@ -10,7 +10,12 @@ import { LogFollower } from './log-follower.ts';
 
 const key = { tenant: 't', sessionId: 's' };
 
-type Setup = { readonly log?: EventLog; readonly afterSeq?: number; readonly signal?: AbortSignal; readonly maxWaitingBytes?: number };
+type Setup = {
+  readonly log?: EventLog;
+  readonly afterSeq?: number;
+  readonly signal?: AbortSignal;
+  readonly maxWaitingBytes?: number;
+};
 
 function follow(clock: FakeClock, setup: Setup & { readonly log: EventLog }): Promise<LogFollower> {
   return LogFollower.open({

@@ -52,7 +52,7 @@ export class OriginGuard {
 export function corsHeaders(origin: string): Record<string, string> {
   return {
     'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'location, retry-after, x-request-id',
+    'access-control-expose-headers': 'location, retry-after, x-request-id, x-session-id, x-turn-id',
     vary: 'Origin',
   };
 }

@@ -169,7 +169,9 @@ test('a reader that never reads is cut', async (t) => {
   socket.pause();
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
   socket.on('error', () => undefined);
-  socket.write(`GET /api/v1/sessions/slow/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`);
+  socket.write(
+    `GET /api/v1/sessions/slow/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\n\r\n`,
+  );
   const text = 'x'.repeat(200_000);
   // Far more than the kernel holds for a connection.
   for (let index = 0; index < 200; index += 1) {

@@ -63,7 +63,8 @@ function refusal(port: number, path: string, protocols: string[] = [], options =
   });
 }
 
-const isTerminal = (frame: Json): boolean => /^turn\.(completed|failed|cancelled|timed_out|interrupted)$/.test(String(frame['type']));
+const isTerminal = (frame: Json): boolean =>
+  /^turn\.(completed|failed|cancelled|timed_out|interrupted)$/.test(String(frame['type']));
 
 test('the frame of old, a prompt and stream: true, is answered with all events of its turn', async (t) => {
   const client = await open(t, await startGateway(t), [], bearer);
@@ -243,7 +244,7 @@ test('a client that answers no ping is let go', async (t) => {
   assert.equal(code, 1006);
 });
 
-test('a reader that takes nothing is closed with the cursor to resume from, and the next has the rest', async (t) => {
+test('a reader that takes nothing is closed with the cursor to resume from', async (t) => {
   const clock = new FakeClock();
   const fixture = await startGateway(t, { clock });
   const { worker, post, get, metrics } = fixture;

@@ -25,12 +25,14 @@ export function problemOf(error: unknown, context: ErrorContext): Problem {
 
 export function sendError(reply: FastifyReply, error: unknown, context: ErrorContext): FastifyReply {
   const problem = problemOf(error, context);
-  return reply
-    .code(problem.status)
-    .headers(errorHeaders(problem))
-    .header('content-type', problemContentType)
-    // As bytes: fastify would add a charset, which JSON types do not have.
-    .send(Buffer.from(JSON.stringify(problem)));
+  return (
+    reply
+      .code(problem.status)
+      .headers(errorHeaders(problem))
+      .header('content-type', problemContentType)
+      // As bytes: fastify would add a charset, which JSON types do not have.
+      .send(Buffer.from(JSON.stringify(problem)))
+  );
 }
 
 /** For requests that never became one, and for refused upgrades. Ends the socket. */

@@ -90,7 +90,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       writeRawError(socket, translateParserError(error), { requestId: requestIdOf({ headers: {} }), instance: null });
     },
     frameworkErrors: (error, request, reply) => {
-      void reply.header('x-request-id', request.id);
+      void reply.headers({ ...securityHeaders, 'x-request-id': request.id });
       void sendError(reply, translateFrameworkError(error, null), contextOf(request));
     },
   });

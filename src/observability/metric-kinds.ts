@@ -9,6 +9,31 @@ export type LabelsOf<L extends LabelLists> = { readonly [K in keyof L]: L[K][num
 
 type MetricTexts = { readonly name: string; readonly help: string };
 
+/** What each label of a metric may be, by the metric's name; for the reference page. */
+const labelValues = new WeakMap<Registry, Map<string, LabelLists>>();
+
+export type MetricDescription = {
+  readonly name: string;
+  readonly type: string;
+  readonly help: string;
+  readonly labels: LabelLists;
+};
+
+/** Everything in the registry, in the order of making. */
+export function describeRegistry(registry: Registry): MetricDescription[] {
+  const lists = labelValues.get(registry);
+  return registry.getMetricsAsArray().map((metric) => {
+    const { name, help } = metric as unknown as MetricTexts;
+    const type = metric instanceof Counter ? 'counter' : metric instanceof Gauge ? 'gauge' : 'histogram';
+    return { name, type, help, labels: lists?.get(name) ?? {} };
+  });
+}
+
+function remember(registry: Registry, name: string, lists: LabelLists): void {
+  const known = labelValues.get(registry) ?? new Map<string, LabelLists>();
+  labelValues.set(registry, known.set(name, lists));
+}
+
 export interface LabelledCounter<Labels> {
   inc(labels: Labels, by?: number): void;
 }
@@ -28,6 +53,7 @@ export function labelledCounter<const L extends LabelLists>(
   texts: MetricTexts,
   lists: L,
 ): LabelledCounter<LabelsOf<L>> {
+  remember(registry, texts.name, lists);
   const counter = new Counter({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
   for (const labels of combinations(lists)) counter.inc(labels, 0);
   return { inc: (labels, by = 1) => counter.inc({ ...labels }, by) };
@@ -38,6 +64,7 @@ export function labelledGauge<const L extends LabelLists>(
   texts: MetricTexts,
   lists: L,
 ): LabelledGauge<LabelsOf<L>> {
+  remember(registry, texts.name, lists);
   const gauge = new Gauge({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
   for (const labels of combinations(lists)) gauge.set(labels, 0);
   return {
@@ -52,6 +79,7 @@ export function labelledHistogram<const L extends LabelLists>(
   texts: MetricTexts & { readonly buckets: readonly number[] },
   lists: L,
 ): LabelledHistogram<LabelsOf<L>> {
+  remember(registry, texts.name, lists);
   const histogram = new Histogram({
     ...texts,
     buckets: [...texts.buckets],

@@ -3,8 +3,8 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { terminalStatuses } from '../core/turn.ts';
-import { labelledCounter, labelledGauge, labelledHistogram } from './metric-kinds.ts';
-import type { LabelledCounter, LabelledGauge, LabelledHistogram } from './metric-kinds.ts';
+import { describeRegistry, labelledCounter, labelledGauge, labelledHistogram } from './metric-kinds.ts';
+import type { LabelledCounter, LabelledGauge, LabelledHistogram, MetricDescription } from './metric-kinds.ts';
 
 export const routeLabels = [
   'exec',
@@ -16,6 +16,7 @@ export const routeLabels = [
   'commands',
   'models',
   'workers',
+  'usage',
   'health',
   'metrics',
   'tickets',
@@ -89,6 +90,8 @@ export type Metrics = {
   /** Streams ended because their reader was too slow; each could be resumed. */
   readonly streamsCut: Counter;
   render(): Promise<RenderedMetrics>;
+  /** Names, help and labels, for the reference page. */
+  describe(): readonly MetricDescription[];
 };
 
 export type RenderedMetrics = { readonly contentType: string; readonly body: string };
@@ -195,6 +198,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       help: 'Event streams ended by us because the reader was too slow.',
       registers,
     }),
+    describe: () => describeRegistry(registry),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };
 }

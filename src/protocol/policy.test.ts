@@ -30,7 +30,7 @@ test('each turn says what its commands may do', () => {
   const turn = { sessionId, prompt: 'hi', model: null, network: false } as const;
   assert.deepEqual(buildTurnStart({ ...turn, sandbox: 'workspace-write' }).sandboxPolicy, {
     type: 'workspaceWrite',
-    writableRoots: ['/s/ws/.git'],
+    writableRoots: ['/s/ws', '/s/ws/.git'],
     networkAccess: false,
     excludeTmpdirEnvVar: false,
     excludeSlashTmp: false,
@@ -55,6 +55,7 @@ test('without a cage the workspace is where the process sees it', () => {
   });
   assert.equal(params.cwd, '/elsewhere/ws');
   assert.deepEqual(params.sandboxPolicy?.type === 'workspaceWrite' && params.sandboxPolicy.writableRoots, [
+    '/elsewhere/ws',
     '/elsewhere/ws/.git',
   ]);
 });

@@ -111,15 +111,18 @@ function sandboxPolicy(request: SandboxRequest): SandboxPolicy {
   switch (request.sandbox) {
     case 'read-only':
       return { type: 'readOnly', networkAccess: network };
-    case 'workspace-write':
+    case 'workspace-write': {
+      const ws = request.workspacePath ?? workspacePath;
       return {
         type: 'workspaceWrite',
-        // Codex keeps .git read-only otherwise, and `git commit` fails; the directory need not exist yet.
-        writableRoots: [`${request.workspacePath ?? workspacePath}/.git`],
+        // The workspace itself, because a one-off command knows no thread; and .git, which Codex keeps
+        // read-only otherwise, so that `git commit` fails. It need not exist yet.
+        writableRoots: [ws, `${ws}/.git`],
         networkAccess: network,
         excludeTmpdirEnvVar: false,
         excludeSlashTmp: false,
       };
+    }
     case 'danger-full-access':
       return { type: 'dangerFullAccess' };
   }

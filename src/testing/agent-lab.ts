@@ -14,7 +14,6 @@ import type { Isolation } from '../codex/launch.ts';
 import { childrenOf } from '../codex/process-tree.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { createLogger } from '../observability/logger.ts';
-import { writtenFeatures } from '../protocol/features.ts';
 import { seedRollout } from '../protocol/rollout.ts';
 
 /** What the model does with one request: any of its items, or nothing for ever. */
@@ -70,7 +69,7 @@ export class AgentLab {
       isolation: this.cage,
       slotDir,
       homeTemplate: null,
-      config: { model: 'demo', features: writtenFeatures(), streamIdleTimeoutMs: 30_000 },
+      config: { model: 'demo', streamIdleTimeoutMs: 30_000, fleetVersion: 'test' },
       modelUpstream: { socketPath: this.modelSocket },
       heartbeatLimitMs: 10_000,
       startDeadlineMs: 20_000,

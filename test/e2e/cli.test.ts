@@ -42,7 +42,10 @@ test('the prompt may come on stdin, as nothing or as a dash [cli-exec]', async (
 test('--json prints the events of the turn as JSON lines, whole and in order [cli-exec]', async () => {
   const { code, stdout } = await exec(['stream: 30 words at 2 ms', '--json']);
   assert.equal(code, 0);
-  const events = stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as EventOnWire);
+  const events = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as EventOnWire);
   const end = events.at(-1);
   assert.ok(end?.turn_id);
   assertWholeTurn(events, { sessionId: end.session_id, turnId: end.turn_id });
@@ -59,10 +62,13 @@ test('the exit code says how the turn ended [cli-exec]', async () => {
 
 test('Ctrl-C cancels the turn and leaves with 130 [cli-exec]', async () => {
   const { client, dataDir, home } = fleet();
-  const { code } = await runCommand(['exec', '--data-dir', dataDir, '--json', '--session', 'interrupted', 'stream: 1000 words at 20 ms'], {
-    env: plainEnvironment(home),
-    onOutput: (child) => child.kill('SIGINT'),
-  });
+  const { code } = await runCommand(
+    ['exec', '--data-dir', dataDir, '--json', '--session', 'interrupted', 'stream: 1000 words at 20 ms'],
+    {
+      env: plainEnvironment(home),
+      onOutput: (child) => child.kill('SIGINT'),
+    },
+  );
   assert.equal(code, 130);
   const turns = await client.request<{ data: { id: string }[] }>('GET', '/api/v1/sessions/interrupted/turns');
   const ended = await client.turnEnded('interrupted', turns.body.data[0]?.id ?? '', 10_000);
@@ -72,9 +78,13 @@ test('Ctrl-C cancels the turn and leaves with 130 [cli-exec]', async () => {
 test('a wrong token leaves with 4, nobody there with 5, a wrong word with 2 [cli-exec]', async () => {
   const { client, home } = fleet();
   const env = plainEnvironment(home);
-  const wrong = await runCommand(['exec', 'say: x'], { env: { ...env, CODEX_FLEET_URL: client.url, CODEX_FLEET_TOKEN: 'cf_wrong' } });
+  const wrong = await runCommand(['exec', 'say: x'], {
+    env: { ...env, CODEX_FLEET_URL: client.url, CODEX_FLEET_TOKEN: 'cf_wrong' },
+  });
   assert.equal(wrong.code, 4, wrong.stderr);
-  const nobody = await runCommand(['exec', 'say: x'], { env: { ...env, CODEX_FLEET_URL: 'http://127.0.0.1:9', CODEX_FLEET_TOKEN: 'cf_x' } });
+  const nobody = await runCommand(['exec', 'say: x'], {
+    env: { ...env, CODEX_FLEET_URL: 'http://127.0.0.1:9', CODEX_FLEET_TOKEN: 'cf_x' },
+  });
   assert.equal(nobody.code, 5, nobody.stderr);
   assert.equal((await runCommand(['exec', 'say: x', '--sesion', 'a'], { env })).code, 2);
   assert.equal((await runCommand(['up', '--slots', 'many', '--log-level', 'loud'], { env })).code, 2);
@@ -84,19 +94,25 @@ test('where no fleet runs, exec starts one for the call, says which model answer
   const scratch = newDirectory();
   try {
     const dataDir = path.join(scratch, 'data');
-    const { code, stdout, stderr } = await runCommand(['exec', '--data-dir', dataDir, 'run: echo embedded'], { env: plainEnvironment(scratch) });
+    const { code, stdout, stderr } = await runCommand(['exec', '--data-dir', dataDir, 'run: echo embedded'], {
+      env: plainEnvironment(scratch),
+    });
     assert.equal(code, 0, stderr);
     assert.match(stdout, /embedded/);
     assert.match(stderr, /demo model/i);
     let left = findByMark(scratch);
-    await eventually('nothing is left', 4_000, () => (left = findByMark(scratch)).length === 0).catch(() => assert.fail(describe(left)));
+    await eventually('nothing is left', 4_000, () => (left = findByMark(scratch)).length === 0).catch(() =>
+      assert.fail(describe(left)),
+    );
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
 });
 
 test('a mistake in the settings is told in words, every one of them, before anything starts [cli-exec]', async () => {
-  const { code, stderr } = await runCommand(['up', '--slots', '0', '--model-provider', 'oracle'], { env: plainEnvironment(fleet().home) });
+  const { code, stderr } = await runCommand(['up', '--slots', '0', '--model-provider', 'oracle'], {
+    env: plainEnvironment(fleet().home),
+  });
   assert.equal(code, 2);
   assert.match(stderr, /--slots/);
   assert.match(stderr, /--model-provider/);
@@ -104,11 +120,15 @@ test('a mistake in the settings is told in words, every one of them, before anyt
 
 test('version says which versions these are [cli-version]', async () => {
   const env = plainEnvironment(fleet().home);
-  const versionOf = (file: string): string => (JSON.parse(readFileSync(path.join(repository, file), 'utf8')) as { version: string }).version;
+  const versionOf = (file: string): string =>
+    (JSON.parse(readFileSync(path.join(repository, file), 'utf8')) as { version: string }).version;
   const { code, stdout } = await runCommand(['version', '--json'], { env });
   assert.equal(code, 0);
   const versions = JSON.parse(stdout) as Record<string, string>;
   assert.equal(versions['codex-fleet'], versionOf('package.json'));
   assert.equal(versions['codex'], versionOf('node_modules/@openai/codex/package.json'));
-  assert.match((await runCommand(['version'], { env })).stdout, new RegExp(`^codex-fleet ${versions['codex-fleet']}$`, 'm'));
+  assert.match(
+    (await runCommand(['version'], { env })).stdout,
+    new RegExp(`^codex-fleet ${versions['codex-fleet']}$`, 'm'),
+  );
 });

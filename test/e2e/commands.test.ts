@@ -9,7 +9,10 @@ import { useFleet } from './use-fleet.ts';
 
 const fleet = useFleet();
 
-async function command<T = CommandResponse>(sessionId: string, body: Readonly<Record<string, unknown>>): Promise<Answer<T>> {
+async function command<T = CommandResponse>(
+  sessionId: string,
+  body: Readonly<Record<string, unknown>>,
+): Promise<Answer<T>> {
   return await fleet().client.request<T>('POST', `/api/v1/sessions/${sessionId}/commands`, body);
 }
 
@@ -19,12 +22,21 @@ test('a command runs in the workspace of its session and answers with what it pr
   const { status, body, text } = await command('commanded', { command: 'pwd; cat a.txt; echo wrong >&2; exit 3' });
   assert.equal(status, 200, text);
   const { execution_time_ms, ...rest } = body;
-  assert.deepEqual(rest, { session_id: session.session_id, exit_code: 3, stdout: '/s/ws\nfrom a turn\n', stderr: 'wrong\n' });
+  assert.deepEqual(rest, {
+    session_id: session.session_id,
+    exit_code: 3,
+    stdout: '/s/ws\nfrom a turn\n',
+    stderr: 'wrong\n',
+  });
   assert.ok(execution_time_ms >= 0 && execution_time_ms < 10_000);
 
   assert.equal((await command('commanded', { command: ['sh', '-c', 'echo "$0" > b.txt', 'words'] })).body.exit_code, 0);
   assert.match((await client.completed('run: cat b.txt', 'commanded')).stdout, /words/, 'a turn sees its files');
-  assert.doesNotMatch((await client.completed('recall', 'commanded')).stdout, /b\.txt'|words/, 'the model was not asked');
+  assert.doesNotMatch(
+    (await client.completed('recall', 'commanded')).stdout,
+    /b\.txt'|words/,
+    'the model was not asked',
+  );
 });
 
 test('a command is in the sandbox of its session [commands-run]', async () => {
@@ -45,7 +57,10 @@ test('a command that takes too long is ended with all that it started, and the s
   const { client } = fleet();
   await client.completed('write: kept.txt: kept', 'slow');
   const duration = `600.${process.pid}7`;
-  const { status, body } = await command<Problem>('slow', { command: `setsid sleep ${duration} & sleep ${duration}`, timeout_ms: 1000 });
+  const { status, body } = await command<Problem>('slow', {
+    command: `setsid sleep ${duration} & sleep ${duration}`,
+    timeout_ms: 1000,
+  });
   assert.deepEqual([status, body.code], [408, 'command_timed_out']);
   await eventually('nothing of it runs', 2_000, () => findByArgs('sleep', duration).length === 0);
   assert.equal((await command('slow', { command: 'cat kept.txt' })).body.stdout.trim(), 'kept');

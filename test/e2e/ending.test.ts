@@ -94,6 +94,11 @@ test('a turn that waits for its session can be cancelled before it runs, over a 
   const { client } = fleet();
   const sessionId = 'cancelled-waiting';
   const first = await client.exec({ prompt: 'stall', session_id: sessionId, background: true });
+  await eventually(
+    'the first runs',
+    10_000,
+    async () => (await client.turn(sessionId, first.body.turn_id)).status === 'running',
+  );
   const [second, third] = [
     await client.startTurn('say: never', sessionId),
     await client.startTurn('say: never', sessionId),
@@ -153,9 +158,16 @@ test('a Codex that dies between turns is replaced unnoticed [turn-crash]', async
   const codex = codexAbove(sleeping.pid);
   assert.equal((await answer).body.status, 'completed');
   assert.ok(codex !== null && isAlive(codex), 'it waits for the next turn');
+  const before = await crashes();
   process.kill(codex.pid, 'SIGKILL');
+  await eventually('its end is noticed', 5_000, async () => (await crashes()) === before + 1);
   assert.match((await client.completed('run: cat kept.txt', sessionId)).stdout, /kept/);
 });
+
+async function crashes(): Promise<number> {
+  const { text } = await fleet().client.request('GET', '/metrics');
+  return Number(/^codex_fleet_slot_recycles_total\{reason="crashed"\} (\d+)$/m.exec(text)?.[1]);
+}
 
 async function nothingRuns(duration: string): Promise<void> {
   await eventually('none of its processes is alive', 2_000, () => findByArgs('sleep', duration).length === 0).catch(

@@ -27,7 +27,7 @@ export type FleetOptions = {
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
 const readyDeadlineMs = 20_000;
-const exitDeadlineMs = 20_000;
+const exitDeadlineMs = 10_000;
 /** A killed cage takes its processes along, but not in the same instant. */
 const goneDeadlineMs = 4_000;
 
@@ -102,7 +102,10 @@ export class FleetUnderTest {
         if (fleet.#exit !== null) throw new Error(`the fleet ended at its start: ${JSON.stringify(fleet.#exit)}`);
         return fleet.isReady;
       });
-      fleet.#client = new FleetClient(fleet.#urlOnScreen(), role === 'up' ? fleet.#tokenOnScreen() : fleet.#tokenInFile());
+      fleet.#client = new FleetClient(
+        fleet.#urlOnScreen(),
+        role === 'up' ? fleet.#tokenOnScreen() : fleet.#tokenInFile(),
+      );
       return fleet;
     } catch (error) {
       fleet.child.kill('SIGKILL');
@@ -158,7 +161,7 @@ export class FleetUnderTest {
     return this.child.pid ?? assert.fail('the fleet has a pid');
   }
 
-  /** Ctrl-C: resolves with the exit, and with what was still there when nothing should have been. */
+  /** Ctrl-C, once: resolves with the exit when nothing is left. */
   async stop(): Promise<Exit> {
     const tree = this.tree();
     this.interrupt();

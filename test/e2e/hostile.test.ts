@@ -18,10 +18,23 @@ type RawRequest = {
   /** null: none. */
   readonly token?: string | null;
 };
-type RawAnswer = { readonly status: number; readonly headers: Readonly<Record<string, unknown>>; readonly text: string; readonly elapsedMs: number };
-type Case = RawRequest & { readonly name: string; readonly status: number; readonly code: string; readonly field?: string };
+type RawAnswer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly text: string;
+  readonly elapsedMs: number;
+};
+type Case = RawRequest & {
+  readonly name: string;
+  readonly status: number;
+  readonly code: string;
+  readonly field?: string;
+};
 
-const exec = (body: unknown): { body: string; headers: Record<string, string> } => ({ body: JSON.stringify(body), headers: json });
+const exec = (body: unknown): { body: string; headers: Record<string, string> } => ({
+  body: JSON.stringify(body),
+  headers: json,
+});
 const invalid = { status: 400, code: 'invalid_request' };
 const notJson = { status: 400, code: 'invalid_json' };
 
@@ -32,12 +45,22 @@ const cases: readonly Case[] = [
   { name: 'an array for a body', body: '[]', headers: json, ...notJson },
   { name: 'a null for a body', body: 'null', headers: json, ...notJson },
   { name: 'invalid UTF-8', body: Buffer.from('7b2270726f6d7074223a22c328227d', 'hex'), headers: json, ...notJson },
-  { name: 'a key that would poison prototypes', body: '{"prompt":"x","__proto__":{"stream":true}}', headers: json, ...notJson },
+  {
+    name: 'a key that would poison prototypes',
+    body: '{"prompt":"x","__proto__":{"stream":true}}',
+    headers: json,
+    ...notJson,
+  },
   { name: 'JSON nested too deep to be meant', body: `{"prompt":${'['.repeat(100_000)}`, headers: json, ...notJson },
   { name: 'a missing prompt', ...exec({}), ...invalid, field: 'prompt' },
   { name: 'an empty prompt', ...exec({ prompt: '' }), ...invalid, field: 'prompt' },
   { name: 'a prompt of 1,048,577 characters', ...exec({ prompt: 'x'.repeat(1_048_577) }), ...invalid, field: 'prompt' },
-  { name: 'a prompt of 1,048,577 characters outside the BMP', ...exec({ prompt: '😀'.repeat(1_048_577) }), ...invalid, field: 'prompt' },
+  {
+    name: 'a prompt of 1,048,577 characters outside the BMP',
+    ...exec({ prompt: '😀'.repeat(1_048_577) }),
+    ...invalid,
+    field: 'prompt',
+  },
   { name: 'a prompt that is a number', ...exec({ prompt: 7 }), ...invalid, field: 'prompt' },
   { name: 'a lone surrogate', body: '{"prompt":"\\ud800"}', headers: json, ...invalid, field: 'prompt' },
   { name: 'an unknown field', ...exec({ prompt: 'x', timeout: 5 }), ...invalid, field: 'timeout' },
@@ -48,7 +71,12 @@ const cases: readonly Case[] = [
   { name: 'stream: "yes"', ...exec({ prompt: 'x', stream: 'yes' }), ...invalid, field: 'stream' },
   { name: 'a session id with ../', ...exec({ prompt: 'x', session_id: '../../etc' }), ...invalid, field: 'session_id' },
   { name: 'a session id with a NUL', ...exec({ prompt: 'x', session_id: 'a\0b' }), ...invalid, field: 'session_id' },
-  { name: 'a session id that is too long', ...exec({ prompt: 'x', session_id: 'a'.repeat(129) }), ...invalid, field: 'session_id' },
+  {
+    name: 'a session id that is too long',
+    ...exec({ prompt: 'x', session_id: 'a'.repeat(129) }),
+    ...invalid,
+    field: 'session_id',
+  },
   { name: 'a working directory', ...exec({ prompt: 'x', cwd: '/' }), ...invalid, field: 'cwd' },
   { name: 'a path with an encoded ../', method: 'GET', path: '/api/v1/sessions/..%2f..%2fetc', ...invalid },
   { name: 'a path with a broken escape', method: 'GET', path: '/api/v1/sessions/%ff', ...invalid },
@@ -60,11 +88,35 @@ const cases: readonly Case[] = [
   { name: 'no token and an empty body', token: null, body: '', headers: json, status: 401, code: 'unauthenticated' },
   { name: 'no token for metrics', token: null, method: 'GET', path: '/metrics', status: 401, code: 'unauthenticated' },
   { name: 'an unknown route', method: 'GET', path: '/api/v2/exec', status: 404, code: 'not_found' },
-  { name: 'a session that is not there', method: 'GET', path: '/api/v1/sessions/nobody', status: 404, code: 'session_not_found' },
+  {
+    name: 'a session that is not there',
+    method: 'GET',
+    path: '/api/v1/sessions/nobody',
+    status: 404,
+    code: 'session_not_found',
+  },
   { name: 'a wrong method', method: 'GET', path: '/api/v1/exec', status: 405, code: 'method_not_allowed' },
-  { name: 'a body that is no JSON by its type', body: 'prompt=x', headers: { 'content-type': 'application/x-www-form-urlencoded' }, status: 415, code: 'unsupported_media_type' },
-  { name: 'a compressed body', body: 'x', headers: { ...json, 'content-encoding': 'gzip' }, status: 415, code: 'unsupported_media_type' },
-  { name: 'a body of 17 MiB', body: `{"prompt":"${'x'.repeat(17 * 1024 * 1024)}"}`, headers: json, status: 413, code: 'payload_too_large' },
+  {
+    name: 'a body that is no JSON by its type',
+    body: 'prompt=x',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    status: 415,
+    code: 'unsupported_media_type',
+  },
+  {
+    name: 'a compressed body',
+    body: 'x',
+    headers: { ...json, 'content-encoding': 'gzip' },
+    status: 415,
+    code: 'unsupported_media_type',
+  },
+  {
+    name: 'a body of 17 MiB',
+    body: `{"prompt":"${'x'.repeat(17 * 1024 * 1024)}"}`,
+    headers: json,
+    status: 413,
+    code: 'payload_too_large',
+  },
 ];
 
 test('each hostile request gets its typed 4xx at once, makes no session, and the fleet works as before [hostile-typed] [hostile-healthy]', async (t) => {
@@ -78,7 +130,11 @@ test('each hostile request gets its typed 4xx at once, makes no session, and the
       const problem = JSON.parse(answer.text) as Problem;
       assert.deepEqual([problem.code, problem.status], [one.code, one.status]);
       assert.ok(problem.detail.length > 0 && problem.request_id.length > 0);
-      if (one.field !== undefined) assert.ok(problem.errors?.some(({ field }) => field === one.field), answer.text);
+      if (one.field !== undefined)
+        assert.ok(
+          problem.errors?.some(({ field }) => field === one.field),
+          answer.text,
+        );
       assert.ok(answer.elapsedMs < answerDeadlineMs, `answered after ${Math.round(answer.elapsedMs)} ms`);
       assert.ok(answer.text.length < 10_000, 'the answer does not repeat what was sent');
     });
@@ -115,7 +171,8 @@ test('the longest prompt that is allowed is taken, whatever its characters [host
 
 test('a WebSocket needs a credential and a known origin [hostile-typed]', async () => {
   const { url, token } = fleet().client;
-  const refusedWith = (status: number) => (error: unknown) => error instanceof UpgradeRefused && error.status === status;
+  const refusedWith = (status: number) => (error: unknown) =>
+    error instanceof UpgradeRefused && error.status === status;
   await assert.rejects(WsClient.open(url, {}), refusedWith(401));
   await assert.rejects(WsClient.open(url, {}, ['codex-fleet', 'bearer.cf_wrong']), refusedWith(401));
   const headers = { authorization: `Bearer ${token}`, origin: 'https://evil.example' };
@@ -132,7 +189,11 @@ test('a frame that makes no sense is answered with a typed error, and the socket
     socket.send({ prompt: 'x', session_id: '../x', ref: 'r3' });
     socket.send({ type: 'subscribe', session_id: 'nobody', ref: 'r4' });
     const errors = async (code: string, ref?: string): Promise<unknown> =>
-      await socket.frame(`${code} for ${ref ?? 'no ref'}`, (frame) => frame.type === 'error' && frame['code'] === code && frame.ref === ref, 5_000);
+      await socket.frame(
+        `${code} for ${ref ?? 'no ref'}`,
+        (frame) => frame.type === 'error' && frame['code'] === code && frame.ref === ref,
+        5_000,
+      );
     await errors('invalid_json');
     for (const ref of ['r1', 'r2', 'r3']) await errors('invalid_request', ref);
     await errors('session_not_found', 'r4');
@@ -162,7 +223,12 @@ async function send(given: RawRequest): Promise<RawAnswer> {
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => (text += chunk));
         response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, elapsedMs: performance.now() - startedMs }),
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text,
+            elapsedMs: performance.now() - startedMs,
+          }),
         );
         response.on('error', reject);
       },

@@ -22,7 +22,10 @@ test('the same key and body, at once and later, is one turn that ran once [exec-
 test('without a session_id the same key names the same new session [exec-idempotent]', async () => {
   const { client } = fleet();
   const key = { 'idempotency-key': 'key-2' };
-  const [first, second] = [await client.exec({ prompt: 'say: once' }, key), await client.exec({ prompt: 'say: once' }, key)];
+  const [first, second] = [
+    await client.exec({ prompt: 'say: once' }, key),
+    await client.exec({ prompt: 'say: once' }, key),
+  ];
   assert.deepEqual(
     [second.body.session_id, second.body.turn_id, second.body.stdout],
     [first.body.session_id, first.body.turn_id, 'once'],
@@ -37,7 +40,10 @@ test('the same key with another body is refused, and runs nothing [exec-idempote
   assert.equal(other.status, 422);
   assert.equal((other.body as unknown as { code: string }).code, 'idempotency_key_reused');
   const turns = await client.request<{ data: TurnResource[] }>('GET', '/api/v1/sessions/refused/turns');
-  assert.deepEqual(turns.body.data.map(({ id }) => id), [first.body.turn_id]);
+  assert.deepEqual(
+    turns.body.data.map(({ id }) => id),
+    [first.body.turn_id],
+  );
 });
 
 test('a frame of a WebSocket with a key that was used is the same turn, streamed again [exec-idempotent]', async () => {
@@ -62,7 +68,12 @@ test('a turn started twice with one key is one turn, and 202 both times [exec-id
   const { client } = fleet();
   const { session_id: sessionId } = await client.completed('say: hello');
   const start = async () =>
-    await client.request<TurnResource>('POST', `/api/v1/sessions/${sessionId}/turns`, { prompt: 'say: turn' }, { 'idempotency-key': 'key-5' });
+    await client.request<TurnResource>(
+      'POST',
+      `/api/v1/sessions/${sessionId}/turns`,
+      { prompt: 'say: turn' },
+      { 'idempotency-key': 'key-5' },
+    );
   const [first, second] = [await start(), await start()];
   assert.deepEqual([first.status, second.status], [202, 202]);
   assert.equal(first.body.id, second.body.id);

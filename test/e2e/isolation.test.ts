@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { memoryHolds } from './process-memory.ts';
 import { ModelStub } from './model-stub.ts';
 import { describe, descendantsOf, isCodex, readProcFile } from './processes.ts';
@@ -14,17 +14,16 @@ const key = `sk-e2e-${randomBytes(24).toString('hex')}`;
 const otherSecret = `other-${randomBytes(24).toString('hex')}`;
 
 let stub: ModelStub;
-before(async () => {
+const fleet = useFleet(async () => {
   stub = await ModelStub.start(key);
+  return {
+    args: ['--model-provider', 'responses', '--base-url', stub.url, '--model', 'demo', '--api-key-env', keyVariable],
+    env: { [keyVariable]: key, OTHER_SECRET: otherSecret },
+  };
 });
 after(async () => {
   await stub.close();
 });
-
-const fleet = useFleet(() => ({
-  args: ['--model-provider', 'responses', '--base-url', stub.url, '--model', 'demo', '--api-key-env', keyVariable],
-  env: { [keyVariable]: key, OTHER_SECRET: otherSecret },
-}));
 
 const sandboxes = ['workspace-write', 'danger-full-access'] as const;
 
@@ -46,8 +45,15 @@ for (const sandbox of sandboxes) {
     const decoy = `decoy-${randomBytes(24).toString('hex')}`;
     await fleet().client.completed(`write: decoy.txt: ${decoy}`, sessionId);
     assert.ok((await search(sessionId, decoy)).some((file) => file.endsWith('/s/ws/decoy.txt')));
-    const inEnvironment = await search(sessionId, decoy.toUpperCase(), `DECOY=${decoy.toUpperCase().slice(0, 20)}${decoy.toUpperCase().slice(20)}`);
-    assert.ok(inEnvironment.some((file) => /^\/proc\/\d+\/environ$/.test(file)), inEnvironment.join('\n'));
+    const inEnvironment = await search(
+      sessionId,
+      decoy.toUpperCase(),
+      `DECOY=${decoy.toUpperCase().slice(0, 20)}${decoy.toUpperCase().slice(20)}`,
+    );
+    assert.ok(
+      inEnvironment.some((file) => /^\/proc\/\d+\/environ$/.test(file)),
+      inEnvironment.join('\n'),
+    );
   });
 
   test(`a command sees neither the data directory, nor another session, nor a home of the host (${sandbox}) [cage-files]`, async () => {
@@ -60,8 +66,14 @@ for (const sandbox of sandboxes) {
     await client.completed(`write: ${mark}-own.txt: of this session`, sessionId);
 
     const found = await run(sessionId, `find / -name '${mark}*' -not -path '/proc/*' 2>/dev/null; true`);
-    assert.deepEqual(lines(found).filter((line) => line.includes(mark)), [`/s/ws/${mark}-own.txt`]);
-    const viaProc = await run(sessionId, `cat /proc/*/root${home}/${mark}-home.txt /proc/*/cwd/${mark}-other.txt 2>/dev/null; true`);
+    assert.deepEqual(
+      lines(found).filter((line) => line.includes(mark)),
+      [`/s/ws/${mark}-own.txt`],
+    );
+    const viaProc = await run(
+      sessionId,
+      `cat /proc/*/root${home}/${mark}-home.txt /proc/*/cwd/${mark}-other.txt 2>/dev/null; true`,
+    );
     assert.doesNotMatch(viaProc, /of the host|of another session/);
     for (const directory of [dataDir, path.dirname(dataDir), home, homedir(), '/root', '/home']) {
       const listed = await run(sessionId, `ls -A '${directory}' 2>/dev/null; true`);
@@ -74,7 +86,10 @@ for (const sandbox of sandboxes) {
     await createSession(sessionId, sandbox);
     for (const url of [fleet().client.url, stub.url]) {
       const { port } = new URL(url);
-      const said = await run(sessionId, `timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port} && echo REACHED' 2>&1 || echo refused`);
+      const said = await run(
+        sessionId,
+        `timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port} && echo REACHED' 2>&1 || echo refused`,
+      );
       assert.match(said, /refused/);
       assert.doesNotMatch(said, /REACHED/);
     }
@@ -126,7 +141,10 @@ async function createSession(id: string, sandbox: (typeof sandboxes)[number]): P
 /** Through a turn, as the model's commands are run: what they print is in the answer. */
 async function run(sessionId: string, command: string): Promise<string> {
   const { stdout } = await fleet().client.completed(`run: ${command}`, sessionId);
-  return /^Ran `[\s\S]*?`(?: \(exit code \d+\))?(?:, no output\.$|:\n([\s\S]*)$)/.exec(stdout)?.[1] ?? (stdout.endsWith('no output.') ? '' : stdout);
+  return (
+    /^Ran `[\s\S]*?`(?: \(exit code \d+\))?(?:, no output\.$|:\n([\s\S]*)$)/.exec(stdout)?.[1] ??
+    (stdout.endsWith('no output.') ? '' : stdout)
+  );
 }
 
 /**
@@ -142,5 +160,8 @@ async function search(sessionId: string, needle: string, environment = ''): Prom
 }
 
 function lines(text: string): string[] {
-  return text.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 }

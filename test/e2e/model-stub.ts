@@ -7,7 +7,12 @@ import type { AddressInfo } from 'node:net';
 import { DemoModel } from '../../src/model-proxy/demo-model/demo-model.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
 
-export type ModelCall = { readonly path: string; readonly authorization: string; readonly headers: string; readonly body: string };
+export type ModelCall = {
+  readonly path: string;
+  readonly authorization: string;
+  readonly headers: string;
+  readonly body: string;
+};
 
 export class ModelStub {
   readonly calls: ModelCall[] = [];
@@ -46,13 +51,18 @@ export class ModelStub {
       return;
     }
     if (request.method === 'GET') {
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{"object":"list","data":[{"id":"demo","object":"model"}]}');
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end('{"object":"list","data":[{"id":"demo","object":"model"}]}');
       return;
     }
     assert.equal(request.url, '/v1/responses');
     const gone = new AbortController();
     response.once('close', () => gone.abort());
-    const answer = await model.send({ parsed: JSON.parse(body) as Readonly<Record<string, unknown>>, signal: gone.signal });
+    const answer = await model.send({
+      parsed: JSON.parse(body) as Readonly<Record<string, unknown>>,
+      signal: gone.signal,
+    });
     response.writeHead(answer.status, { ...answer.headers });
     for await (const bytes of answer.body) response.write(bytes);
     response.end();

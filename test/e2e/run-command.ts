@@ -4,7 +4,12 @@
 import { spawn } from 'node:child_process';
 import { repository } from './fleet-under-test.ts';
 
-export type CommandRun = { readonly code: number | null; readonly stdout: string; readonly stderr: string; readonly elapsedMs: number };
+export type CommandRun = {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly elapsedMs: number;
+};
 
 export type CommandOptions = {
   readonly env: Readonly<Record<string, string>>;
@@ -18,7 +23,11 @@ const commandDeadlineMs = 40_000;
 /** `codex-fleet …`, by the file that package.json names as its command. */
 export async function runCommand(args: readonly string[], options: CommandOptions): Promise<CommandRun> {
   const startedMs = performance.now();
-  const child = spawn('sh', ['bin/codex-fleet', ...args], { cwd: repository, env: { ...options.env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn('sh', ['bin/codex-fleet', ...args], {
+    cwd: repository,
+    env: { ...options.env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

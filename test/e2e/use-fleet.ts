@@ -3,11 +3,14 @@
 import { after, before } from 'node:test';
 import { FleetUnderTest, type FleetOptions } from './fleet-under-test.ts';
 
-/** The options may need a server that a hook before this one starts, so they may be a function. */
-export function useFleet(options: FleetOptions | (() => FleetOptions) = {}): () => FleetUnderTest {
+/**
+ * The options may need a server of the test's own, so they may be a function: hooks at the top of a file
+ * do not wait for each other.
+ */
+export function useFleet(options: FleetOptions | (() => Promise<FleetOptions>) = {}): () => FleetUnderTest {
   let fleet: FleetUnderTest | null = null;
   before(async () => {
-    fleet = await FleetUnderTest.start(typeof options === 'function' ? options() : options);
+    fleet = await FleetUnderTest.start(typeof options === 'function' ? await options() : options);
   });
   after(async () => {
     await fleet?.close();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import type { EventOnWire } from '../../src/api/events.ts';
 import { isTerminalEventType } from '../../src/core/event.ts';
@@ -19,7 +19,7 @@ const sites: Server[] = [];
 const origin = (index: number): string => `http://127.0.0.1:${(sites[index]!.address() as AddressInfo).port}`;
 let browser: Browser | null = null;
 
-before(async () => {
+const fleet = useFleet(async () => {
   for (let count = 0; count < 2; count += 1) {
     const site = createServer((_request, response) => {
       response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>A site</title>');
@@ -28,6 +28,7 @@ before(async () => {
     sites.push(site);
   }
   if (executable !== null) browser = await launchChromium(executable);
+  return { args: ['--allowed-origins', origin(0)] };
 });
 after(async () => {
   await browser?.close();
@@ -37,9 +38,9 @@ after(async () => {
   }
 });
 
-const fleet = useFleet(() => ({ args: ['--allowed-origins', origin(0)] }));
-
-test("the JavaScript runs in a browser as printed, on a page of an allowed origin, and logs the turn's progress [seed-websocket]", { skip }, async () => {
+test("the JavaScript runs in a browser as printed, on a page of an allowed origin, and logs the turn's progress [seed-websocket]", {
+  skip,
+}, async () => {
   await withPage(async (page) => {
     await page.goto(origin(0));
     await runSnippet(page);
@@ -92,7 +93,10 @@ async function runSnippet(page: Page): Promise<void> {
     message
       .args()[1]
       ?.jsonValue()
-      .then((data) => seen.push(data as EventOnWire), (error: unknown) => said.push(String(error)));
+      .then(
+        (data) => seen.push(data as EventOnWire),
+        (error: unknown) => said.push(String(error)),
+      );
   });
   // As pasted into the console: a page's own policy may forbid the scripts of others, and ours does.
   const console = await page.context().newCDPSession(page);

@@ -13,7 +13,8 @@ export const chromiumHint =
 export function findChromium(): string | null {
   const given = process.env['CHROMIUM'] ?? '';
   const directories = (process.env['PATH'] ?? '').split(path.delimiter);
-  const candidates = given === '' ? directories.flatMap((directory) => names.map((name) => path.join(directory, name))) : [given];
+  const candidates =
+    given === '' ? directories.flatMap((directory) => names.map((name) => path.join(directory, name))) : [given];
   return candidates.find(isExecutable) ?? null;
 }
 

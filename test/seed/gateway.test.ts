@@ -19,13 +19,20 @@ test('the curl runs as printed, with the address and the credential put in [seed
   assert.deepEqual([body['status'], body['exit_code'], body['stderr']], ['completed', 0, ''], stdout);
   assert.match(String(body['stdout']), /create a rust web server/);
   assert.equal(typeof body['execution_time_ms'], 'number');
-  const again = JSON.parse((await promisify(execFile)('sh', ['-c', line], { timeout: 30_000 })).stdout) as Record<string, unknown>;
+  const again = JSON.parse((await promisify(execFile)('sh', ['-c', line], { timeout: 30_000 })).stdout) as Record<
+    string,
+    unknown
+  >;
   assert.equal(again['session_id'], body['session_id'], 'my-session is one session');
   assert.match(String(again['stdout']), /Earlier prompts that I was shown: 1/);
 });
 
 test('the curl as printed, without a credential, is told what is missing [seed-curl]', async () => {
-  const { stdout } = await promisify(execFile)('sh', ['-c', put(curl, { 'https://codex-api.example.com': fleet().client.url })], { timeout: 30_000 });
+  const { stdout } = await promisify(execFile)(
+    'sh',
+    ['-c', put(curl, { 'https://codex-api.example.com': fleet().client.url })],
+    { timeout: 30_000 },
+  );
   const problem = JSON.parse(stdout) as Record<string, unknown>;
   assert.deepEqual([problem['status'], problem['code']], [401, 'unauthenticated']);
 });
@@ -44,7 +51,10 @@ test("the JavaScript runs in Node as printed, with the subprotocol put in, and l
     seen.push(data);
   };
   // eslint-disable-next-line typescript/no-implied-eval -- it is the snippet, and runs as it is printed
-  const run = new Function('WebSocket', 'console', javascriptFor(fleet().client)) as (socket: unknown, console: unknown) => void;
+  const run = new Function('WebSocket', 'console', javascriptFor(fleet().client)) as (
+    socket: unknown,
+    console: unknown,
+  ) => void;
   run(KeptWebSocket, { log });
   try {
     await eventually('the turn ends', 20_000, () => seen.some(({ type }) => isTerminalEventType(type)));
@@ -70,7 +80,10 @@ test('GET /health answers 200 without a credential, and little [seed-names]', as
 test('the environment of the seed is accepted, and WORKER_ID names the worker [seed-names]', async () => {
   const { client } = fleet();
   const { body } = await client.request<{ data: { id: string }[] }>('GET', '/api/v1/workers');
-  assert.deepEqual(body.data.map(({ id }) => id), [workerEnvironment.WORKER_ID]);
+  assert.deepEqual(
+    body.data.map(({ id }) => id),
+    [workerEnvironment.WORKER_ID],
+  );
 });
 
 test('the metrics have their names and types, and count [seed-names]', async () => {
@@ -80,8 +93,12 @@ test('the metrics have their names and types, and count [seed-names]', async () 
   const durations = /^codex_request_duration_seconds_count\{route="exec"\} (\d+)$/m;
   await client.completed('say: counted');
   const before = (await client.request('GET', '/metrics')).text;
-  for (const [name, type] of Object.entries(metricTypes)) assert.match(before, new RegExp(`^# TYPE ${name} ${type}$`, 'm'));
-  assert.match(before, /^codex_request_duration_seconds_bucket\{le="\+Inf",route="exec"\} \d+$|^codex_request_duration_seconds_bucket\{route="exec",le="\+Inf"\} \d+$/m);
+  for (const [name, type] of Object.entries(metricTypes))
+    assert.match(before, new RegExp(`^# TYPE ${name} ${type}$`, 'm'));
+  assert.match(
+    before,
+    /^codex_request_duration_seconds_bucket\{le="\+Inf",route="exec"\} \d+$|^codex_request_duration_seconds_bucket\{route="exec",le="\+Inf"\} \d+$/m,
+  );
   await client.completed('say: counted');
   await client.completed('say: counted');
   const after = (await client.request('GET', '/metrics')).text;

@@ -50,5 +50,7 @@ export function put(snippet: string, replacements: Readonly<Record<string, strin
 /** The JavaScript with the address and the subprotocols that carry the credential. */
 export function javascriptFor(fleet: { readonly url: string; readonly token: string }): string {
   const socketUrl = `${fleet.url.replace(/^http/, 'ws')}/ws`;
-  return put(javascript, { "'wss://codex-api.example.com/ws'": `'${socketUrl}', ['codex-fleet', 'bearer.${fleet.token}']` });
+  return put(javascript, {
+    "'wss://codex-api.example.com/ws'": `'${socketUrl}', ['codex-fleet', 'bearer.${fleet.token}']`,
+  });
 }

@@ -6,7 +6,12 @@ import { findByArgs } from '../e2e/processes.ts';
 import { useFleet } from '../e2e/use-fleet.ts';
 import { workerEnvironment, workerRequest, workerResponseFields } from './snippets.ts';
 
-type WorkerResponse = { readonly exit_code: number; readonly stdout: string; readonly stderr: string; readonly execution_time_ms: number };
+type WorkerResponse = {
+  readonly exit_code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly execution_time_ms: number;
+};
 
 const worker = useFleet({ role: 'worker', env: workerEnvironment });
 
@@ -33,7 +38,10 @@ test('each /execute is a session of its own: nothing is left for the next [seed-
 
 test('timeout_ms ends the prompt and what it had started: 124, and why on stderr [seed-worker]', async () => {
   const duration = `600.${process.pid}8`;
-  const { status, body, elapsedMs } = await execute({ prompt: `run: setsid sleep ${duration} & sleep ${duration}`, timeout_ms: 1500 });
+  const { status, body, elapsedMs } = await execute({
+    prompt: `run: setsid sleep ${duration} & sleep ${duration}`,
+    timeout_ms: 1500,
+  });
   assert.deepEqual([status, body.exit_code], [200, 124]);
   assert.ok(body.stderr.length > 0 && elapsedMs < 6500);
   await eventually('nothing of it runs', 2_000, () => findByArgs('sleep', duration).length === 0);
@@ -56,7 +64,11 @@ test('GET /health needs no credential and POST /execute does [seed-worker]', asy
   assert.match(await health.text(), /ok/i);
   const body = JSON.stringify(workerRequest);
   for (const headers of [{}, { authorization: 'Bearer cf_wrong' }]) {
-    const refused = await fetch(`${url}/execute`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });
+    const refused = await fetch(`${url}/execute`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body,
+    });
     assert.equal(refused.status, 401);
     assert.equal(((await refused.json()) as Problem).code, 'unauthenticated');
   }

@@ -1,7 +1,7 @@
 // /api/v1/sessions/{id}/items: the transcript, read out of the log.
 
-import type { ItemResource } from '../../api/items.ts';
-import { toList, type ListOf, type ListQuery } from '../../api/list.ts';
+import { type ItemResource, type ItemsQuery, toItemList } from '../../api/items.ts';
+import type { ListOf } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import type { LogKey } from '../../contracts/event-log.ts';
 import type { EventEnvelope, StoredEvent } from '../../core/event.ts';
@@ -10,7 +10,7 @@ import { isJsonObject } from '../../http/json-body.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
-import { scanLog } from '../log-places.ts';
+import { scanLog, seqOfCursor } from '../log-places.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
 
@@ -23,7 +23,7 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.getItem, async ({ params, request }) => {
     const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
     let found: StoredEvent | null = null;
-    for await (const event of completedItems(gear, { tenant, sessionId: id })) {
+    for await (const event of completedItems(gear, { tenant, sessionId: id }, 0)) {
       if (resourceOf(event)?.id === params.item_id) found = event;
     }
     const resource = found === null ? null : resourceOf(found);
@@ -34,31 +34,30 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
   });
 }
 
-async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ListQuery): Promise<ListOf<ItemResource>> {
-  let page: ItemResource[] = [];
-  let isBehind = after === undefined;
-  for await (const event of completedItems(gear, key)) {
-    const item = resourceOf(event);
-    if (item === null) continue;
-    if (order === 'asc') {
-      if (isBehind) page.push(item);
-      else isBehind = item.id === after;
+async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ItemsQuery): Promise<ListOf<ItemResource>> {
+  const placeSeq = after === undefined ? null : await seqOfCursor(gear.log, key, after);
+  const page: ItemResource[] = [];
+  if (order === 'asc') {
+    for await (const event of completedItems(gear, key, placeSeq ?? 0)) {
+      const item = resourceOf(event);
+      if (item !== null) page.push(item);
       if (page.length > limit) break;
-    } else {
-      isBehind ||= item.id === after;
-      if (item.id === after) break;
-      page.push(item);
+    }
+  } else {
+    for await (const event of completedItems(gear, key, 0)) {
+      if (placeSeq !== null && event.header.seq >= placeSeq) break;
+      const item = resourceOf(event);
+      if (item !== null) page.push(item);
       // One more than asked for tells whether there are more.
       if (page.length > limit + 1) page.shift();
     }
+    page.reverse();
   }
-  if (!isBehind) throw new ServiceError('item_not_found', { item_id: after });
-  if (order === 'desc') page = page.reverse();
-  return toList(page.slice(0, limit), page.length > limit);
+  return toItemList(page.slice(0, limit), page.length > limit);
 }
 
-async function* completedItems(gear: Gear, key: LogKey): AsyncGenerator<StoredEvent> {
-  for await (const events of scanLog(gear.log, key, 0)) {
+async function* completedItems(gear: Gear, key: LogKey, afterSeq: number): AsyncGenerator<StoredEvent> {
+  for await (const events of scanLog(gear.log, key, afterSeq)) {
     for (const event of events) if (event.header.type === 'item.completed') yield event;
   }
 }
@@ -72,6 +71,7 @@ function resourceOf(event: StoredEvent): ItemResource | null {
     object: 'item',
     session_id: body.session_id,
     turn_id: body.turn_id,
+    cursor: body.cursor,
     completed_at: body.at,
     item: { ...item, id: item['id'], type: item['type'] },
   };

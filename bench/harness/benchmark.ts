@@ -1,0 +1,84 @@
+// What a benchmark is, and the lab it runs in: a place for its files, and an end for all that it
+// started, however it ends.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Finding } from './finding.ts';
+
+export type Fact = { readonly what: string; readonly value: string };
+
+export type BenchmarkResult = {
+  readonly findings: readonly Finding[];
+  /** Measured beside the bars: costs per unit, loads, counts. */
+  readonly facts: readonly Fact[];
+};
+
+export type Benchmark = {
+  /** As given on the command line. */
+  readonly name: string;
+  readonly title: string;
+  /** What is compared with what, for the reader of BENCHMARKS.md. */
+  readonly method: string;
+  readonly limitMs: number;
+  run(lab: Lab): Promise<BenchmarkResult>;
+};
+
+export class Lab {
+  readonly isQuick: boolean;
+  readonly dir: string;
+  readonly #endings: (() => Promise<unknown> | void)[] = [];
+
+  private constructor(dir: string, isQuick: boolean) {
+    this.dir = dir;
+    this.isQuick = isQuick;
+  }
+
+  static async open(isQuick: boolean): Promise<Lab> {
+    // Short: it holds unix sockets.
+    const dir = await mkdtemp(path.join(tmpdir(), 'fleet-bench-'));
+    const lab = new Lab(dir, isQuick);
+    lab.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
+    return lab;
+  }
+
+  /** Of two sizes the one for this run. */
+  size(full: number, quick: number): number {
+    return this.isQuick ? quick : full;
+  }
+
+  /** Called at the end, last first. */
+  defer(ending: () => Promise<unknown> | void): void {
+    this.#endings.push(ending);
+  }
+
+  async close(): Promise<void> {
+    for (let ending = this.#endings.pop(); ending !== undefined; ending = this.#endings.pop()) {
+      try {
+        await ending();
+      } catch (error) {
+        console.error('  while ending:', error instanceof Error ? error.message : error);
+      }
+    }
+  }
+}
+
+/** Rejects at the limit; whatever the benchmark started is ended either way. */
+export async function runBenchmark(benchmark: Benchmark, isQuick: boolean): Promise<BenchmarkResult> {
+  const lab = await Lab.open(isQuick);
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`not done within ${benchmark.limitMs / 1000} s`)),
+    benchmark.limitMs,
+  );
+  try {
+    return await Promise.race([benchmark.run(lab), late.promise]);
+  } finally {
+    clearTimeout(timer);
+    await lab.close();
+  }
+}
+
+export async function sleep(durationMs: number): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, durationMs));
+}

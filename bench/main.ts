@@ -1,0 +1,67 @@
+// `npm run bench [-- name…] [--quick]`: runs the benchmarks, prints a table for each, and after a whole
+// run writes BENCHMARKS.md. Exit codes: 0 all met, 1 a bar was missed or not measured, 3 inconclusive.
+
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { benchmarks } from './benchmarks/all-benchmarks.ts';
+import { type Benchmark, runBenchmark } from './harness/benchmark.ts';
+import { verdictOf, type Verdict } from './harness/finding.ts';
+import { loadNow, machineFacts } from './harness/machine.ts';
+import { type Outcome, tableOf, writeReport } from './harness/report.ts';
+
+const reportFile = path.join(import.meta.dirname, '..', 'BENCHMARKS.md');
+/** Nothing is repeated after this; each benchmark has a limit of its own besides. */
+const repeatUntilMs = 5.5 * 60_000;
+const maxAttempts = 3;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+});
+const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+if (values.help || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`There is no benchmark ${unknown.join(', ')}.`);
+  console.log(`npm run bench [-- name…] [--quick]\n\n${benchmarks.map(({ name, title }) => `  ${name.padEnd(16)}${title}`).join('\n')}`);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+const startedMs = performance.now();
+const chosen = positionals.length === 0 ? benchmarks : benchmarks.filter(({ name }) => positionals.includes(name));
+const machine = await machineFacts();
+const loadBefore = loadNow();
+const outcomes: Outcome[] = [];
+for (const benchmark of chosen) outcomes.push(await measure(benchmark));
+
+const isWhole = positionals.length === 0 && !values.quick;
+if (isWhole) {
+  const load = { what: 'load average', value: `${loadBefore} before, ${loadNow()} after (a run by itself gives about 1)` };
+  await writeReport(reportFile, [...machine, load], outcomes);
+}
+const seconds = Math.round((performance.now() - startedMs) / 1000);
+console.log(`\n${seconds} s. ${isWhole ? 'BENCHMARKS.md is written.' : 'BENCHMARKS.md is written by a whole run only, without --quick.'}`);
+process.exit(exitCode());
+
+async function measure(benchmark: Benchmark): Promise<Outcome> {
+  console.log(`\n${benchmark.title}  (${benchmark.name})`);
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      const result = await runBenchmark(benchmark, values.quick);
+      console.log(tableOf(result));
+      const isUnclear = result.findings.some((finding) => verdictOf(finding) === 'inconclusive');
+      const mayRepeat = attempts < maxAttempts && !values.quick && performance.now() - startedMs < repeatUntilMs;
+      if (!isUnclear || !mayRepeat) return { benchmark, result, attempts };
+      console.log('  inconclusive: once more');
+    } catch (error) {
+      console.log(`  not measured: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      return { benchmark, result: error instanceof Error ? error.message : String(error), attempts };
+    }
+  }
+}
+
+function exitCode(): number {
+  const verdicts: Verdict[] = outcomes.flatMap(({ result }) =>
+    typeof result === 'string' ? ['missed' as const] : result.findings.map(verdictOf),
+  );
+  if (verdicts.includes('missed')) return 1;
+  return verdicts.includes('inconclusive') ? 3 : 0;
+}

@@ -1,0 +1,163 @@
+// `codex app-server` over stdio with nothing of ours in between: no cage, no door, no proxy, no parsing
+// beyond the search for the end of the turn. Same settings, same thread and turn parameters as a slot's.
+
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { CodexBinary } from '../../src/codex/binary.ts';
+import { prepareSlotDir } from '../../src/codex/home.ts';
+import { mintId } from '../../src/core/ids.ts';
+import { buildInitialize, buildThreadResume, buildTurnStart } from '../../src/protocol/policy.ts';
+import { seedRollout } from '../../src/protocol/rollout.ts';
+import type { Lab } from '../harness/benchmark.ts';
+
+export type BareTurn = {
+  readonly wholeMs: number;
+  /** From the first delta to the last; 0 with fewer than two. */
+  readonly deltasMs: number;
+  readonly deltas: number;
+};
+
+const newline = 0x0a;
+const deltaMark = Buffer.from('"method":"item/agentMessage/delta"');
+const endMark = Buffer.from('"method":"turn/completed"');
+const turnLimitMs = 20_000;
+
+export class BareAgent {
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #sessionId = mintId();
+  readonly #workspace: string;
+  #rest: Buffer = Buffer.alloc(0);
+  #onLine: (line: Buffer) => void = () => {};
+  #nextId = 1;
+
+  private constructor(child: ChildProcessWithoutNullStreams, workspace: string) {
+    this.#child = child;
+    this.#workspace = workspace;
+    child.stderr.resume();
+    child.stdout.on('data', (chunk: Buffer) => this.#receive(chunk));
+  }
+
+  static async start(lab: Lab, binary: CodexBinary, baseUrl: string): Promise<BareAgent> {
+    const dir = path.join(lab.dir, mintId());
+    await mkdir(dir, { recursive: true });
+    await prepareSlotDir(dir, {
+      config: { model: 'demo', streamIdleTimeoutMs: 60_000, fleetVersion: '0.0.0' },
+      baseUrl,
+      template: null,
+    });
+    const child = spawn(binary.codexPath, ['app-server', '--strict-config'], {
+      cwd: path.join(dir, 'ws'),
+      env: bareEnvironment(binary, dir),
+      stdio: 'pipe',
+    });
+    lab.defer(() => ended(child));
+    const agent = new BareAgent(child, path.join(dir, 'ws'));
+    await agent.#seedThread(path.join(dir, 'home'), binary.version);
+    await agent.#call('initialize', buildInitialize('0.0.0'));
+    agent.#send({ method: 'initialized' });
+    await agent.#call(
+      'thread/resume',
+      buildThreadResume({
+        sessionId: agent.#sessionId,
+        credential: 'none',
+        instructions: null,
+        workspacePath: agent.#workspace,
+        model: 'demo',
+      }),
+    );
+    return agent;
+  }
+
+  /** From the writing of turn/start to the reading of turn/completed. */
+  async turn(prompt: string): Promise<BareTurn> {
+    const over = Promise.withResolvers<BareTurn>();
+    const timer = setTimeout(() => over.reject(new Error('a bare turn did not end')), turnLimitMs);
+    let deltas = 0;
+    let firstMs = 0;
+    let lastMs = 0;
+    const startedMs = performance.now();
+    this.#onLine = (line) => {
+      if (line.includes(deltaMark)) {
+        lastMs = performance.now();
+        if (deltas === 0) firstMs = lastMs;
+        deltas += 1;
+      } else if (line.includes(endMark)) {
+        over.resolve({ wholeMs: performance.now() - startedMs, deltasMs: lastMs - firstMs, deltas });
+      }
+    };
+    this.#send({
+      id: this.#nextId++,
+      method: 'turn/start',
+      params: buildTurnStart({
+        sessionId: this.#sessionId,
+        prompt,
+        model: 'demo',
+        workspacePath: this.#workspace,
+        sandbox: 'workspace-write',
+        network: false,
+      }),
+    });
+    try {
+      return await over.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #seedThread(home: string, codexVersion: string): Promise<void> {
+    const seed = seedRollout({
+      sessionId: this.#sessionId,
+      createdAtMs: Date.now(),
+      codexVersion,
+      modelProvider: 'fleet',
+    });
+    const file = path.join(home, seed.relativePath);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, seed.line);
+  }
+
+  async #call(method: string, params: unknown): Promise<void> {
+    const id = this.#nextId++;
+    const answered = Promise.withResolvers<void>();
+    this.#onLine = (line) => {
+      const message = JSON.parse(line.toString('utf8')) as { id?: unknown; method?: unknown; error?: unknown };
+      if (message.id !== id || message.method !== undefined) return;
+      if (message.error === undefined) answered.resolve();
+      else answered.reject(new Error(`${method}: ${JSON.stringify(message.error)}`));
+    };
+    this.#send({ id, method, params });
+    await answered.promise;
+  }
+
+  #send(message: unknown): void {
+    this.#child.stdin.write(`${JSON.stringify(message)}\n`);
+  }
+
+  #receive(chunk: Buffer): void {
+    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let start = 0;
+    for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+      this.#onLine(bytes.subarray(start, end));
+      start = end + 1;
+    }
+    this.#rest = bytes.subarray(start);
+  }
+}
+
+export function bareEnvironment(binary: CodexBinary, dir: string): Record<string, string> {
+  return {
+    PATH: `${path.join(binary.vendorDir, 'codex-resources')}:/usr/local/bin:/usr/bin:/bin`,
+    HOME: path.join(dir, 'home'),
+    CODEX_HOME: path.join(dir, 'home'),
+    TMPDIR: path.join(dir, 'tmp'),
+    LANG: 'C.UTF-8',
+  };
+}
+
+export async function ended(child: ChildProcessWithoutNullStreams): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await exited;
+}
