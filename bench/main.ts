@@ -1,4 +1,4 @@
-// `npm run bench [-- name…] [--quick]`: runs the benchmarks, prints a table for each, and after a whole
+// `npm run bench [-- name…] [--quick] [--profile dir]`: runs the benchmarks, prints a table for each, and after a whole
 // run writes BENCHMARKS.md. Exit codes: 0 all met, 1 a bar was missed or not measured, 3 inconclusive.
 
 import path from 'node:path';
@@ -16,12 +16,18 @@ const maxAttempts = 3;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    profile: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
 });
 const unknown = positionals.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
 if (values.help || unknown.length > 0) {
   if (unknown.length > 0) console.error(`There is no benchmark ${unknown.join(', ')}.`);
-  console.log(`npm run bench [-- name…] [--quick]\n\n${benchmarks.map(({ name, title }) => `  ${name.padEnd(16)}${title}`).join('\n')}`);
+  console.log(
+    `npm run bench -- [name…] [--quick] [--profile directory]\n\n${benchmarks.map(({ name, title }) => `  ${name.padEnd(16)}${title}`).join('\n')}`,
+  );
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
@@ -32,20 +38,25 @@ const loadBefore = loadNow();
 const outcomes: Outcome[] = [];
 for (const benchmark of chosen) outcomes.push(await measure(benchmark));
 
-const isWhole = positionals.length === 0 && !values.quick;
+const isWhole = positionals.length === 0 && !values.quick && values.profile === undefined;
 if (isWhole) {
-  const load = { what: 'load average', value: `${loadBefore} before, ${loadNow()} after (a run by itself gives about 1)` };
+  const load = {
+    what: 'load average',
+    value: `${loadBefore} before, ${loadNow()} after (a run by itself gives about 1)`,
+  };
   await writeReport(reportFile, [...machine, load], outcomes);
 }
 const seconds = Math.round((performance.now() - startedMs) / 1000);
-console.log(`\n${seconds} s. ${isWhole ? 'BENCHMARKS.md is written.' : 'BENCHMARKS.md is written by a whole run only, without --quick.'}`);
+console.log(
+  `\n${seconds} s. ${isWhole ? 'BENCHMARKS.md is written.' : 'BENCHMARKS.md is written by a whole run only: no names, no options.'}`,
+);
 process.exit(exitCode());
 
 async function measure(benchmark: Benchmark): Promise<Outcome> {
   console.log(`\n${benchmark.title}  (${benchmark.name})`);
   for (let attempts = 1; ; attempts += 1) {
     try {
-      const result = await runBenchmark(benchmark, values.quick);
+      const result = await runBenchmark(benchmark, { isQuick: values.quick, profileDir: values.profile ?? null });
       console.log(tableOf(result));
       const isUnclear = result.findings.some((finding) => verdictOf(finding) === 'inconclusive');
       const mayRepeat = attempts < maxAttempts && !values.quick && performance.now() - startedMs < repeatUntilMs;

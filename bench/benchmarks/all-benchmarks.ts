@@ -2,5 +2,19 @@
 
 import type { Benchmark } from '../harness/benchmark.ts';
 import { execWarm } from './exec-warm.ts';
+import { firstEvent } from './first-event.ts';
+import { idleSockets } from './idle-sockets.ts';
+import { sessionMemory } from './session-memory.ts';
+import { streamCpu } from './stream-cpu.ts';
+import { streamRate } from './stream-rate.ts';
+import { turnAccepted } from './turn-accepted.ts';
 
-export const benchmarks: readonly Benchmark[] = [execWarm];
+export const benchmarks: readonly Benchmark[] = [
+  execWarm,
+  turnAccepted,
+  firstEvent,
+  streamRate,
+  streamCpu,
+  idleSockets,
+  sessionMemory,
+];

@@ -24,20 +24,25 @@ export type Benchmark = {
   run(lab: Lab): Promise<BenchmarkResult>;
 };
 
+export type LabOptions = { readonly isQuick: boolean; readonly profileDir: string | null };
+
 export class Lab {
   readonly isQuick: boolean;
+  /** Where the parts in processes of their own leave CPU profiles; null: nowhere. */
+  readonly profileDir: string | null;
   readonly dir: string;
   readonly #endings: (() => Promise<unknown> | void)[] = [];
 
-  private constructor(dir: string, isQuick: boolean) {
+  private constructor(dir: string, options: LabOptions) {
     this.dir = dir;
-    this.isQuick = isQuick;
+    this.isQuick = options.isQuick;
+    this.profileDir = options.profileDir;
   }
 
-  static async open(isQuick: boolean): Promise<Lab> {
+  static async open(options: LabOptions): Promise<Lab> {
     // Short: it holds unix sockets.
     const dir = await mkdtemp(path.join(tmpdir(), 'fleet-bench-'));
-    const lab = new Lab(dir, isQuick);
+    const lab = new Lab(dir, options);
     lab.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
     return lab;
   }
@@ -64,8 +69,8 @@ export class Lab {
 }
 
 /** Rejects at the limit; whatever the benchmark started is ended either way. */
-export async function runBenchmark(benchmark: Benchmark, isQuick: boolean): Promise<BenchmarkResult> {
-  const lab = await Lab.open(isQuick);
+export async function runBenchmark(benchmark: Benchmark, options: LabOptions): Promise<BenchmarkResult> {
+  const lab = await Lab.open(options);
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
     () => late.reject(new Error(`not done within ${benchmark.limitMs / 1000} s`)),

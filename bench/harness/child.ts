@@ -2,6 +2,8 @@
 // `cpu` and `memory` are understood by all of them.
 
 import { type ChildProcess, fork } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Lab } from './benchmark.ts';
 
@@ -17,15 +19,25 @@ export class Child {
   readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
   #nextId = 1;
 
-  private constructor(script: string, env: Readonly<Record<string, string>>) {
+  private constructor(lab: Lab, script: string, env: Readonly<Record<string, string>>) {
+    const logFile = path.join(lab.dir, `${script}.log`);
+    // A file, as in production: a pipe to us would cost us time.
+    const log = openSync(logFile, 'a');
     this.#process = fork(fileURLToPath(new URL(`../parts/${script}`, import.meta.url)), {
-      execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
+      execArgv: [
+        '--expose-gc',
+        '--disable-warning=ExperimentalWarning',
+        ...(lab.profileDir === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${lab.profileDir}`]),
+      ],
       env: { ...env },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', 'ignore', log, 'ipc'],
     });
+    closeSync(log);
     this.#process.on('message', (answer) => this.#answered(answer as Answer));
     this.#process.once('exit', (code, signal) => {
-      for (const waiting of this.#waiting.values()) waiting.reject(new Error(`${script} ended: ${signal ?? code}`));
+      const said = this.#waiting.size === 0 ? '' : readFileSync(logFile, 'utf8').slice(-1500);
+      const ended = new Error(`${script} ended: ${signal ?? code}\n${said}`);
+      for (const waiting of this.#waiting.values()) waiting.reject(ended);
       this.#waiting.clear();
     });
   }
@@ -37,7 +49,11 @@ export class Child {
     job: Readonly<Record<string, unknown>> = {},
     env: Readonly<Record<string, string>> = {},
   ): Promise<{ readonly child: Child; readonly ready: Ready }> {
-    const child = new Child(script, { PATH: process.env['PATH'] ?? '', HOME: lab.dir, ...env });
+    const child = new Child(lab, script, {
+      PATH: process.env['PATH'] ?? '',
+      HOME: lab.dir,
+      ...env,
+    });
     lab.defer(() => child.stop());
     return { child, ready: await child.ask<Ready>('start', job) };
   }

@@ -51,7 +51,8 @@ export function compare(comparison: Comparison): Finding {
   const relate = (ours: number, baseline: number): number =>
     as === 'added' ? ours - baseline : as === 'times' ? baseline / ours : ours / baseline;
   const baselines = perRound('baseline');
-  const related = (name: Compared): number[] => perRound(name).map((value, at) => relate(value, baselines[at] ?? Number.NaN));
+  const related = (name: Compared): number[] =>
+    perRound(name).map((value, at) => relate(value, baselines[at] ?? Number.NaN));
   return {
     what,
     unit: as === 'added' ? unit : '×',
@@ -61,9 +62,37 @@ export function compare(comparison: Comparison): Finding {
     spread: deviation(related('ours')),
     control: isTail ? relate(whole('control'), whole('baseline')) : median(related('control')),
     controlIdeal: as === 'added' ? 0 : 1,
-    tolerance: comparison.tolerance ?? (as !== 'added' ? 0.1 : bar === null ? Number.POSITIVE_INFINITY : limitOf(bar) / 4),
+    tolerance:
+      comparison.tolerance ?? (as !== 'added' ? 0.1 : bar === null ? Number.POSITIVE_INFINITY : limitOf(bar) / 4),
     bar,
     samples: rounds.ours.flat().length,
+  };
+}
+
+export type Level = {
+  readonly what: string;
+  readonly unit: string;
+  readonly ours: readonly number[];
+  /** The same measured again, round by round. */
+  readonly control: readonly number[];
+  readonly baseline?: readonly number[];
+  readonly bar: Bar | null;
+};
+
+/** For bars that speak of ours alone; the control is its distance from itself. */
+export function level({ bar, baseline, control, ours, unit, what }: Level): Finding {
+  return {
+    what,
+    unit,
+    baseline: baseline === undefined ? null : median(baseline),
+    ours: median(ours),
+    value: median([...ours, ...control]),
+    spread: deviation([...ours, ...control]),
+    control: median(control.map((value, at) => value - (ours[at] ?? Number.NaN))),
+    controlIdeal: 0,
+    tolerance: bar === null ? Number.POSITIVE_INFINITY : limitOf(bar) / 4,
+    bar,
+    samples: ours.length + control.length,
   };
 }
 

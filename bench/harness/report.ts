@@ -19,8 +19,15 @@ const columns = ['what', 'baseline', 'ours', 'value', 'spread', 'A/A', 'bar', 'n
 export function tableOf(result: BenchmarkResult): string {
   const rows = [columns, ...result.findings.map(cellsOf)];
   const widths = columns.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
-  const lines = rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ').trimEnd());
-  return [...lines, ...result.facts.map(({ what, value }) => `· ${what}: ${value}`)].map((line) => `  ${line}`).join('\n');
+  const lines = rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+  return [...lines, ...result.facts.map(({ what, value }) => `· ${what}: ${value}`)]
+    .map((line) => `  ${line}`)
+    .join('\n');
 }
 
 export async function writeReport(file: string, machine: readonly Fact[], outcomes: readonly Outcome[]): Promise<void> {

@@ -13,6 +13,8 @@ import type { Lab } from '../harness/benchmark.ts';
 
 export type BareTurn = {
   readonly wholeMs: number;
+  /** From the start to the last delta. */
+  readonly lastDeltaMs: number;
   /** From the first delta to the last; 0 with fewer than two. */
   readonly deltasMs: number;
   readonly deltas: number;
@@ -83,7 +85,12 @@ export class BareAgent {
         if (deltas === 0) firstMs = lastMs;
         deltas += 1;
       } else if (line.includes(endMark)) {
-        over.resolve({ wholeMs: performance.now() - startedMs, deltasMs: lastMs - firstMs, deltas });
+        over.resolve({
+          wholeMs: performance.now() - startedMs,
+          lastDeltaMs: lastMs - startedMs,
+          deltasMs: lastMs - firstMs,
+          deltas,
+        });
       }
     };
     this.#send({

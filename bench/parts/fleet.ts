@@ -75,7 +75,11 @@ export class Fleet {
     throw new Error(`the fleet has not ${idleSlots} warm slots within ${warmLimitMs} ms`);
   }
 
-  async #request(method: 'GET' | 'POST' | 'DELETE', path: string, body: string | null): Promise<{ status: number; text: string }> {
+  async #request(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body: string | null,
+  ): Promise<{ status: number; text: string }> {
     const answer = await this.#client.request({ method, path, headers: this.headers, body });
     return { status: answer.statusCode, text: await answer.body.text() };
   }

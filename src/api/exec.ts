@@ -34,7 +34,6 @@ export const execRequestSchema = z
     error: 'cannot go with `stream`: choose one',
   })
   .meta({ id: 'ExecRequest', examples: [{ prompt: 'create a rust web server', session_id: 'my-session' }] });
-export type ExecRequest = z.output<typeof execRequestSchema>;
 
 export const execResponseSchema = z
   .object({ session_id: idSchema, turn_id: idSchema, ...turnResultFields })

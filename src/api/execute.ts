@@ -8,7 +8,6 @@ import { promptSchema } from './text.ts';
 export const executeRequestSchema = z
   .strictObject({ prompt: promptSchema, timeout_ms: z.int().min(1).max(maxTimeoutMs).nullish() })
   .meta({ id: 'ExecuteRequest' });
-export type ExecuteRequest = z.output<typeof executeRequestSchema>;
 
 export const executeResponseSchema = z
   .object({ exit_code: z.int(), stdout: z.string(), stderr: z.string(), execution_time_ms: z.int() })

@@ -20,7 +20,6 @@ export const listQuerySchema = z.strictObject({
   limit: limitSchema(maxListLimit, defaultListLimit),
   order: orderSchema.default('desc').describe('By age: `desc` has the latest first.'),
 });
-export type ListQuery = z.output<typeof listQuerySchema>;
 
 export type ListOf<T> = {
   readonly object: 'list';

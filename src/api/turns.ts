@@ -84,6 +84,7 @@ export const turnSchema = z
     created_at: timestampSchema,
     started_at: timestampSchema.nullable(),
     ended_at: timestampSchema.nullable(),
+    request_id: z.string().nullable().describe('Of the request that made it; log lines carry it too.'),
   })
   .meta({ id: 'Turn' });
 export type TurnResource = z.output<typeof turnSchema>;
@@ -103,6 +104,7 @@ export function toTurnResource(turn: TurnRecord, nowMs: number): TurnResource {
     created_at: toTimestamp(turn.createdAt),
     started_at: turn.startedAt === null ? null : toTimestamp(turn.startedAt),
     ended_at: turn.endedAt === null ? null : toTimestamp(turn.endedAt),
+    request_id: turn.requestId ?? null,
   };
 }
 

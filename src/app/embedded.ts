@@ -26,7 +26,12 @@ export type RunningFleet = RunningPart & { readonly token: string; readonly firs
 
 export async function startEmbedded(config: Config): Promise<RunningFleet> {
   const clock = new SystemClock();
-  const logger = createLogger({ level: config.log.level, role: 'embedded', pretty: config.log.format === 'pretty' });
+  const logger = createLogger({
+    level: config.log.level,
+    role: 'embedded',
+    pretty: config.log.format === 'pretty',
+    showPrompts: config.log.prompts,
+  });
   const metrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   try {
@@ -66,6 +71,8 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       version: fleetVersion,
       listen: { host: config.server.host, port: config.server.port },
       allowedOrigins: config.server.allowedOrigins,
+      gcpProject: config.log.gcpProject,
+      logPrompts: config.log.prompts,
       limits: gatewayLimits(config),
       httpLimits: httpLimits(config),
     });

@@ -60,6 +60,8 @@ test('with nothing given, every setting has its default', () => {
     recycleTurns: 500,
     recycleAgeMs: 7_200_000,
     recycleRssBytes: 600_000_000,
+    recycleOpenFiles: 512,
+    silenceMs: 60_000,
   });
   assert.deepEqual(config.turns, {
     timeoutMs: 1_800_000,
@@ -70,7 +72,7 @@ test('with nothing given, every setting has its default', () => {
   });
   assert.deepEqual(config.model, { provider: 'demo', name: 'demo', baseUrl: null, apiKeyEnv: null, apiKeyFile: null });
   assert.deepEqual(config.cage, { readOnlyPaths: [], network: 'none', allowNone: true });
-  assert.deepEqual(config.log, { level: 'info', format: 'json' });
+  assert.deepEqual(config.log, { level: 'info', format: 'json', prompts: false, gcpProject: null });
   assert.deepEqual(config.redis, { url: null });
   assert.deepEqual(config.tokens, []);
   assert.equal(config.server.bodyLimitExecBytes, 16_777_216);
@@ -101,7 +103,7 @@ test('a flag goes before a variable, a variable before the file, the file before
     [
       { source: 'flag', name: '--port' },
       { source: 'environment', name: 'CODEX_FLEET_HOST' },
-      { source: 'file', name: '/home/ana/.codex-fleet/config.toml' },
+      { source: 'file', name: '/home/ana/.codex-fleet/config.toml:4:1' },
       { source: 'default', name: '' },
     ],
   );
@@ -208,7 +210,8 @@ test('slots follow cores and memory, and warm slots never exceed slots by defaul
 });
 
 test('at a terminal, logs are for a person and about what went wrong', () => {
-  assert.deepEqual(load({ facts: { stderrIsTerminal: true } }).config.log, { level: 'warn', format: 'pretty' });
+  const { log } = load({ facts: { stderrIsTerminal: true } }).config;
+  assert.deepEqual([log.level, log.format], ['warn', 'pretty']);
 });
 
 test('a host name that is no worker id is made into one', () => {
@@ -242,10 +245,10 @@ test('all problems are said at once, each with its names, the value, its origin 
     },
   };
   assert.deepEqual(problemsOf(given).toSorted(), [
-    '/home/ana/.codex-fleet/config.toml: there is no setting port; did you mean server.port?',
-    '/home/ana/.codex-fleet/config.toml: there is no setting server.heart_beat_ms; did you mean server.heartbeat_ms?',
+    '/home/ana/.codex-fleet/config.toml:1:1: there is no setting port; did you mean server.port?',
+    '/home/ana/.codex-fleet/config.toml:3:1: there is no setting server.heart_beat_ms; did you mean server.heartbeat_ms?',
     'CODEX_FLEET_SLOT: there is no such variable; did you mean CODEX_FLEET_SLOTS?',
-    'cage.allow_none (CODEX_FLEET_CAGE_ALLOW_NONE): got "maybe" from /home/ana/.codex-fleet/config.toml; allowed: true or false',
+    'cage.allow_none (CODEX_FLEET_CAGE_ALLOW_NONE): got "maybe" from /home/ana/.codex-fleet/config.toml:5:1; allowed: true or false',
     'model.provider (--model-provider, CODEX_FLEET_MODEL_PROVIDER): got "gemini" from --model-provider; allowed: one of openai, responses, ollama, demo',
     'redis.url (CODEX_FLEET_REDIS_URL): got (hidden) from REDIS_URL; allowed: a redis:// or rediss:// URL',
     'server.port (--port, CODEX_FLEET_PORT): got "70000" from --port; allowed: a whole number from 0 to 65535',
@@ -287,9 +290,17 @@ const conflicts: readonly { title: string; given: Given; message: RegExp }[] = [
     message: /^\/work\/gone\.toml: there is no such file \(--config\)$/,
   },
   {
+    title: 'slots in the file that cannot be, by their place',
+    given: {
+      configFile: 'x.toml',
+      files: { '/work/x.toml': '[worker]\nslots = 1\n\n  warm_slots = 2' },
+    },
+    message: /slots.* from \/work\/x\.toml:2:1 and .* from \/work\/x\.toml:4:3: 2 warm slots are more than the 1/,
+  },
+  {
     title: 'a file that is no TOML',
     given: { configFile: 'x.toml', files: { '/work/x.toml': 'a = = 1' } },
-    message: /^\/work\/x\.toml: line 1, column \d+: /,
+    message: /^\/work\/x\.toml:1:\d+: /,
   },
 ];
 for (const { title, given, message } of conflicts) {

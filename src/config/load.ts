@@ -133,7 +133,12 @@ function conflictProblem(
 ): ConfigProblem {
   const involved = allSettings.filter((setting) => paths.includes(setting.path));
   const chosen = involved.filter((setting) => given.has(setting.path));
-  const named = (chosen.length > 0 ? chosen : involved).map(settingNames).join(' and ');
+  const named = (chosen.length > 0 ? chosen : involved)
+    .map((setting) => {
+      const origin = given.get(setting.path)?.origin;
+      return origin?.source === 'file' ? `${settingNames(setting)} from ${origin.name}` : settingNames(setting);
+    })
+    .join(' and ');
   return { key: (chosen[0] ?? involved[0])?.key ?? null, message: `${named}: ${message}` };
 }
 

@@ -52,6 +52,7 @@ export function resolveConfig(input: ResolveInput): Config {
       allowNone: settings.cage.allowNone ?? (isLoopback(settings.server.host) && settings.tokens.length === 0),
     },
     log: {
+      ...settings.log,
       level: settings.log.level ?? (facts.stderrIsTerminal ? 'warn' : 'info'),
       format: settings.log.format ?? (facts.stderrIsTerminal ? 'pretty' : 'json'),
     },

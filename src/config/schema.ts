@@ -119,6 +119,10 @@ const worker = z.strictObject({
   recycleRssBytes: bytes(100 * MiB, 1024 * GiB, 600 * 1_000_000, {
     doc: 'A Codex process is replaced when it holds this much memory.',
   }),
+  recycleOpenFiles: count(64, 1_000_000, 512, { doc: 'A Codex process is replaced when it holds so many files open.' }),
+  silenceMs: durationMs(second, hour, minute, {
+    doc: 'After so long without a word from Codex in mid-turn, it is asked how the turn stands.',
+  }),
 });
 
 const turns = z.strictObject({
@@ -199,6 +203,21 @@ const log = z.strictObject({
     doc: 'JSON lines, or lines for a person.',
     defaultDoc: '`pretty` when stderr is a terminal, else `json`',
   }),
+  prompts: setting('boolean', z.boolean().default(false), {
+    doc: 'Whether prompts are written to the log, up to 8192 characters. What the agent answers never is.',
+  }),
+  gcpProject: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9.:-]{0,127}$/)
+      .nullable()
+      .default(null),
+    {
+      envAliases: ['GOOGLE_CLOUD_PROJECT'],
+      doc: 'The Google Cloud project whose traces log lines refer to, for requests that come with a traceparent header.',
+    },
+  ),
 });
 
 const redis = z.strictObject({

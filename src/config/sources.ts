@@ -7,11 +7,12 @@ import type { Environment, HostFacts } from './host-facts.ts';
 import type { ConfigProblem } from './problems.ts';
 import type { Setting } from './setting.ts';
 import { nearestName } from './suggestion.ts';
+import { tomlPlaces } from './toml-places.ts';
 import { parseQuantity } from './units.ts';
 
 export type Origin = {
   readonly source: 'default' | 'file' | 'environment' | 'flag';
-  /** `--port`, `CODEX_FLEET_PORT`, or the file's path; empty for a default. */
+  /** `--port`, `CODEX_FLEET_PORT`, or the place in the file, `path:line:column`; empty for a default. */
   readonly name: string;
 };
 
@@ -76,24 +77,29 @@ export function fromFile(settings: readonly Setting[], path: string, text: strin
     const reason = error.message.split('\n')[0]?.replace(/^Invalid TOML document: /, '') ?? '';
     return {
       given,
-      problems: [{ key: null, message: `${path}: line ${error.line}, column ${error.column}: ${reason}` }],
+      problems: [{ key: null, message: `${path}:${error.line}:${error.column}: ${reason}` }],
     };
   }
 
   const byKey = new Map(settings.map((setting) => [setting.key, setting]));
   const base = { ...facts, cwd: dirname(path) };
+  const places = tomlPlaces(text);
+  const placeOf = (key: string): string => {
+    const place = places.get(key);
+    return place === undefined ? path : `${path}:${place.line}:${place.column}`;
+  };
   const visit = (table: Readonly<Record<string, unknown>>, prefix: string): void => {
     for (const [name, value] of Object.entries(table)) {
       const key = `${prefix}${name}`;
       const setting = byKey.get(key);
       if (setting !== undefined) {
-        given.set(setting.path, givenValue(setting, value, { source: 'file', name: path }, base));
+        given.set(setting.path, givenValue(setting, value, { source: 'file', name: placeOf(key) }, base));
       } else if (isTable(value) && settings.some((candidate) => candidate.key.startsWith(`${key}.`))) {
         visit(value, `${key}.`);
       } else {
         problems.push({
           key,
-          message: `${path}: there is no setting ${key}${didYouMean(nearestKey(key, name, settings))}`,
+          message: `${placeOf(key)}: there is no setting ${key}${didYouMean(nearestKey(key, name, settings))}`,
         });
       }
     }

@@ -243,6 +243,18 @@ export const errorRegister = {
     retry: 'unsafe',
     doc: 'A call to the Codex process passed its deadline; the process was replaced.',
   },
+  agent_garbled: {
+    status: 502,
+    title: 'Codex could not be understood',
+    retry: 'unsafe',
+    doc: 'The Codex process wrote what cannot be read, such as a line without an end; it was replaced.',
+  },
+  agent_overgrown: {
+    status: 507,
+    title: 'The Codex process needed too much memory',
+    retry: 'unsafe',
+    doc: 'It grew to twice `worker.recycle_rss_bytes` in mid-turn and was ended; the session goes on in another process.',
+  },
   model_unavailable: {
     status: 502,
     title: 'The model provider could not be used',

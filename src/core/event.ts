@@ -28,9 +28,6 @@ export type StoredEvent = {
 /** A place in a session's log, between two events. */
 export type Cursor = { readonly epoch: number; readonly seq: number };
 
-/** Before the first event. */
-export const startCursor: Cursor = { epoch: 0, seq: 0 };
-
 export function formatCursor(cursor: Cursor): string {
   return `${cursor.epoch}.${cursor.seq}`;
 }

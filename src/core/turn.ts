@@ -48,6 +48,8 @@ export type TurnRecord = {
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** The X-Request-Id of the request that made it, where one did. */
+  readonly requestId?: string;
 };
 
 export type TurnOutcome = {

@@ -20,6 +20,8 @@ export type TurnRequest = {
   readonly spec: TurnSpec;
   /** As the client named it; null for a new session. */
   readonly sessionRef: string | null;
+  /** Kept with the turn, so that its log lines can be found. */
+  readonly requestId: string;
   /** The route scopes the key: the same key elsewhere is another. */
   readonly idempotency: { readonly route: string; readonly key: string } | null;
 };
@@ -78,6 +80,7 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit
     createdAt: gear.clock.now(),
     startedAt: null,
     endedAt: null,
+    requestId: request.requestId,
   };
 }
 

@@ -78,6 +78,10 @@ export type GatewayParts = {
   readonly defaultSandbox?: SandboxMode;
   /** What a client may choose. */
   readonly allowedSandboxes?: readonly SandboxMode[];
+  /** The project whose traces the log lines name. */
+  readonly gcpProject?: string | null;
+  /** Whether prompts are written to the log. */
+  readonly logPrompts?: boolean;
   readonly limits?: Partial<GatewayLimits>;
   readonly httpLimits?: Partial<HttpLimits>;
 };
@@ -99,6 +103,8 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
     wholeItem: parts.wholeItem ?? (() => null),
     allowedOrigins: parts.allowedOrigins ?? [],
     allowedHosts: parts.allowedHosts ?? [],
+    gcpProject: parts.gcpProject ?? null,
+    logPrompts: parts.logPrompts ?? false,
     defaultSandbox: parts.defaultSandbox ?? 'workspace-write',
     allowedSandboxes: parts.allowedSandboxes ?? ['read-only', 'workspace-write'],
     limits: { ...defaultGatewayLimits, ...parts.limits },

@@ -29,7 +29,14 @@ export interface Gateway {
 export function createGateway(parts: GatewayParts): Gateway {
   const { clock, logger, metrics, listen } = parts;
   const httpLimits = { ...defaultHttpLimits, ...parts.httpLimits };
-  const server = createHttpServer({ clock, logger, metrics, listen, limits: httpLimits });
+  const server = createHttpServer({
+    clock,
+    logger,
+    metrics,
+    listen,
+    limits: httpLimits,
+    gcpProject: parts.gcpProject ?? null,
+  });
   const gear = gearOf(parts, server.draining);
   const { allowedOrigins, allowedHosts, limits } = gear;
 

@@ -17,6 +17,7 @@ import {
 } from '../api/ws-frames.ts';
 import { isTerminalEventType } from '../core/event.ts';
 import { ServiceError } from '../core/errors.ts';
+import { isTerminal } from '../core/turn.ts';
 import type { Principal } from '../http/bearer.ts';
 import { logError, problemOf, type ErrorContext } from '../http/error-reply.ts';
 import { isJsonObject } from '../http/json-body.ts';
@@ -25,7 +26,7 @@ import { statusClassOf } from '../observability/metrics.ts';
 import { admitTurn } from './admission.ts';
 import { EventStream, type StreamScope } from './event-stream.ts';
 import type { Gear } from './gateway-parts.ts';
-import { seqOfCursor } from './log-places.ts';
+import { isTurnOverAt, seqOfCursor } from './log-places.ts';
 import { execRoute } from './routes/exec.ts';
 import { cancelTurn, requireTurn } from './routes/turns.ts';
 import { requireSession } from './session-door.ts';
@@ -190,6 +191,7 @@ export class WsConnection {
           model: frame.model,
         }),
         sessionRef: frame.session_id ?? null,
+        requestId: this.#context.requestId,
         idempotency:
           frame.idempotency_key === null || frame.idempotency_key === undefined
             ? null
@@ -202,6 +204,7 @@ export class WsConnection {
           session_id: turn.sessionId,
           turn_id: turn.id,
           prompt_length: frame.prompt.length,
+          ...(this.#gear.logPrompts ? { prompt: frame.prompt } : {}),
           tenant: this.#principal.tenant,
         },
         'Processing execution request',
@@ -221,9 +224,14 @@ export class WsConnection {
     const { tenant, id } = await requireSession(this.#gear, this.#principal.tenant, frame.session_id);
     const key = { tenant, sessionId: id };
     const turnId = frame.turn_id ?? null;
-    if (turnId !== null) await requireTurn(this.#gear, tenant, id, turnId);
+    const turn = turnId === null ? null : await requireTurn(this.#gear, tenant, id, turnId);
     const afterSeq = typeof frame.after === 'string' ? await seqOfCursor(this.#gear.log, key, frame.after) : 0;
     await this.#accept({ session_id: id, ...(turnId === null ? {} : { turn_id: turnId }) }, ref);
+    if (turn !== null && isTerminal(turn.status) && (await isTurnOverAt(this.#gear.log, key, turn.id, afterSeq))) {
+      // Its terminal event is behind the cursor: nothing would ever end this stream.
+      await this.#answer({ type: 'ended', ...(ref === null ? {} : { ref }) });
+      return;
+    }
     await this.#openStream({ key, afterSeq, turnId }, ref, 'all', () => undefined);
   }
 

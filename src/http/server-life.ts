@@ -66,6 +66,8 @@ export class ServerLife {
       let cancelSweep: () => void = () => undefined;
       const sweep = (): void => {
         this.#server.closeIdleConnections();
+        // Node counts a connection that never asked anything as busy; browsers open such ones in advance.
+        for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
         cancelSweep = this.#clock.after(idleSweepMs, sweep);
       };
       // The only error is "not running", which is what we want.

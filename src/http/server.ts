@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { statusClassOf, type Metrics } from '../observability/metrics.ts';
+import { logAccess } from './access-log.ts';
 import { logError, sendError, writeRawError, type ErrorContext } from './error-reply.ts';
 import { useJsonBodies } from './json-body.ts';
 import { KnownPaths } from './known-paths.ts';
@@ -42,6 +43,8 @@ export type HttpServerOptions = {
   readonly metrics: Pick<Metrics, 'requests' | 'requestDurationSeconds'>;
   readonly listen: ListenAddress;
   readonly limits?: Partial<HttpLimits>;
+  /** The project whose traces the log lines name. */
+  readonly gcpProject?: string | null;
 };
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -113,6 +116,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const route = request.routeOptions.config.route ?? 'other';
     metrics.requests.inc({ route, status_class: statusClassOf(reply.statusCode) });
     metrics.requestDurationSeconds.observe({ route }, reply.elapsedTime / 1000);
+    logAccess(logger, request, reply, route, options.gcpProject ?? null);
   });
 
   useJsonBodies(app);

@@ -25,6 +25,8 @@ export type LoggerOptions = {
   readonly destination?: DestinationStream;
   /** Lines for a person at a terminal instead of JSON. */
   readonly pretty?: boolean;
+  /** Fields named `prompt` are written, up to a length, instead of redacted. */
+  readonly showPrompts?: boolean;
 };
 
 /** A stalled reader of stderr must not stall the agents: beyond this, lines are dropped. */
@@ -53,7 +55,11 @@ const secretBindings = [
   'prompt',
 ];
 
+const promptNames: ReadonlySet<string> = new Set(['prompt']);
+const noNames: ReadonlySet<string> = new Set();
+
 export function createLogger(options: LoggerOptions): Logger {
+  const shown = options.showPrompts === true ? promptNames : noNames;
   const destination = options.destination ?? pino.destination({ dest: 2, sync: false, maxLength: maxBufferedBytes });
   return pino(
     {
@@ -64,11 +70,11 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: {
         level: (label) => ({ severity: severities[label] ?? 'DEFAULT' }),
-        log: redactFacts,
+        log: (facts) => redactFacts(facts, shown),
       },
       // redactFacts has made plain objects of errors by the time serializers run.
       serializers: { err: (err: unknown) => err },
-      redact: { paths: secretBindings, censor: redacted },
+      redact: { paths: secretBindings.filter((name) => !shown.has(name)), censor: redacted },
     },
     options.pretty === true ? prettyStream(destination) : destination,
   );

@@ -40,6 +40,7 @@ export const recycleReasons = [
   'age',
   'turns',
   'memory',
+  'open_files',
   'hibernated',
   'preempted',
   'cancelled',
@@ -47,6 +48,7 @@ export const recycleReasons = [
   'crashed',
   'unresponsive',
   'erased',
+  'lost',
   'drain',
 ] as const;
 export type RecycleReason = (typeof recycleReasons)[number];

@@ -36,6 +36,7 @@ const secretText = /\b(Bearer\s+)[^\s"',;]+|\bsk-[A-Za-z0-9_-]{8,}|(\b[a-z][a-z0
 
 const maxDepth = 6;
 const maxEntries = 100;
+const maxShownText = 8192;
 
 export function isSecretName(name: string): boolean {
   const plain = name.toLowerCase().replaceAll(/[_-]/g, '');
@@ -49,8 +50,17 @@ export function redactText(text: string): string {
 }
 
 /** A copy without secrets; errors become plain objects, and what is too deep or too long is cut. */
-export function redactFacts(facts: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return redactEntries(Object.entries(facts), 0);
+export function redactFacts(
+  facts: Readonly<Record<string, unknown>>,
+  /** Top fields that are written although their names are on the list: cut, and without credentials. */
+  shown: ReadonlySet<string> = new Set(),
+): Record<string, unknown> {
+  const copy = redactEntries(Object.entries(facts), 0);
+  for (const name of shown) {
+    const text = facts[name];
+    if (typeof text === 'string') copy[name] = redactText(text.slice(0, maxShownText));
+  }
+  return copy;
 }
 
 function redactEntries(entries: readonly (readonly [string, unknown])[], depth: number): Record<string, unknown> {

@@ -4,9 +4,10 @@
 import path from 'node:path';
 import { buildThreadResume } from '../protocol/policy.ts';
 import type { GrantId, ModelGrants } from '../contracts/model-grants.ts';
+import { isServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { Logger } from '../observability/logger.ts';
-import type { SessionFiles } from './session-files.ts';
+import { FilesStuck, type SessionFiles } from './session-files.ts';
 import type { AgentListener, Slot, SlotEndReason } from './slot.ts';
 import type { SlotPool } from './slot-pool.ts';
 import type { AgentProcess } from '../codex/agent-process.ts';
@@ -18,6 +19,17 @@ export type BindingParts = {
   readonly logger: Logger;
 };
 
+export type BindRequest = {
+  readonly session: SessionRecord;
+  /** The model of the turn to come: another one at turn/start would tell the agent of a switch. */
+  readonly model: string;
+  /** Acquired for this binding. */
+  readonly slot: Slot;
+  readonly listener: AgentListener;
+  /** Ends a binding in the making: its cage ends with it. */
+  readonly signal: AbortSignal;
+};
+
 export type Binding = {
   readonly slot: Slot;
   readonly agent: AgentProcess;
@@ -26,44 +38,58 @@ export type Binding = {
   readonly end: (reason: SlotEndReason) => Promise<void>;
 };
 
-/** Binds an acquired slot, or retires it and rejects. */
-export async function bindSession(
-  parts: BindingParts,
-  session: SessionRecord,
-  /** The model of the turn to come: another one at turn/start would tell the agent of a switch. */
-  model: string,
-  slot: Slot,
-  listener: AgentListener,
-): Promise<Binding> {
+/** Binds an acquired slot, or retires it and rejects; the session's files rest where they were then. */
+export async function bindSession(parts: BindingParts, request: BindRequest): Promise<Binding> {
+  const { listener, model, session, signal, slot } = request;
   if (slot.state.name !== 'bound') throw new Error(`slot ${slot.id} was not acquired`);
   const { agent } = slot.state;
   const key = { tenant: session.tenant, sessionId: session.id };
   const places = { ws: path.join(slot.dir, 'ws'), home: path.join(slot.dir, 'home') };
   let filesAreInSlot = false;
+  let stuck: FilesStuck | null = null;
   let grantId: GrantId | null = null;
   let ending: Promise<void> | null = null;
 
   const end = async (reason: SlotEndReason): Promise<void> => {
+    // What it still says is about nothing that runs.
+    slot.listener = null;
     const takeOut = async (): Promise<void> => {
-      if (!filesAreInSlot) return;
       if (reason === 'erased') await parts.files.erase(key);
-      else await parts.files.moveOut(key, places);
+      else if (filesAreInSlot) await parts.files.moveOut(key, places);
+      // The slot's directory is kept then: it holds what nothing else does.
+      else if (stuck !== null) throw stuck;
     };
     const revoked = grantId === null ? null : parts.grants.revoke(grantId);
-    revoked?.catch((error: unknown) => parts.logger.warn({ event: 'grant_not_revoked', err: error }, 'a credential could not be revoked'));
+    revoked?.catch((error: unknown) =>
+      parts.logger.warn({ event: 'grant_not_revoked', err: error }, 'a credential could not be revoked'),
+    );
     await parts.pool.retire(slot, reason, takeOut);
   };
   const endOnce = (reason: SlotEndReason): Promise<void> => (ending ??= end(reason));
+  // Whoever waits for the binding hears of a failure of its end.
+  const abandon = (): void => void endOnce('cancelled').catch(() => undefined);
 
   try {
     slot.listener = listener;
-    const [grant] = await Promise.all([
-      parts.grants.issue({ ...key, epoch: session.epoch, models: session.model === null ? [] : [session.model] }),
-      parts.files.moveIn(key, places).then(() => {
-        filesAreInSlot = true;
-      }),
-    ]);
-    grantId = grant.id;
+    const grant = await bothOf(
+      parts.grants
+        .issue({ ...key, epoch: session.epoch, models: session.model === null ? [] : [session.model] })
+        .then((issued) => {
+          grantId = issued.id;
+          return issued;
+        }),
+      parts.files.moveIn(key, places).then(
+        () => {
+          filesAreInSlot = true;
+        },
+        (error: unknown) => {
+          if (error instanceof FilesStuck) stuck = error;
+          throw error;
+        },
+      ),
+    );
+    signal.throwIfAborted();
+    signal.addEventListener('abort', abandon, { once: true });
     await agent.calls.threadResume(
       buildThreadResume({
         sessionId: session.id,
@@ -73,9 +99,19 @@ export async function bindSession(
         model,
       }),
     );
+    signal.throwIfAborted();
     return { slot, agent, grantId: grant.id, end: endOnce };
   } catch (error) {
-    await endOnce('crashed');
+    await endOnce(isServiceError(error, 'agent_unresponsive') ? 'unresponsive' : 'crashed');
     throw error;
+  } finally {
+    signal.removeEventListener('abort', abandon);
   }
+}
+
+/** Waits for both also when one fails: what is half done cannot be undone safely. */
+async function bothOf<T>(first: Promise<T>, second: Promise<void>): Promise<T> {
+  await Promise.allSettled([first, second]);
+  await second;
+  return await first;
 }

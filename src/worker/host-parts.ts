@@ -7,23 +7,26 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { SessionFiles } from './session-files.ts';
-import type { SlotPool, SlotWait } from './slot-pool.ts';
+import type { SlotPool } from './slot-pool.ts';
+import type { TurnLedger } from './turn-ledger.ts';
 
 export type HostLimits = {
   readonly hibernateAfterMs: number;
   /** The longest a one-off command waits for a slot. */
   readonly commandQueueTimeoutMs: number;
+  /** Without a word from Codex for so long in mid-turn, it is asked how the turn stands. */
+  readonly silenceMs: number;
 };
 
 export type HostParts = {
   readonly pool: SlotPool;
-  readonly acquireSlot: () => SlotWait;
   readonly files: SessionFiles;
   readonly grants: ModelGrants;
   readonly records: Records;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly ledger: TurnLedger;
   readonly isolation: IsolationReport;
   readonly defaultModel: string;
   readonly limits: HostLimits;

@@ -4,6 +4,7 @@
 import type { Lease, SessionDirectory } from '../contracts/session-directory.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
+import { answered } from './deadline.ts';
 
 export type LeaseKeeperOptions = {
   readonly directory: SessionDirectory;
@@ -15,7 +16,7 @@ export type LeaseKeeperOptions = {
   readonly selfFenceMs: number;
 };
 
-type Kept = { readonly lease: Lease; readonly onLost: () => void; renewedAtMs: number; renewing: boolean };
+type Kept = { readonly lease: Lease; readonly onLost: () => void; renewing: boolean; cancelFence: () => void };
 
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
@@ -33,34 +34,43 @@ export class LeaseKeeper {
 
   /** null when claimed; else the lease of the worker that holds the session. */
   async claim(lease: Lease, onLost: () => void): Promise<Lease | null> {
-    const askedAtMs = this.#options.clock.monotonicMs();
-    const standing = await this.#options.directory.claim(lease, this.#options.leaseMs);
-    if (standing === null) this.#kept.set(keyOf(lease), { lease, onLost, renewedAtMs: askedAtMs, renewing: false });
-    return standing;
+    const { clock, directory, leaseMs } = this.#options;
+    const askedAtMs = clock.monotonicMs();
+    const standing = await answered(clock, directory.claim(lease, leaseMs));
+    if (standing !== null) return standing;
+    const kept: Kept = { lease, onLost, renewing: false, cancelFence: () => {} };
+    this.#kept.get(keyOf(lease))?.cancelFence();
+    this.#kept.set(keyOf(lease), kept);
+    this.#fence(kept, askedAtMs);
+    return null;
   }
 
   async release(lease: Lease): Promise<void> {
-    if (this.#kept.delete(keyOf(lease))) await this.#options.directory.release(lease);
+    const kept = this.#kept.get(keyOf(lease));
+    if (kept?.lease !== lease) return;
+    this.#forget(kept);
+    await answered(this.#options.clock, this.#options.directory.release(lease));
   }
 
   stop(): void {
     this.#stopped = true;
     this.#cancelTimer?.();
+    for (const kept of this.#kept.values()) kept.cancelFence();
   }
 
   #schedule(): void {
     if (this.#stopped) return;
     this.#cancelTimer = this.#options.clock.after(this.#options.renewEveryMs, () => {
-      for (const kept of this.#kept.values()) this.#tend(kept);
+      for (const kept of this.#kept.values()) if (!kept.renewing) void this.#renew(kept);
       this.#schedule();
     });
   }
 
   // The fence does not wait for the store's answer: a store that hangs is a reason to stop, too.
-  #tend(kept: Kept): void {
+  #fence(kept: Kept, provenAtMs: number): void {
     const { clock, selfFenceMs } = this.#options;
-    if (clock.monotonicMs() - kept.renewedAtMs >= selfFenceMs) this.#lose(kept);
-    else if (!kept.renewing) void this.#renew(kept);
+    kept.cancelFence();
+    kept.cancelFence = clock.after(provenAtMs + selfFenceMs - clock.monotonicMs(), () => this.#lose(kept));
   }
 
   async #renew(kept: Kept): Promise<void> {
@@ -68,11 +78,16 @@ export class LeaseKeeper {
     const askedAtMs = clock.monotonicMs();
     kept.renewing = true;
     try {
+      const isOurs = await answered(clock, directory.renew(kept.lease, leaseMs));
+      if (this.#kept.get(keyOf(kept.lease)) !== kept) return;
       // From when we asked, not from when it answered: the store counted from somewhere in between.
-      if (await directory.renew(kept.lease, leaseMs)) kept.renewedAtMs = askedAtMs;
+      if (isOurs) this.#fence(kept, askedAtMs);
       else this.#lose(kept);
     } catch (error) {
-      logger.warn({ event: 'lease_renewal_failed', session_id: kept.lease.sessionId, err: error }, 'a lease could not be renewed');
+      logger.warn(
+        { event: 'lease_renewal_failed', session_id: kept.lease.sessionId, err: error },
+        'a lease could not be renewed',
+      );
     } finally {
       kept.renewing = false;
     }
@@ -80,8 +95,13 @@ export class LeaseKeeper {
 
   #lose(kept: Kept): void {
     if (this.#kept.get(keyOf(kept.lease)) !== kept) return;
-    this.#kept.delete(keyOf(kept.lease));
+    this.#forget(kept);
     kept.onLost();
+  }
+
+  #forget(kept: Kept): void {
+    kept.cancelFence();
+    this.#kept.delete(keyOf(kept.lease));
   }
 }
 

@@ -1,42 +1,51 @@
 // Changes of records that others write, too: read again and repeat when another write came first.
 
 import type { Records } from '../contracts/records.ts';
+import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
+import { answered } from './deadline.ts';
 
 /** More writers than this at one record at one time is a defect, not load. */
 const mostAttempts = 10;
 
-/** null when the session is gone. `known` saves the first read. */
-export async function changeSession(
-  records: Records,
+type Stores = { readonly records: Records; readonly clock: Clock };
+
+/** null when the session is gone, or `change` said no. `known` saves the first read. */
+export function changeSession(
+  { clock, records }: Stores,
   known: SessionRecord,
-  change: (session: SessionRecord) => SessionRecord,
+  change: (session: SessionRecord) => SessionRecord | null,
 ): Promise<SessionRecord | null> {
-  let current: SessionRecord | null = known;
-  for (let attempt = 0; attempt < mostAttempts && current !== null; attempt++) {
-    const written = await records.sessions.replace(change(current));
-    if (written !== null) return written;
-    current = await records.sessions.get(known.tenant, known.id);
-  }
-  if (current === null) return null;
-  throw new ServiceError('store_conflict');
+  return repeated(known, change, {
+    replace: (next) => answered(clock, records.sessions.replace(next)),
+    get: () => answered(clock, records.sessions.get(known.tenant, known.id)),
+  });
 }
 
-/** null when the step is not possible any more: `step` said so. */
-export async function changeTurn(
-  records: Records,
+/** null when the turn is gone, or the step is not possible any more: `step` said so. */
+export function changeTurn(
+  { clock, records }: Stores,
   known: TurnRecord,
   step: (turn: TurnRecord) => TurnRecord | null,
 ): Promise<TurnRecord | null> {
-  let current: TurnRecord | null = known;
+  return repeated(known, step, {
+    replace: (next) => answered(clock, records.turns.replace(next)),
+    get: () => answered(clock, records.turns.get(known.tenant, known.id)),
+  });
+}
+
+type Access<T> = { readonly replace: (next: T) => Promise<T | null>; readonly get: () => Promise<T | null> };
+
+async function repeated<T>(known: T, step: (standing: T) => T | null, access: Access<T>): Promise<T | null> {
+  let current: T | null = known;
   for (let attempt = 0; attempt < mostAttempts && current !== null; attempt++) {
     const next = step(current);
     if (next === null) return null;
-    const written = await records.turns.replace(next);
+    const written = await access.replace(next);
     if (written !== null) return written;
-    current = await records.turns.get(known.tenant, known.id);
+    current = await access.get();
   }
   if (current === null) return null;
   throw new ServiceError('store_conflict');

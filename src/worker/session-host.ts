@@ -1,101 +1,116 @@
-// One session on this worker: its turns one at a time, its binding, its idleness. The only writer of
-// the session's events while it holds the lease. Does not choose slots and does not keep leases.
+// One session on this worker: its turns one at a time, its slot, its idleness. The only writer of the
+// session's events while it holds the lease. Does not choose slots and does not keep leases.
 
 import type { CommandRequest, CommandResult, SessionKey } from '../contracts/worker-link.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
-import type { SessionRecord, SessionStatus } from '../core/session.ts';
+import type { SessionRecord } from '../core/session.ts';
+import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
 import { addUsage } from '../core/usage.ts';
-import { startedTurn, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
-import { buildTurnStart } from '../protocol/policy.ts';
-import { TurnTranslator } from '../protocol/translate.ts';
+import { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
-import { runSessionCommand } from './session-command.ts';
-import { neverStarted, runTurn, type StopReason, stopped } from './running-turn.ts';
-import { SessionSlot } from './session-slot.ts';
-import type { SessionWriter } from './session-writer.ts';
-import type { AgentListener, SlotEndReason } from './slot.ts';
-import type { SlotWait } from './slot-pool.ts';
-import { recordEnd } from './turn-end.ts';
+import { within } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
-import { changeSession, changeTurn } from './record-changes.ts';
+import { runSessionCommand } from './session-command.ts';
+import { SessionRecorder } from './session-recorder.ts';
+import { SessionSlot, type SlotRequest } from './session-slot.ts';
+import type { SessionWriter } from './session-writer.ts';
+import type { SlotEndReason } from './slot.ts';
+import { runOnSlot } from './slot-turn.ts';
+import { recordEnd } from './turn-end.ts';
+import { neverStarted, stoppedBeforeStart, type StopReason } from './turn-outcomes.ts';
+import { TurnPlaces } from './turn-places.ts';
+import { type QueuedTurn, queuedTurn, TurnQueue } from './turn-queue.ts';
 
-type QueuedTurn = {
-  readonly id: TurnId;
-  turn: TurnRecord;
-  readonly ended: PromiseWithResolvers<TurnRecord>;
-  readonly stop: PromiseWithResolvers<StopReason>;
-  /** Ends the wait for a slot; set while it waits for one. */
-  cancelWait: ((reason: ServiceError) => void) | null;
-  stopReason: StopReason | null;
+/** After a stop was asked for: interrupting, ending the cage, recording. Then it stops without a record. */
+const stopPatienceMs = 60_000;
+
+export type HostOptions = {
+  readonly parts: HostParts;
+  readonly session: SessionRecord;
+  readonly writer: SessionWriter;
+  /** Nothing runs and no slot is bound: the host is not needed any more. */
+  readonly onRestful: () => void;
+  /** Another worker owns the session. */
+  readonly onLost: () => void;
 };
 
 export class SessionHost {
   readonly #parts: HostParts;
   readonly #writer: SessionWriter;
-  readonly #queue: QueuedTurn[] = [];
-  #session: SessionRecord;
-  #active: QueuedTurn | null = null;
-  #commandRuns = false;
+  readonly #onRestful: () => void;
+  readonly #queue = new TurnQueue();
+  readonly #places: TurnPlaces;
   readonly #slot: SessionSlot;
-  #translator: TurnTranslator;
-  #onCodexEnded: () => void = () => {};
+  readonly #ear: AgentEar;
+  readonly #recorder: SessionRecorder;
+  #active: QueuedTurn | null = null;
+  /** The place of the active turn among all that wait for a slot; null once it has one. */
+  #activePlace: number | null = null;
+  #command: { readonly abort: AbortController; readonly done: Promise<unknown> } | null = null;
+  /** Said in the log, and not taken back since. */
+  #isHibernated: boolean;
   #idleSinceMs: number | null = null;
   #cancelIdleTimer: () => void = () => {};
-  #recording: Promise<void> = Promise.resolve();
-  #lost = false;
+  #stopping: Promise<void> | null = null;
+  #mayNotRecord = false;
 
-  readonly #onRestful: () => void;
-
-  /** `onRestful` is called when nothing runs and no slot is bound: the host is not needed any more. */
-  constructor(parts: HostParts, session: SessionRecord, writer: SessionWriter, onRestful: () => void) {
+  constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
+    const { clock, logger, metrics, records } = parts;
     this.#parts = parts;
-    this.#onRestful = onRestful;
-    this.#session = session;
     this.#writer = writer;
-    this.#translator = new TurnTranslator({ sessionId: session.id, turnId: null });
-    const onNotification: AgentListener['onNotification'] = (notification, line) => {
-      for (const draft of this.#translator.feed(notification, line)) {
-        // An item too large for an event is whole in its record, where GET …/items/{id} finds it.
-        this.#writer.write(draft.wholeItem === undefined ? draft : { ...draft, raw: draft.wholeItem.raw });
-      }
-      if (this.#translator.outcome !== null) this.#onCodexEnded();
-    };
-    this.#slot = new SessionSlot({ parts, listener: { onNotification }, onExit: () => this.#agentExited() });
+    this.#onRestful = onRestful;
+    this.#isHibernated = session.status === 'hibernated';
+    this.#recorder = new SessionRecorder({ records, clock, logger, session, onStale: onLost });
+    this.#ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
+    this.#places = new TurnPlaces({ clock, records, logger, writer, waiting: () => this.#waiting() });
+    this.#slot = new SessionSlot({
+      parts,
+      listener: {
+        onNotification: (notification, line) => this.#ear.hear(notification, line),
+        onOvergrown: () => (this.#active === null ? void this.hibernate('memory') : this.#active.overgrown.resolve()),
+        onDue: (reason) => void this.hibernate(reason),
+      },
+      onExit: () => this.#agentExited(),
+    });
   }
 
   get key(): SessionKey {
-    return { tenant: this.#session.tenant, sessionId: this.#session.id };
-  }
-
-  /** Turns that wait here, the running one not counted. */
-  get waitingTurns(): number {
-    return this.#queue.length + (this.#active !== null && this.#active.turn.status === 'queued' ? 1 : 0);
+    const { tenant, id } = this.#recorder.session;
+    return { tenant, sessionId: id };
   }
 
   get isBusy(): boolean {
-    return this.#active !== null || this.#queue.length > 0 || this.#commandRuns;
+    return this.#active !== null || this.#queue.length > 0 || this.#command !== null;
   }
 
   /** Since when it is bound with nothing to do; null while busy or unbound. */
   get idleSinceMs(): number | null {
-    return !this.#slot.isBound || this.isBusy ? null : this.#idleSinceMs;
+    return this.#slot.binding === null || this.isBusy ? null : this.#idleSinceMs;
+  }
+
+  /** Why it can take no more turns; null while it can. */
+  get failure(): ServiceError | null {
+    return this.#slot.failure;
+  }
+
+  has(id: TurnId): boolean {
+    return this.#find(id) !== null;
   }
 
   /** Takes a turn whose record exists; the same turn again is the same one. */
   enqueue(turn: TurnRecord): void {
-    if (this.#find(turn.id) !== null) return;
-    const entry: QueuedTurn = {
-      id: turn.id,
-      turn,
-      ended: Promise.withResolvers(),
-      stop: Promise.withResolvers(),
-      cancelWait: null,
-      stopReason: null,
-    };
+    if (this.has(turn.id)) return;
+    const { clock, ledger, pool } = this.#parts;
+    const ahead = this.#waiting();
+    const isNext = this.#active === null && this.#command === null && this.#queue.length === 0;
+    const needsSlot = isNext && this.#slot.binding === null;
+    const place = needsSlot ? pool.placeOfNewcomer(turn.tenant) : ahead.firstPlace + ahead.entries.length;
+    const entry = queuedTurn(turn, { place, atMs: clock.monotonicMs() });
     this.#queue.push(entry);
-    this.#writer.write({ type: 'turn.queued', turnId: turn.id, fields: { position: this.#queue.length }, raw: null });
-    if (this.#active === null) void this.#setStatus('queued');
+    ledger.count({ waiting: 1 });
+    this.#places.entered(entry);
+    if (isNext) void this.#recorder.setStatus('queued');
     this.#pump();
   }
 
@@ -113,69 +128,117 @@ export class SessionHost {
   }
 
   async runCommand(request: CommandRequest): Promise<CommandResult> {
-    if (this.isBusy) throw new ServiceError('session_busy');
-    this.#commandRuns = true;
+    if (this.isBusy || this.#stopping !== null) throw new ServiceError('session_busy');
+    const abort = new AbortController();
+    const done = this.#runCommand(request, abort.signal);
+    this.#command = { abort, done };
+    this.#parts.ledger.count({ running: 1 });
     try {
-      const binding = await this.#bind(this.#modelOf(null), this.#parts.limits.commandQueueTimeoutMs, () => {});
-      return await runSessionCommand(binding, this.#session.policy, request, this.#parts.clock, (reason) => this.unbind(reason));
+      return await done;
     } finally {
-      this.#commandRuns = false;
+      this.#command = null;
+      this.#parts.ledger.count({ running: -1 });
       this.#becameIdle();
       this.#pump();
     }
   }
 
+  async #runCommand(request: CommandRequest, signal: AbortSignal): Promise<CommandResult> {
+    const { clock, limits } = this.#parts;
+    const model = this.#modelOf(null);
+    const binding = await this.#bind({ model, timeoutMs: limits.commandQueueTimeoutMs, onPlace: () => {}, signal });
+    const { policy } = this.#recorder.session;
+    return await runSessionCommand(binding, policy, request, clock, (reason) => this.#unbind(reason));
+  }
+
   /** Lets the slot go; the session's files rest until the next turn. Only when nothing runs. */
-  async hibernate(): Promise<void> {
-    if (this.isBusy || !this.#slot.isBound) return;
-    this.#writer.write({ type: 'session.hibernated', turnId: null, fields: {}, raw: null });
-    await this.unbind('hibernated');
-    await this.#setStatus('hibernated');
+  async hibernate(reason: SlotEndReason = 'hibernated'): Promise<void> {
+    if (this.isBusy || this.#slot.binding === null || this.#stopping !== null) return;
+    await this.#rest(reason);
     this.#becameIdle();
   }
 
-  unbind(reason: SlotEndReason): Promise<void> {
-    this.#cancelIdleTimer();
-    return this.#slot.unbind(reason);
+  async #rest(reason: SlotEndReason): Promise<void> {
+    this.#isHibernated = true;
+    this.#writer.write({ type: 'session.hibernated', turnId: null, fields: {}, raw: null });
+    await this.#unbind(reason);
+    // A turn that came meanwhile has said otherwise already.
+    if (this.#queue.length === 0 && !(this.#active !== null && this.#active.turn.endedAt === null)) {
+      await this.#recorder.setStatus(this.#restingStatus());
+    }
   }
 
-  /** Ends what runs and what waits, then lets the slot go. */
-  async stop(why: StopReason, slotReason: SlotEndReason = 'drain'): Promise<void> {
-    const entries = this.#active === null ? [...this.#queue] : [this.#active, ...this.#queue];
-    for (const entry of entries) this.#requestStop(entry, why);
-    await Promise.all(entries.map((entry) => entry.ended.promise));
-    await this.unbind(slotReason);
-    await this.#recording;
-    await this.#writer.flushed();
+  /** Ends what runs and what waits, then lets the slot go. Called again, it is the same stop. */
+  stop(why: StopReason, slotReason: SlotEndReason = 'drain'): Promise<void> {
+    this.#stopping ??= this.#stop(why, slotReason);
+    return this.#stopping;
   }
 
-  /** The right to write is gone: end the work at once, record nothing. */
+  /** The right to write is gone: end the work at once, record nothing. Also in the middle of a stop. */
   async abandon(): Promise<void> {
-    this.#lost = true;
-    await this.stop('worker_lost');
+    this.#recordNothing();
+    const stopped = this.stop('worker_lost', 'lost');
+    await this.#unbind('lost');
+    await stopped;
+  }
+
+  async #stop(why: StopReason, slotReason: SlotEndReason): Promise<void> {
+    const entries = [...(this.#active === null ? [] : [this.#active]), ...this.#queue.entries()];
+    for (const entry of entries) this.#requestStop(entry, why);
+    const command = this.#command;
+    command?.abort.abort();
+    if (command !== null) await this.#unbind(slotReason);
+    await this.#patiently(
+      Promise.all([...entries.map((entry) => entry.ended.promise), command?.done.catch(() => undefined)]),
+    );
+    await this.#unbind(slotReason);
+    await this.#patiently(this.#recorder.settled().then(() => this.#writer.flushed()));
+    this.#places.stop();
+    this.#recordNothing();
+  }
+
+  async #patiently(work: Promise<unknown>): Promise<void> {
+    if ((await within(this.#parts.clock, stopPatienceMs, work, 'late')) !== 'late') return;
+    this.#parts.logger.error(
+      { event: 'session_stop_late', session_id: this.key.sessionId },
+      'a session was stopped before all was recorded',
+    );
+    this.#recordNothing();
+  }
+
+  #recordNothing(): void {
+    this.#mayNotRecord = true;
+    this.#writer.close();
+    this.#recorder.close();
   }
 
   #find(id: TurnId): QueuedTurn | null {
-    if (this.#active?.id === id) return this.#active;
-    return this.#queue.find((entry) => entry.id === id) ?? null;
+    return this.#active?.id === id ? this.#active : this.#queue.find(id);
+  }
+
+  /** The turns that wait, in order, and where the first of them stands. */
+  #waiting(): { entries: readonly QueuedTurn[]; firstPlace: number } {
+    const queued = this.#queue.entries();
+    if (this.#active === null || this.#activePlace === null) return { entries: queued, firstPlace: 1 };
+    return { entries: [this.#active, ...queued], firstPlace: this.#activePlace };
   }
 
   #requestStop(entry: QueuedTurn, reason: StopReason): void {
     entry.stopReason ??= reason;
     entry.stop.resolve(reason);
-    entry.cancelWait?.(new ServiceError('turn_cancelled'));
-    const place = this.#queue.indexOf(entry);
-    if (place === -1) return;
-    this.#queue.splice(place, 1);
-    void this.#end(entry, { ...neverStarted(null), ...stopped(reason) });
+    entry.abort.abort();
+    if (!this.#queue.remove(entry)) return;
+    void this.#end(entry, stoppedBeforeStart(reason)).finally(() => this.#becameIdle());
+    this.#places.changed();
   }
 
   #pump(): void {
-    if (this.#active !== null || this.#commandRuns) return;
+    if (this.#active !== null || this.#command !== null) return;
     const next = this.#queue.shift();
-    if (next === undefined) return;
+    if (next === null) return;
     this.#active = next;
     this.#cancelIdleTimer();
+    this.#places.changed();
     void this.#runNext(next).finally(() => {
       this.#active = null;
       this.#becameIdle();
@@ -184,156 +247,125 @@ export class SessionHost {
   }
 
   async #runNext(entry: QueuedTurn): Promise<void> {
-    const { logger } = this.#parts;
-    let outcome: TurnOutcome;
-    try {
-      outcome = await this.#runOnSlot(entry);
-    } catch (error) {
-      if (entry.stopReason !== null) outcome = { ...neverStarted(null), ...stopped(entry.stopReason) };
-      else {
-        logger.error({ event: 'turn_not_started', turn_id: entry.id, err: error }, 'a turn could not be started');
-        outcome = neverStarted(error);
-      }
-    }
+    const outcome = await this.#outcomeOf(entry);
     await this.#end(entry, outcome);
+    await this.#tendSlot();
   }
 
-  async #runOnSlot(entry: QueuedTurn): Promise<TurnOutcome> {
-    const waitedMs = this.#parts.clock.now() - entry.turn.createdAt;
-    const binding = await this.#grantedBinding(entry, Math.max(0, entry.turn.queueTimeoutMs - waitedMs));
-    const translator = new TurnTranslator({ sessionId: this.#session.id, turnId: entry.id });
-    this.#translator = translator;
-    const codexEnded = new Promise<void>((resolve) => {
-      this.#onCodexEnded = resolve;
-    });
-    const running = await changeTurn(this.#parts.records, entry.turn, (turn) => startedTurn(turn, this.#parts.clock.now()));
-    if (running === null) throw new ServiceError('turn_ended');
-    entry.turn = running;
-    this.#parts.metrics.queueWaitSeconds.observe(((running.startedAt ?? 0) - running.createdAt) / 1000);
-    this.#writer.write({ type: 'turn.started', turnId: entry.id, fields: { model: this.#modelOf(running), isolation: this.#parts.isolation }, raw: null });
-    void this.#setStatus('running');
-    const run = await runTurn({
-      agent: binding.agent,
-      params: buildTurnStart({
-        sessionId: this.#session.id,
-        prompt: running.prompt,
-        model: this.#modelOf(running),
-        workspacePath: binding.agent.paths.ws,
-        sandbox: this.#session.policy.sandbox,
-        network: false,
-      }),
-      translator,
-      codexEnded,
-      stopRequested: entry.stop.promise,
-      timeoutMs: running.timeoutMs,
-      clock: this.#parts.clock,
-    });
-    if (run.cageMustEnd) await this.unbind(run.outcome.reason === 'crash' ? 'crashed' : 'cancelled');
-    else await this.#endGrantedTurn(binding, entry.id);
-    return run.outcome;
-  }
-
-  // How the turn ended is known: a proxy that does not answer must not change it, only cost the binding.
-  async #endGrantedTurn(binding: Binding, turnId: TurnId): Promise<void> {
+  async #outcomeOf(entry: QueuedTurn): Promise<TurnOutcome> {
+    const { ledger, logger } = this.#parts;
     try {
-      await this.#parts.grants.endTurn(binding.grantId, turnId);
+      return await runOnSlot(
+        {
+          parts: this.#parts,
+          slot: this.#slot,
+          ear: this.#ear,
+          writer: this.#writer,
+          recorder: this.#recorder,
+          bind: (turn) => this.#bindFor(turn),
+          modelOf: ({ turn }) => this.#modelOf(turn),
+          onStarted: () => ledger.count({ waiting: -1, running: 1 }),
+        },
+        entry,
+      );
     } catch (error) {
-      this.#parts.logger.warn({ event: 'grant_turn_not_ended', turn_id: turnId, err: error }, 'the model proxy could not be told that a turn ended');
-      await this.unbind('unresponsive');
+      if (entry.stopReason !== null) return stoppedBeforeStart(entry.stopReason);
+      logger.error({ event: 'turn_not_started', turn_id: entry.id, err: error }, 'a turn could not be started');
+      return neverStarted(error);
     }
   }
 
-  /** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */
-  async #grantedBinding(entry: QueuedTurn, timeoutMs: number): Promise<Binding> {
-    const binding = await this.#bindFor(entry, timeoutMs);
+  async #bindFor(entry: QueuedTurn): Promise<Binding> {
+    const onPlace = (place: number): void => {
+      this.#activePlace = place;
+      this.#places.changed();
+    };
+    const { id, turn, abort } = entry;
     try {
-      await this.#parts.grants.beginTurn(binding.grantId, entry.id);
-      return binding;
-    } catch (error) {
-      if (!isServiceError(error, 'grant_not_found')) throw error;
-      await this.unbind('unresponsive');
-    }
-    const again = await this.#bindFor(entry, timeoutMs);
-    await this.#parts.grants.beginTurn(again.grantId, entry.id);
-    return again;
-  }
-
-  async #bindFor(entry: QueuedTurn, timeoutMs: number): Promise<Binding> {
-    try {
-      const binding = await this.#bind(this.#modelOf(entry.turn), timeoutMs, (cancel) => {
-        entry.cancelWait = cancel;
+      return await this.#bind({
+        model: this.#modelOf(turn),
+        timeoutMs: turn.queueTimeoutMs,
+        onPlace,
+        signal: abort.signal,
       });
-      if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
-      return binding;
     } finally {
-      entry.cancelWait = null;
+      if (this.#active?.id === id) this.#activePlace = null;
     }
   }
 
-  async #bind(model: string, timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
-    const wasBound = this.#slot.isBound;
-    const binding = await this.#slot.bind(this.#session, model, timeoutMs, onWait);
-    if (!wasBound && this.#session.status === 'hibernated') {
-      this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
-    }
+  async #bind(request: Omit<SlotRequest, 'session'>): Promise<Binding> {
+    const binding = await this.#slot.bind({ ...request, session: this.#recorder.session });
+    if (this.#isHibernated) this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
+    this.#isHibernated = false;
     return binding;
+  }
+
+  /** Between two turns: a slot that has done enough is replaced, one that others need more is given up. */
+  async #tendSlot(): Promise<void> {
+    const { pool } = this.#parts;
+    const slot = this.#slot.binding?.slot;
+    if (slot === undefined || this.#stopping !== null) return;
+    const hasMore = this.#queue.length > 0;
+    const reason = pool.dueReason(slot) ?? (hasMore && pool.shouldYield(slot) ? 'preempted' : null);
+    if (reason !== null) await this.#rest(reason);
+  }
+
+  #unbind(reason: SlotEndReason): Promise<void> {
+    this.#cancelIdleTimer();
+    return this.#slot.unbind(reason);
   }
 
   // A Codex that ends while nothing runs is no failure of a turn: the next one gets another slot.
   #agentExited(): void {
-    if (!this.isBusy) void this.unbind('crashed').then(() => this.#becameIdle());
+    if (!this.isBusy) void this.#unbind('crashed').then(() => this.#becameIdle());
   }
 
   #modelOf(turn: TurnRecord | null): string {
-    return turn?.model ?? this.#session.model ?? this.#parts.defaultModel;
+    return turn?.model ?? this.#recorder.session.model ?? this.#parts.defaultModel;
   }
 
   async #end(entry: QueuedTurn, outcome: TurnOutcome): Promise<void> {
-    if (!this.#lost) {
-      const settle = (ended: TurnRecord): Promise<void> => this.#settleSession(ended);
-      entry.turn = await recordEnd({ parts: this.#parts, writer: this.#writer, turn: entry.turn, outcome, settle });
+    const wasRunning = entry.turn.startedAt !== null;
+    if (!this.#mayNotRecord) {
+      entry.turn = await recordEnd({
+        parts: this.#parts,
+        writer: this.#writer,
+        turn: entry.turn,
+        outcome,
+        mayNotRecord: () => this.#mayNotRecord,
+        settle: (ended) => this.#settleSession(ended),
+      });
     }
+    this.#parts.ledger.count(wasRunning ? { running: -1 } : { waiting: -1 });
     entry.ended.resolve(entry.turn);
   }
 
-  async #settleSession(ended: TurnRecord): Promise<void> {
-    const status: SessionStatus = this.#queue.length > 0 ? 'queued' : this.#slot.isBound ? 'idle' : 'hibernated';
-    await this.#changeSession((session) => ({
+  #settleSession(ended: TurnRecord): Promise<void> {
+    const { clock } = this.#parts;
+    // A turn cancelled in the queue says nothing about the one that runs.
+    const isActive = this.#active === null || this.#active.id === ended.id;
+    const status = this.#queue.length > 0 ? 'queued' : this.#slot.binding === null ? this.#restingStatus() : 'idle';
+    return this.#recorder.change((session) => ({
       ...session,
-      status,
+      status: isActive ? status : session.status,
       usage: addUsage(session.usage, ended.usage),
-      lastAccessedAt: this.#parts.clock.now(),
+      lastAccessedAt: clock.now(),
     }));
   }
 
-  async #setStatus(status: SessionStatus): Promise<void> {
-    await this.#changeSession((session) => ({ ...session, status, lastAccessedAt: this.#parts.clock.now() }));
-  }
-
-  // One after the other, in the order of asking: a late 'running' must not overwrite an 'idle'.
-  #changeSession(change: (session: SessionRecord) => SessionRecord): Promise<void> {
-    this.#recording = this.#recording.then(async () => {
-      if (this.#lost) return;
-      try {
-        this.#session = (await changeSession(this.#parts.records, this.#session, change)) ?? this.#session;
-      } catch (error) {
-        this.#parts.logger.warn(
-          { event: 'session_not_recorded', session_id: this.#session.id, err: error },
-          'a change of a session could not be recorded',
-        );
-      }
-    });
-    return this.#recording;
+  #restingStatus(): 'hibernated' | 'failed' {
+    return this.#slot.failure === null ? 'hibernated' : 'failed';
   }
 
   #becameIdle(): void {
     if (this.isBusy) return;
-    if (!this.#slot.isBound) {
+    if (this.#slot.binding === null) {
       this.#onRestful();
       return;
     }
-    this.#idleSinceMs = this.#parts.clock.monotonicMs();
+    const { clock, limits } = this.#parts;
+    this.#idleSinceMs = clock.monotonicMs();
     this.#cancelIdleTimer();
-    this.#cancelIdleTimer = this.#parts.clock.after(this.#parts.limits.hibernateAfterMs, () => void this.hibernate());
+    this.#cancelIdleTimer = clock.after(limits.hibernateAfterMs, () => void this.hibernate());
   }
 }

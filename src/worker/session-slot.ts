@@ -1,23 +1,33 @@
 // The slot of one session, when it has one: got when work comes, let go when told, never two at once.
 // What was let go is out of its cage before the next slot is bound, or the session fails.
 
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { type Binding, bindSession } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import type { AgentListener, SlotEndReason } from './slot.ts';
-import type { SlotWait } from './slot-pool.ts';
 
 export type SessionSlotOptions = {
-  readonly parts: HostParts;
+  readonly parts: Pick<HostParts, 'clock' | 'files' | 'grants' | 'logger' | 'pool'>;
   readonly listener: AgentListener;
   /** The process ended by itself while bound. */
   readonly onExit: () => void;
 };
 
+export type SlotRequest = {
+  readonly session: SessionRecord;
+  readonly model: string;
+  /** The longest wait for a slot; binding it is not in it. */
+  readonly timeoutMs: number;
+  readonly onPlace: (place: number) => void;
+  /** Ends the wait, or a binding in the making. */
+  readonly signal: AbortSignal;
+};
+
 export class SessionSlot {
   readonly #options: SessionSlotOptions;
   #binding: Binding | null = null;
+  #isGone = false;
   #unbinding: Promise<void> = Promise.resolve();
   #failure: ServiceError | null = null;
 
@@ -25,31 +35,57 @@ export class SessionSlot {
     this.#options = options;
   }
 
-  get isBound(): boolean {
-    return this.#binding !== null;
+  get binding(): Binding | null {
+    return this.#binding;
   }
 
-  /** The standing binding, or a new one. `onWait` gets the means to stop waiting for a slot. */
-  async bind(session: SessionRecord, model: string, timeoutMs: number, onWait: (cancel: SlotWait['cancel']) => void): Promise<Binding> {
-    if (this.#binding !== null) return this.#binding;
-    const { parts } = this.#options;
-    const wait = parts.acquireSlot();
-    onWait(wait.cancel);
+  /** Why this session can never be bound again; null while it can. */
+  get failure(): ServiceError | null {
+    return this.#failure;
+  }
+
+  /** The standing binding, or a new one. */
+  async bind(request: SlotRequest): Promise<Binding> {
+    if (this.#binding !== null && !this.#isGone) return this.#binding;
+    if (this.#binding !== null) await this.unbind('crashed');
+    try {
+      return await this.#bindAnew(request);
+    } catch (error) {
+      // A warm process that died before anything was asked of it: another one will do.
+      if (!isServiceError(error, 'agent_crashed') || this.#failure !== null || request.signal.aborted) throw error;
+      return await this.#bindAnew(request);
+    }
+  }
+
+  async #bindAnew({ model, onPlace, session, signal, timeoutMs }: SlotRequest): Promise<Binding> {
+    const { listener, onExit, parts } = this.#options;
+    signal.throwIfAborted();
+    const wait = parts.pool.acquire(session.tenant, onPlace);
+    const cancelWait = (): void => wait.cancel(new ServiceError('turn_cancelled'));
+    signal.addEventListener('abort', cancelWait, { once: true });
     const cancelTimer = parts.clock.after(timeoutMs, () => wait.cancel(new ServiceError('queue_timed_out')));
     try {
-      const [slot] = await Promise.all([wait.slot, this.#unbinding]);
-      if (this.#failure !== null) {
+      const slot = await wait.slot;
+      await this.#unbinding;
+      if (this.#failure !== null || signal.aborted) {
         await parts.pool.retire(slot, 'cancelled');
-        throw this.#failure;
+        throw this.#failure ?? new ServiceError('turn_cancelled');
       }
-      const binding = await bindSession(parts, session, model, slot, this.#options.listener);
+      const binding = await bindSession(parts, { session, model, slot, listener, signal });
       this.#binding = binding;
+      this.#isGone = false;
       void binding.agent.exited.then(() => {
-        if (this.#binding === binding) this.#options.onExit();
+        if (this.#binding !== binding) return;
+        this.#isGone = true;
+        onExit();
       });
       return binding;
+    } catch (error) {
+      if (isServiceError(error, 'session_failed')) this.#failure = error;
+      throw error;
     } finally {
       cancelTimer();
+      signal.removeEventListener('abort', cancelWait);
     }
   }
 
@@ -59,7 +95,9 @@ export class SessionSlot {
     this.#binding = null;
     if (binding !== null) {
       this.#unbinding = binding.end(reason).catch((error: unknown) => {
-        this.#failure = new ServiceError('session_failed', {}, { cause: error });
+        this.#failure = isServiceError(error, 'session_failed')
+          ? error
+          : new ServiceError('session_failed', {}, { cause: error });
         this.#options.parts.logger.error(
           { event: 'session_files_stuck', slot_id: binding.slot.id, err: error },
           'the files of a session could not be taken out of its slot',

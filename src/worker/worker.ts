@@ -3,20 +3,28 @@
 
 import type { EventLog } from '../contracts/event-log.ts';
 import type { Lease, SessionDirectory } from '../contracts/session-directory.ts';
-import type { CommandRequest, CommandResult, SessionKey, TurnKey, WorkerLink, WorkerStatus } from '../contracts/worker-link.ts';
+import type {
+  CommandRequest,
+  CommandResult,
+  SessionKey,
+  TurnKey,
+  WorkerLink,
+  WorkerStatus,
+} from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { WorkerId } from '../core/ids.ts';
-import type { SessionRecord } from '../core/session.ts';
-import { isTerminal, type TurnRecord } from '../core/turn.ts';
-import { seedRollout } from '../protocol/rollout.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import { answered, within } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { SessionHost } from './session-host.ts';
-import { SessionWriter } from './session-writer.ts';
+import { takeSession } from './take-session.ts';
+import { TurnArrivals } from './turn-arrivals.ts';
+import { TurnLedger } from './turn-ledger.ts';
 
 export type WorkerOptions = {
   readonly id: WorkerId;
-  readonly parts: Omit<HostParts, 'acquireSlot'>;
+  readonly parts: Omit<HostParts, 'ledger'>;
   readonly log: EventLog;
   readonly directory: SessionDirectory;
   readonly leases: LeaseKeeper;
@@ -28,43 +36,54 @@ export type WorkerOptions = {
   readonly maxPendingEvents: number;
 };
 
-type Hosted = { readonly host: SessionHost; readonly lease: Lease };
+type Hosted = { readonly host: SessionHost; readonly lease: Lease; closing: Promise<void> | null };
 
 export class Worker implements WorkerLink {
   readonly #options: WorkerOptions;
+  readonly #parts: HostParts;
+  readonly #ledger: TurnLedger;
   readonly #hosted = new Map<string, Promise<Hosted>>();
   readonly #ready = new Map<string, Hosted>();
   /** Sessions being let go: whoever takes one again waits until its last event is written. */
   readonly #closing = new Map<string, Promise<void>>();
+  readonly #arrivals = new TurnArrivals();
+  readonly #hurried = Promise.withResolvers<void>();
   readonly #startedAt: number;
   #state: WorkerStatus['state'] = 'starting';
   #stopping: Promise<void> | null = null;
-  #isHurried = false;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#ledger = new TurnLedger(options.parts.metrics);
+    this.#parts = { ...options.parts, ledger: this.#ledger };
     this.#startedAt = options.parts.clock.now();
   }
 
   async start(): Promise<void> {
-    await this.#options.parts.pool.start();
+    await this.#parts.pool.start();
     this.#options.leases.start();
     this.#state = 'ready';
   }
 
   async startTurn(key: TurnKey): Promise<void> {
     this.#refuseWhenStopping();
-    if (this.#waitingTurns() >= this.#options.queueLimit) {
-      throw new ServiceError('queue_full', { waiting: this.#waitingTurns(), limit: this.#options.queueLimit });
-    }
-    const turn = await this.#options.parts.records.turns.get(key.tenant, key.turnId);
+    await this.#arrivals.join(`${placeOf(key)}/${key.turnId}`, () => this.#accept(key));
+  }
+
+  async #accept(key: TurnKey): Promise<void> {
+    if (this.#ready.get(placeOf(key))?.host.has(key.turnId) === true) return;
+    this.#refuseWhenFull();
+    const turn = await answered(this.#parts.clock, this.#parts.records.turns.get(key.tenant, key.turnId));
     if (turn === null || turn.sessionId !== key.sessionId) throw new ServiceError('turn_not_found');
-    if (isTerminal(turn.status)) return;
+    // Running or over: whoever handed it in before was heard.
+    if (turn.status !== 'queued') return;
     const host = await this.#hostToUse(key);
+    if (host.failure !== null) throw host.failure;
     host.enqueue(turn);
   }
 
   async cancelTurn(key: TurnKey): Promise<void> {
+    await this.#arrivals.over(`${placeOf(key)}/${key.turnId}`);
     const hosted = await this.#hosted.get(placeOf(key));
     if (hosted === undefined) throw new ServiceError('turn_ended');
     await hosted.host.cancel(key.turnId);
@@ -78,25 +97,27 @@ export class Worker implements WorkerLink {
 
   async runCommand(request: CommandRequest): Promise<CommandResult> {
     this.#refuseWhenStopping();
+    this.#refuseWhenFull();
     const host = await this.#hostToUse(request.key);
     return await host.runCommand(request);
   }
 
   async eraseSession(key: SessionKey): Promise<void> {
-    const hosted = await this.#hosted.get(placeOf(key));
+    const hosted = await this.#hosted.get(placeOf(key))?.catch(() => undefined);
     if (hosted !== undefined) await this.#letGo(hosted, () => hosted.host.stop('user', 'erased'));
-    await this.#options.parts.files.erase(key);
+    await this.#closing.get(placeOf(key));
+    await this.#parts.files.erase(key);
   }
 
   async status(): Promise<WorkerStatus> {
-    const { starting, idle, bound } = this.#options.parts.pool.counts();
+    const { starting, idle, bound } = this.#parts.pool.counts();
     return {
       id: this.#options.id,
       state: this.#state,
       slots: { limit: this.#options.slotLimit, starting, idle, bound },
-      busySessions: [...this.#ready.values()].filter(({ host }) => host.isBusy).length,
-      waitingTurns: this.#waitingTurns(),
-      isolation: this.#options.parts.isolation,
+      busySessions: this.#ledger.running,
+      waitingTurns: this.#ledger.waiting,
+      isolation: this.#parts.isolation,
       codexVersion: this.#options.codexVersion,
       startedAt: this.#startedAt,
     };
@@ -106,10 +127,11 @@ export class Worker implements WorkerLink {
   releaseLongestIdle(): boolean {
     let longest: SessionHost | null = null;
     for (const { host } of this.#ready.values()) {
-      if (host.idleSinceMs !== null && (longest === null || host.idleSinceMs < (longest.idleSinceMs ?? Infinity))) longest = host;
+      if (host.idleSinceMs !== null && (longest === null || host.idleSinceMs < (longest.idleSinceMs ?? Infinity)))
+        longest = host;
     }
     if (longest === null) return false;
-    void longest.hibernate();
+    void longest.hibernate('preempted');
     return true;
   }
 
@@ -121,34 +143,32 @@ export class Worker implements WorkerLink {
 
   /** Makes a stop that waits for turns wait no longer. */
   hurry(): void {
-    this.#isHurried = true;
+    this.#hurried.resolve();
   }
 
   async #stop(deadlineMs: number): Promise<void> {
     this.#state = 'draining';
-    await this.#quietOrLate(deadlineMs);
-    const hosted = await Promise.all(this.#hosted.values());
-    await Promise.all(hosted.map((one) => this.#letGo(one, () => one.host.stop('drain'))));
+    await within(this.#parts.clock, deadlineMs, Promise.race([this.#ledger.quiet(), this.#hurried.promise]), undefined);
+    const taken = await Promise.allSettled(this.#hosted.values());
+    for (const hosted of taken) {
+      if (hosted.status === 'fulfilled') void this.#letGo(hosted.value, () => hosted.value.host.stop('drain'));
+    }
+    await Promise.all(this.#closing.values());
     this.#options.leases.stop();
-    await this.#options.parts.pool.stop();
+    await this.#parts.pool.stop();
     this.#state = 'stopped';
   }
 
-  async #quietOrLate(deadlineMs: number): Promise<void> {
-    const { clock } = this.#options.parts;
-    const endMs = clock.monotonicMs() + deadlineMs;
-    const isQuiet = (): boolean => [...this.#ready.values()].every(({ host }) => !host.isBusy);
-    while (!isQuiet() && !this.#isHurried && clock.monotonicMs() < endMs) await new Promise<void>((resolve) => clock.after(25, resolve));
-  }
-
   #refuseWhenStopping(): void {
-    if (this.#stopping !== null) throw new ServiceError('draining');
+    if (this.#stopping !== null || this.#state === 'draining') throw new ServiceError('draining');
   }
 
-  #waitingTurns(): number {
-    let waiting = 0;
-    for (const { host } of this.#ready.values()) waiting += host.waitingTurns;
-    return waiting;
+  /** A turn that finds a free slot does not wait: the queue begins behind the slots. */
+  #refuseWhenFull(): void {
+    const { queueLimit, slotLimit } = this.#options;
+    const waiting = this.#ledger.waiting + this.#arrivals.size;
+    const free = Math.max(0, slotLimit - this.#ledger.running);
+    if (waiting >= queueLimit + free) throw new ServiceError('queue_full', { waiting, limit: queueLimit });
   }
 
   /** A host that is not on its way out; the caller gives it work before anything else can happen. */
@@ -164,74 +184,70 @@ export class Worker implements WorkerLink {
     const place = placeOf(key);
     const standing = this.#hosted.get(place);
     if (standing !== undefined) return standing;
-    const taking = (this.#closing.get(place) ?? Promise.resolve()).then(() => this.#takeSession(key));
+    const taking = (this.#closing.get(place) ?? Promise.resolve()).then(() => this.#take(key));
     this.#hosted.set(place, taking);
-    taking.then(
-      (hosted) => this.#ready.set(place, hosted),
-      () => this.#hosted.delete(place),
-    );
+    taking.catch(() => this.#hosted.delete(place));
     return taking;
   }
 
-  /** Takes the right to write the session: the lease first, then the epoch in its record. */
-  async #takeSession(key: SessionKey): Promise<Hosted> {
-    const { leases, log, id, parts } = this.#options;
-    const found = await parts.records.sessions.get(key.tenant, key.sessionId);
-    if (found === null) throw new ServiceError('session_not_found');
-    const session = await this.#ownedRecord(found);
-    const lease: Lease = { ...key, worker: id, epoch: session.epoch };
-    const standing = await leases.claim(lease, () => this.#lost(key));
-    if (standing !== null) throw new ServiceError('stale_epoch', { worker: standing.worker });
-    const { lastSeq } = await log.read(key, Number.MAX_SAFE_INTEGER, 1);
-    const writer = new SessionWriter({
-      log,
+  async #take(key: SessionKey): Promise<Hosted> {
+    const { codexVersion, id, leases, log, maxPendingEvents } = this.#options;
+    let hosted: Hosted | null = null;
+    let isLost = false;
+    const onLost = (): void => {
+      isLost = true;
+      if (hosted !== null) this.#lost(hosted);
+    };
+    const { lease, session, writer } = await takeSession(
+      { parts: this.#parts, codexVersion, leases, log, maxPendingEvents, onLost, worker: id },
       key,
-      epoch: session.epoch,
-      lastSeq,
-      clock: parts.clock,
-      logger: parts.logger,
-      maxPending: this.#options.maxPendingEvents,
-      onLost: () => this.#lost(key),
+    );
+    const host = new SessionHost({
+      parts: this.#parts,
+      session,
+      writer,
+      onLost,
+      onRestful: () => this.#restful(taken),
     });
-    if (lastSeq === 0) {
-      const seed = seedRollout({ sessionId: session.id, createdAtMs: session.createdAt, codexVersion: this.#options.codexVersion, modelProvider: 'fleet' });
-      await parts.files.create(key, { relativePath: seed.relativePath, content: seed.line });
-      writer.write({ type: 'session.created', turnId: null, fields: {}, raw: null });
+    const taken: Hosted = { host, lease, closing: null };
+    hosted = taken;
+    if (isLost) {
+      await host.abandon();
+      throw new ServiceError('stale_epoch');
     }
-    const host = new SessionHost({ ...parts, acquireSlot: () => parts.pool.acquire() }, session, writer, () => this.#restful(key));
-    return { host, lease };
+    this.#ready.set(placeOf(key), taken);
+    return taken;
   }
 
-  async #ownedRecord(found: SessionRecord): Promise<SessionRecord> {
-    const { id, parts } = this.#options;
-    if (found.worker === id) return found;
-    const epoch = found.worker === null ? found.epoch : found.epoch + 1;
-    const owned = await parts.records.sessions.replace({ ...found, worker: id, epoch });
-    if (owned === null) throw new ServiceError('store_conflict');
-    return owned;
-  }
-
-  #lost(key: SessionKey): void {
-    const hosted = this.#ready.get(placeOf(key));
-    if (hosted === undefined) return;
-    this.#options.parts.logger.warn({ event: 'session_lost', session_id: key.sessionId }, 'the right to write a session was lost');
-    void this.#letGo(hosted, () => hosted.host.abandon());
+  #lost(hosted: Hosted): void {
+    const { sessionId } = hosted.host.key;
+    this.#parts.logger.warn({ event: 'session_lost', session_id: sessionId }, 'the right to write a session was lost');
+    if (hosted.closing === null) void this.#letGo(hosted, () => hosted.host.abandon());
+    else hosted.host.abandon().catch(() => undefined);
   }
 
   /** Nothing runs and no slot is bound: what is needed to go on is in the records and the log. */
-  #restful(key: SessionKey): void {
-    const hosted = this.#ready.get(placeOf(key));
-    if (hosted !== undefined) void this.#letGo(hosted, () => hosted.host.stop('user'));
+  #restful(hosted: Hosted): void {
+    if (this.#ready.get(placeOf(hosted.host.key)) === hosted) void this.#letGo(hosted, () => hosted.host.stop('user'));
   }
 
+  /** Takes the session from those that are hosted and ends it; once, whoever asks. Never rejects. */
   #letGo(hosted: Hosted, end: () => Promise<void>): Promise<void> {
+    if (hosted.closing !== null) return hosted.closing;
+    const { leases } = this.#options;
     const place = placeOf(hosted.host.key);
     this.#hosted.delete(place);
     this.#ready.delete(place);
     const closing = end()
-      .then(() => this.#options.leases.release(hosted.lease))
-      .catch((error: unknown) => this.#options.parts.logger.error({ event: 'session_not_released', err: error }, 'a session could not be let go cleanly'))
+      .then(() => leases.release(hosted.lease))
+      .catch((error: unknown) =>
+        this.#parts.logger.error(
+          { event: 'session_not_released', err: error },
+          'a session could not be let go cleanly',
+        ),
+      )
       .finally(() => this.#closing.delete(place));
+    hosted.closing = closing;
     this.#closing.set(place, closing);
     return closing;
   }

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -30,6 +30,11 @@ const readyDeadlineMs = 20_000;
 const exitDeadlineMs = 10_000;
 /** A killed cage takes its processes along, but not in the same instant. */
 const goneDeadlineMs = 4_000;
+
+/** npm would outlive a test run that was killed. */
+function endsWithUs(): string[] {
+  return existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'TERM'] : [];
+}
 
 export function newDirectory(): string {
   return mkdtempSync(path.join(tmpdir(), 'fleet-e2e-'));
@@ -71,7 +76,7 @@ export class FleetUnderTest {
     ];
     const words =
       options.viaNpm === true
-        ? ['npm', 'start', '--', ...args]
+        ? [...endsWithUs(), 'npm', 'start', '--', ...args]
         : ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, ...args];
     // As in a terminal: npm and what it runs are one process group, and Ctrl-C goes to all of it.
     this.#isGroup = options.viaNpm === true;
@@ -108,7 +113,7 @@ export class FleetUnderTest {
       );
       return fleet;
     } catch (error) {
-      fleet.child.kill('SIGKILL');
+      fleet.#kill();
       fleet.#removeScratch();
       throw new Error(`${String(error)}\n--- stdout\n${fleet.#stdout}\n--- stderr\n${fleet.#stderr}`, { cause: error });
     }
@@ -121,7 +126,7 @@ export class FleetUnderTest {
       const exit = await within('the fleet refuses to start', readyDeadlineMs, fleet.exited);
       return { ...exit, said: fleet.#stdout + fleet.#stderr };
     } finally {
-      fleet.child.kill('SIGKILL');
+      fleet.#kill();
       fleet.#removeScratch();
     }
   }
@@ -187,7 +192,12 @@ export class FleetUnderTest {
     }).catch(() => assert.fail(`processes are left:\n${describe(left)}`));
   }
 
-  /** For the end of a test file: stops it if it runs, asserts that nothing is left, removes the files. */
+  /** For `await using`: however the test ends, the fleet does, too. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Stops it if it runs, asserts that nothing is left, removes the files. */
   async close(): Promise<void> {
     try {
       if (this.#exit === null) {
@@ -195,8 +205,16 @@ export class FleetUnderTest {
         assert.deepEqual(exit, { code: 0, signal: null }, `the exit after Ctrl-C\n${this.#stderr.slice(-2000)}`);
       }
     } finally {
-      this.child.kill('SIGKILL');
+      this.#kill();
       this.#removeScratch();
+    }
+  }
+
+  #kill(): void {
+    try {
+      process.kill(this.#isGroup ? -this.pid : this.pid, 'SIGKILL');
+    } catch {
+      // It has ended.
     }
   }
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { memoryHolds } from './process-memory.ts';
 import { ModelStub } from './model-stub.ts';
 import { describe, descendantsOf, isCodex, readProcFile } from './processes.ts';
+import { repository } from './fleet-under-test.ts';
 import { useFleet } from './use-fleet.ts';
 
 const keyVariable = 'E2E_MODEL_KEY';
@@ -25,8 +26,6 @@ after(async () => {
   await stub.close();
 });
 
-const sandboxes = ['workspace-write', 'danger-full-access'] as const;
-
 test('the provider is sent the key by the fleet, and nothing that only Codex knows [key-secret]', async () => {
   const { client } = fleet();
   assert.equal((await client.completed('say: through the stub')).stdout, 'through the stub');
@@ -35,73 +34,98 @@ test('the provider is sent the key by the fleet, and nothing that only Codex kno
   for (const call of stub.calls) assert.ok(!call.headers.includes(client.token), 'our own token stays here');
 });
 
-for (const sandbox of sandboxes) {
-  test(`a command finds the key nowhere (${sandbox}), by a search that finds what is there [key-secret]`, async () => {
-    const sessionId = `searching-${sandbox}`;
-    await createSession(sessionId, sandbox);
-    assert.deepEqual(await search(sessionId, key), []);
-    assert.deepEqual(await search(sessionId, otherSecret), [], 'nor anything else of the fleet’s environment');
-    // The control: the same search finds a decoy in a file and in a process's environment.
-    const decoy = `decoy-${randomBytes(24).toString('hex')}`;
-    await fleet().client.completed(`write: decoy.txt: ${decoy}`, sessionId);
-    assert.ok((await search(sessionId, decoy)).some((file) => file.endsWith('/s/ws/decoy.txt')));
-    const inEnvironment = await search(
+test('a command finds the key nowhere, by a search that finds what is there [key-secret]', async () => {
+  const sessionId = 'searching';
+  assert.deepEqual(await search(sessionId, key), []);
+  assert.deepEqual(await search(sessionId, otherSecret), [], 'nor anything else of the fleet’s environment');
+  // The control: the same search finds a decoy in a file and in a process's environment.
+  const decoy = `decoy-${randomBytes(24).toString('hex')}`;
+  await fleet().client.completed(`write: decoy.txt: ${decoy}`, sessionId);
+  assert.ok((await search(sessionId, decoy)).some((file) => file.endsWith('/s/ws/decoy.txt')));
+  const inEnvironment = await search(
+    sessionId,
+    decoy.toUpperCase(),
+    `DECOY=${decoy.toUpperCase().slice(0, 20)}${decoy.toUpperCase().slice(20)}`,
+  );
+  assert.ok(
+    inEnvironment.some((file) => /^\/proc\/\d+\/environ$/.test(file)),
+    inEnvironment.join('\n'),
+  );
+});
+
+test('a command sees neither the data directory, nor another session, nor a home of the host [cage-files]', async () => {
+  const { client, dataDir, home } = fleet();
+  const mark = `mark${randomBytes(8).toString('hex')}`;
+  writeFileSync(path.join(home, `${mark}-home.txt`), 'of the host');
+  await client.completed(`write: ${mark}-other.txt: of another session`, 'other-of');
+  const sessionId = 'looking';
+  await client.completed(`write: ${mark}-own.txt: of this session`, sessionId);
+
+  const found = await run(sessionId, `find / -name '${mark}*' -not -path '/proc/*' 2>/dev/null; true`);
+  assert.deepEqual(
+    lines(found).filter((line) => line.includes(mark)),
+    [`/s/ws/${mark}-own.txt`],
+  );
+  const viaProc = await run(
+    sessionId,
+    `cat /proc/*/root${home}/${mark}-home.txt /proc/*/cwd/${mark}-other.txt 2>/dev/null; true`,
+  );
+  assert.doesNotMatch(viaProc, /of the host|of another session/);
+  for (const directory of [dataDir, path.dirname(dataDir), home, homedir(), '/root', '/home']) {
+    const listed = await run(sessionId, `ls -A '${directory}' 2>/dev/null; true`);
+    assert.equal(listed.trim(), '', `${directory} has nothing in it`);
+  }
+});
+
+test("a command reaches no port of the host's loopback [cage-network]", async () => {
+  const sessionId = 'reaching';
+  for (const url of [fleet().client.url, stub.url]) {
+    const { port } = new URL(url);
+    const said = await run(
       sessionId,
-      decoy.toUpperCase(),
-      `DECOY=${decoy.toUpperCase().slice(0, 20)}${decoy.toUpperCase().slice(20)}`,
+      `timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port} && echo REACHED' 2>&1 || echo refused`,
     );
-    assert.ok(
-      inEnvironment.some((file) => /^\/proc\/\d+\/environ$/.test(file)),
-      inEnvironment.join('\n'),
-    );
-  });
+    assert.match(said, /refused/);
+    assert.doesNotMatch(said, /REACHED/);
+  }
+});
 
-  test(`a command sees neither the data directory, nor another session, nor a home of the host (${sandbox}) [cage-files]`, async () => {
-    const { client, dataDir, home } = fleet();
-    const mark = `mark${randomBytes(8).toString('hex')}`;
-    writeFileSync(path.join(home, `${mark}-home.txt`), 'of the host');
-    await client.completed(`write: ${mark}-other.txt: of another session`, `other-of-${sandbox}`);
-    const sessionId = `looking-${sandbox}`;
-    await createSession(sessionId, sandbox);
-    await client.completed(`write: ${mark}-own.txt: of this session`, sessionId);
+test('a command sees no process of the host [cage-files]', async () => {
+  const sessionId = 'processes';
+  const listed = await run(sessionId, `cat /proc/[0-9]*/cmdline | tr '\\0' ' '`);
+  assert.ok(!listed.includes('main.ts') && !listed.includes(fleet().dataDir), listed);
+});
 
-    const found = await run(sessionId, `find / -name '${mark}*' -not -path '/proc/*' 2>/dev/null; true`);
+test('the cage alone, before any sandbox around commands, holds nothing of the host [cage-files] [cage-network]', async () => {
+  const { client, dataDir, home, pid } = fleet();
+  await client.completed('say: bound');
+  const codexes = descendantsOf(pid).filter(isCodex);
+  assert.ok(codexes.length > 0);
+  const { port } = new URL(client.url);
+  // The control: what is looked for is there, seen from here.
+  assert.deepEqual(seenBy(process.pid, [dataDir, home], port), { directories: [dataDir, home], listensOnPort: true });
+  for (const codex of codexes) {
+    const places = [dataDir, home, homedir(), repository, path.join(home, '..')];
+    assert.deepEqual(seenBy(codex.pid, places, port), { directories: [], listensOnPort: false });
+    for (const kind of ['mnt', 'net', 'pid', 'user', 'ipc']) {
+      const namespace = (of: number): string => readlinkSync(`/proc/${of}/ns/${kind}`);
+      assert.notEqual(namespace(codex.pid), namespace(process.pid), kind);
+    }
+    const interfaces = lines(readProcFile(codex.pid, 'net/dev')).filter((line) => line.includes(':'));
     assert.deepEqual(
-      lines(found).filter((line) => line.includes(mark)),
-      [`/s/ws/${mark}-own.txt`],
+      interfaces.map((line) => line.split(':')[0]),
+      ['lo'],
+      'no network but its own loopback',
     );
-    const viaProc = await run(
-      sessionId,
-      `cat /proc/*/root${home}/${mark}-home.txt /proc/*/cwd/${mark}-other.txt 2>/dev/null; true`,
-    );
-    assert.doesNotMatch(viaProc, /of the host|of another session/);
-    for (const directory of [dataDir, path.dirname(dataDir), home, homedir(), '/root', '/home']) {
-      const listed = await run(sessionId, `ls -A '${directory}' 2>/dev/null; true`);
-      assert.equal(listed.trim(), '', `${directory} has nothing in it`);
-    }
-  });
+  }
+});
 
-  test(`a command reaches no port of the host’s loopback (${sandbox}) [cage-network]`, async () => {
-    const sessionId = `reaching-${sandbox}`;
-    await createSession(sessionId, sandbox);
-    for (const url of [fleet().client.url, stub.url]) {
-      const { port } = new URL(url);
-      const said = await run(
-        sessionId,
-        `timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port} && echo REACHED' 2>&1 || echo refused`,
-      );
-      assert.match(said, /refused/);
-      assert.doesNotMatch(said, /REACHED/);
-    }
-  });
-
-  test(`a command sees no process of the host (${sandbox}) [cage-files]`, async () => {
-    const sessionId = `processes-${sandbox}`;
-    await createSession(sessionId, sandbox);
-    const listed = await run(sessionId, `cat /proc/[0-9]*/cmdline | tr '\\0' ' '`);
-    assert.ok(!listed.includes('main.ts') && !listed.includes(fleet().dataDir), listed);
-  });
-}
+test('a sandbox that the fleet does not allow is refused [cage-files]', async () => {
+  const { client } = fleet();
+  const body = { sandbox: 'danger-full-access' };
+  const { status, text } = await client.request('POST', '/api/v1/sessions', body);
+  assert.equal(status, 403, text);
+});
 
 test('Codex on the host has the key neither in its arguments, nor its environment, nor its memory [key-secret]', async () => {
   const { client, pid } = fleet();
@@ -133,9 +157,18 @@ test('neither the logs, nor the screen, nor any file of the data directory has t
   }
 });
 
-async function createSession(id: string, sandbox: (typeof sandboxes)[number]): Promise<void> {
-  const { status, text } = await fleet().client.request('POST', '/api/v1/sessions', { id, sandbox });
-  assert.equal(status, 201, text);
+/** Directories with something in them, and a listener on the port, as the process would find them. */
+function seenBy(
+  pid: number,
+  directories: readonly string[],
+  port: string,
+): { directories: string[]; listensOnPort: boolean } {
+  const hasEntries = (directory: string): boolean => {
+    const inside = path.join(`/proc/${pid}/root`, directory);
+    return existsSync(inside) && readdirSync(inside).length > 0;
+  };
+  const listening = new RegExp(`:${Number(port).toString(16).toUpperCase().padStart(4, '0')} \\S+ 0A`);
+  return { directories: directories.filter(hasEntries), listensOnPort: listening.test(readProcFile(pid, 'net/tcp')) };
 }
 
 /** Through a turn, as the model's commands are run: what they print is in the answer. */

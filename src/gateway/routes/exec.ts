@@ -22,6 +22,7 @@ export function registerExec(gear: Gear, server: HttpServer): void {
     const { turn, beforeSeq } = await admitTurn(gear, principal, {
       spec: toTurnSpec(body),
       sessionRef: body.session_id ?? null,
+      requestId: request.id,
       idempotency: idempotencyKey === null ? null : { route: execRoute, key: idempotencyKey },
     });
     gear.logger.info(
@@ -31,6 +32,7 @@ export function registerExec(gear: Gear, server: HttpServer): void {
         session_id: turn.sessionId,
         turn_id: turn.id,
         prompt_length: body.prompt.length,
+        ...(gear.logPrompts ? { prompt: body.prompt } : {}),
         tenant: principal.tenant,
       },
       'Processing execution request',

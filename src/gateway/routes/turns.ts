@@ -25,6 +25,7 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
     const { turn } = await admitTurn(gear, principal, {
       spec: toTurnSpec(body),
       sessionRef: session.id,
+      requestId: request.id,
       idempotency:
         idempotencyKey === null ? null : { route: `POST /api/v1/sessions/${session.id}/turns`, key: idempotencyKey },
     });
@@ -35,6 +36,7 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
         session_id: turn.sessionId,
         turn_id: turn.id,
         prompt_length: body.prompt.length,
+        ...(gear.logPrompts ? { prompt: body.prompt } : {}),
       },
       'Turn accepted',
     );

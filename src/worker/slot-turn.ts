@@ -1,0 +1,114 @@
+// Brings one turn onto a slot and through it: a binding whose credential is served, the record that
+// says `running`, the run itself, and what becomes of the slot after it.
+
+import { isServiceError, ServiceError } from '../core/errors.ts';
+import { startedTurn, type TurnOutcome } from '../core/turn.ts';
+import { buildTurnStart } from '../protocol/policy.ts';
+import type { AgentEar } from './agent-ear.ts';
+import type { Binding } from './binding.ts';
+import type { HostParts } from './host-parts.ts';
+import { changeTurn } from './record-changes.ts';
+import { runTurn } from './running-turn.ts';
+import type { SessionRecorder } from './session-recorder.ts';
+import type { SessionSlot } from './session-slot.ts';
+import type { SessionWriter } from './session-writer.ts';
+import type { QueuedTurn } from './turn-queue.ts';
+
+export type SlotTurnParts = {
+  readonly parts: HostParts;
+  readonly slot: SessionSlot;
+  readonly ear: AgentEar;
+  readonly writer: SessionWriter;
+  readonly recorder: SessionRecorder;
+  /** A slot with the session in it, or the reason why there is none. */
+  readonly bind: (entry: QueuedTurn) => Promise<Binding>;
+  readonly modelOf: (entry: QueuedTurn) => string;
+  readonly onStarted: () => void;
+};
+
+/** Rejects when the turn never started. */
+export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnOutcome> {
+  const binding = await grantedBinding(deps, entry);
+  try {
+    return await runGranted(deps, entry, binding);
+  } finally {
+    deps.ear.endTurn();
+    // Unless the cage ended: the grant is revoked with it.
+    if (deps.slot.binding === binding) await endGrantedTurn(deps, binding, entry);
+  }
+}
+
+async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Binding): Promise<TurnOutcome> {
+  const { ear, modelOf, onStarted, parts, recorder, slot, writer } = deps;
+  const { clock, isolation, limits, logger, metrics } = parts;
+  if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
+  const running = await changeTurn(parts, entry.turn, (turn) => startedTurn(turn, clock.now()));
+  if (running === null) throw new ServiceError('turn_ended');
+  entry.turn = running;
+  onStarted();
+  metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
+  const heard = ear.beginTurn(running);
+  const model = modelOf(entry);
+  writer.write({ type: 'turn.started', turnId: entry.id, fields: { model, isolation }, raw: null });
+  void recorder.setStatus('running');
+  binding.slot.turns++;
+  const { session } = recorder;
+  const run = await runTurn({
+    agent: binding.agent,
+    params: buildTurnStart({
+      sessionId: session.id,
+      prompt: running.prompt,
+      model,
+      workspacePath: binding.agent.paths.ws,
+      sandbox: session.policy.sandbox,
+      network: false,
+    }),
+    heard,
+    lastHeardMs: () => ear.lastHeardMs,
+    onReconciled: (turn) => ear.catchUp(session.id, turn),
+    stopRequested: entry.stop.promise,
+    overgrown: entry.overgrown.promise,
+    timeoutMs: running.timeoutMs,
+    silenceMs: limits.silenceMs,
+    clock,
+  });
+  if (run.outcome.reason === 'crash' || run.outcome.reason === 'budget') {
+    const facts = {
+      session_id: session.id,
+      turn_id: entry.id,
+      slot_id: binding.slot.id,
+      code: run.outcome.error?.code,
+    };
+    logger.warn({ event: 'turn_crashed', ...facts }, 'a turn ended with its Codex process');
+  }
+  if (run.endCage !== null) await slot.unbind(run.endCage);
+  return run.outcome;
+}
+
+/** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */
+async function grantedBinding({ bind, parts, slot }: SlotTurnParts, entry: QueuedTurn): Promise<Binding> {
+  const binding = await bind(entry);
+  try {
+    await parts.grants.beginTurn(binding.grantId, entry.id);
+    return binding;
+  } catch (error) {
+    if (!isServiceError(error, 'grant_not_found')) throw error;
+    await slot.unbind('unresponsive');
+  }
+  const again = await bind(entry);
+  await parts.grants.beginTurn(again.grantId, entry.id);
+  return again;
+}
+
+// How the turn ended is known: a proxy that does not answer must not change it, only cost the binding.
+async function endGrantedTurn({ parts, slot }: SlotTurnParts, binding: Binding, entry: QueuedTurn): Promise<void> {
+  try {
+    await parts.grants.endTurn(binding.grantId, entry.id);
+  } catch (error) {
+    parts.logger.warn(
+      { event: 'grant_turn_not_ended', turn_id: entry.id, err: error },
+      'the model proxy could not be told that a turn ended',
+    );
+    await slot.unbind('unresponsive');
+  }
+}

@@ -1,0 +1,93 @@
+// How a worker comes to write a session: its lease, then the epoch in its record, then the end of its
+// log, then its first event and files if it is new. What was taken is given back when a step fails.
+
+import type { EventLog } from '../contracts/event-log.ts';
+import type { Lease } from '../contracts/session-directory.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { WorkerId } from '../core/ids.ts';
+import type { SessionRecord } from '../core/session.ts';
+import { seedRollout } from '../protocol/rollout.ts';
+import { answered } from './deadline.ts';
+import type { HostParts } from './host-parts.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
+import { SessionWriter } from './session-writer.ts';
+
+export type TakeParts = {
+  readonly parts: HostParts;
+  readonly worker: WorkerId;
+  readonly leases: LeaseKeeper;
+  readonly log: EventLog;
+  readonly codexVersion: string;
+  readonly maxPendingEvents: number;
+  /** May be called before this resolves, and never before the session is ours. */
+  readonly onLost: () => void;
+};
+
+export type TakenSession = { readonly session: SessionRecord; readonly lease: Lease; readonly writer: SessionWriter };
+
+export async function takeSession(taking: TakeParts, key: SessionKey): Promise<TakenSession> {
+  const { leases, onLost, parts, worker } = taking;
+  const found = await answered(parts.clock, parts.records.sessions.get(key.tenant, key.sessionId));
+  if (found === null) throw new ServiceError('session_not_found');
+  if (found.status === 'failed') throw new ServiceError('session_failed');
+  const isPassedOn = found.worker !== null && found.worker !== worker;
+  const epoch = isPassedOn ? found.epoch + 1 : found.epoch;
+  const lease: Lease = { tenant: key.tenant, sessionId: key.sessionId, worker, epoch };
+  // Before the record: a worker that still holds the session must not be fenced by asking.
+  const standing = await leases.claim(lease, onLost);
+  if (standing !== null) throw new ServiceError('stale_epoch', { worker: standing.worker });
+  try {
+    const session = await ownedRecord(taking, { ...found, worker, epoch }, found.worker === worker);
+    return { session, lease, writer: await openWriter(taking, session) };
+  } catch (error) {
+    await leases
+      .release(lease)
+      .catch((problem: unknown) =>
+        parts.logger.warn(
+          { event: 'lease_not_released', session_id: key.sessionId, err: problem },
+          'a lease could not be released',
+        ),
+      );
+    throw error;
+  }
+}
+
+async function ownedRecord({ parts }: TakeParts, ours: SessionRecord, isOurs: boolean): Promise<SessionRecord> {
+  if (isOurs) return ours;
+  const owned = await answered(parts.clock, parts.records.sessions.replace(ours));
+  if (owned === null) throw new ServiceError('store_conflict');
+  return owned;
+}
+
+async function openWriter(
+  { codexVersion, log, maxPendingEvents, onLost, parts }: TakeParts,
+  session: SessionRecord,
+): Promise<SessionWriter> {
+  const { clock, files, logger, metrics } = parts;
+  const key = { tenant: session.tenant, sessionId: session.id };
+  const { lastSeq } = await answered(clock, log.read(key, Number.MAX_SAFE_INTEGER, 1));
+  const isNew = lastSeq === 0;
+  if (isNew) {
+    const seed = seedRollout({
+      sessionId: session.id,
+      createdAtMs: session.createdAt,
+      codexVersion,
+      modelProvider: 'fleet',
+    });
+    await files.create(key, { relativePath: seed.relativePath, content: seed.line });
+  }
+  const writer = new SessionWriter({
+    log,
+    key,
+    epoch: session.epoch,
+    lastSeq,
+    clock,
+    logger,
+    metrics,
+    maxPending: maxPendingEvents,
+    onLost,
+  });
+  if (isNew) writer.write({ type: 'session.created', turnId: null, fields: {}, raw: null });
+  return writer;
+}
