@@ -30,7 +30,9 @@ test('the document is valid OpenAPI 3.1', async () => {
 });
 
 test('every reference leads somewhere', () => {
-  const references = new Set([...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1] ?? ''));
+  const references = new Set(
+    [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map((match) => match[1] ?? ''),
+  );
   const lost = [...references].filter((reference) => {
     let at: unknown = document;
     for (const step of reference.slice(2).split('/')) at = (at as Record<string, unknown> | undefined)?.[step];
@@ -45,7 +47,12 @@ test('every operation of the table is there, with the errors that it names and t
     const described = document.paths[path]?.[method.toLowerCase()];
     assert.equal(described?.operationId, id);
     const named = Object.entries(described.responses).flatMap(([status, { $ref = '' }]) =>
-      $ref.startsWith('#/components/responses/') ? $ref.slice('#/components/responses/'.length).split('-').map((code) => ({ status, code })) : [],
+      $ref.startsWith('#/components/responses/')
+        ? $ref
+            .slice('#/components/responses/'.length)
+            .split('-')
+            .map((code) => ({ status, code }))
+        : [],
     );
     for (const { status, code } of named) {
       assert.equal(errorRegister[code as keyof typeof errorRegister].status, Number(status), `${id}: ${code}`);

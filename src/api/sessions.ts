@@ -93,6 +93,8 @@ export const sessionSchema = z
     created_by: z.string(),
     model: z.string().nullable(),
     worker: z.string().nullable().describe('Where it is now; null when nowhere.'),
+    slot: z.string().nullable().describe('The slot that serves it now; null when none does, and in lists.'),
+    epoch: z.int().describe('Grows by one whenever the right to write the session changes hands.'),
     sandbox: z.enum(sandboxModes),
     usage: usageSchema,
     created_at: timestampSchema,
@@ -101,7 +103,7 @@ export const sessionSchema = z
   .meta({ id: 'Session' });
 export type SessionResource = z.output<typeof sessionSchema>;
 
-export function toSessionResource(session: SessionRecord): SessionResource {
+export function toSessionResource(session: SessionRecord, slot: string | null = null): SessionResource {
   return {
     id: session.id,
     object: 'session',
@@ -112,6 +114,8 @@ export function toSessionResource(session: SessionRecord): SessionResource {
     created_by: session.createdBy,
     model: session.model,
     worker: session.worker,
+    slot,
+    epoch: session.epoch,
     sandbox: session.policy.sandbox,
     usage: toUsage(session.usage),
     created_at: toTimestamp(session.createdAt),

@@ -18,7 +18,11 @@ export function checkNode(version: string): Check {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isNewEnough = major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1]);
   if (isNewEnough) return ok('node', `Node ${version}`);
-  return fail('node', `Node ${version} is older than ${oldestNode.join('.')}`, 'install a newer one, or run npm ci, which brings one');
+  return fail(
+    'node',
+    `Node ${version} is older than ${oldestNode.join('.')}`,
+    'install a newer one, or run npm ci, which brings one',
+  );
 }
 
 /** `ownFleet`: where the fleet of the same data directory is, when one runs. */

@@ -29,7 +29,8 @@ export async function checkClock(clock: Clock): Promise<Check> {
 
 export function checkResources(cores: number, memoryBytes: number, slots: number): Check {
   const size = `${cores} ${cores === 1 ? 'core' : 'cores'}, ${(memoryBytes / GiB).toFixed(1)} GiB for ${slots} ${slots === 1 ? 'slot' : 'slots'}`;
-  if (memoryBytes < GiB / 2) return fail('resources', `${size}: too little memory for a fleet`, 'give it at least 1 GiB');
+  if (memoryBytes < GiB / 2)
+    return fail('resources', `${size}: too little memory for a fleet`, 'give it at least 1 GiB');
   if (memoryBytes < GiB / 2 + slots * bytesPerSlot) {
     return warn('resources', `${size}: memory may run out`, 'choose fewer with --slots, or add memory');
   }
@@ -52,7 +53,8 @@ export async function checkUserNamespaces(
 ): Promise<Check> {
   for (const [file, forbidding, advice] of kernelSettings) {
     const value = (await readSetting(file))?.trim();
-    if (value === forbidding) return warn('user_namespaces', `${file} is ${value}: the kernel refuses user namespaces`, advice);
+    if (value === forbidding)
+      return warn('user_namespaces', `${file} is ${value}: the kernel refuses user namespaces`, advice);
   }
   return ok('user_namespaces', 'no kernel setting forbids them');
 }

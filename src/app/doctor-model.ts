@@ -21,7 +21,11 @@ export async function checkModel(
       signal: AbortSignal.timeout(deadlineMs),
     });
   } catch (error) {
-    return fail('model', `${place} does not answer (${reasonOf(error)})`, 'check --base-url and the network, proxies included');
+    return fail(
+      'model',
+      `${place} does not answer (${reasonOf(error)})`,
+      'check --base-url and the network, proxies included',
+    );
   }
   const isListed = response.ok ? await lists(response, model.name) : null;
   await response.body?.cancel().catch(() => {});
@@ -31,9 +35,14 @@ export async function checkModel(
 function checkOfAnswer(place: string, model: Config['model'], status: number, isListed: boolean | null): Check {
   if (status === 401 || status === 403) {
     const source = model.apiKeyFile ?? model.apiKeyEnv;
-    return fail('model', `${place} answers and refuses the key (${status})`, source === null ? null : `check the key in ${source}`);
+    return fail(
+      'model',
+      `${place} answers and refuses the key (${status})`,
+      source === null ? null : `check the key in ${source}`,
+    );
   }
-  if (status === 404) return warn('model', `${place} answers, but lists no models`, 'check that the address ends in /v1');
+  if (status === 404)
+    return warn('model', `${place} answers, but lists no models`, 'check that the address ends in /v1');
   if (status >= 400) return warn('model', `${place} answers with ${status}`, 'try again later');
   if (isListed === false) return warn('model', `${place} answers, but does not list ${model.name}`, 'check --model');
   return ok('model', `${place} answers${isListed === true ? ` and offers ${model.name}` : ''}`);

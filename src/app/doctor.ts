@@ -51,7 +51,11 @@ async function checkCodex(): Promise<Check> {
     );
   }
   if (bwrapPath === null) {
-    return warn('codex', `Codex ${version}, without its bubblewrap: no cage can be made`, 'install @openai/codex again');
+    return warn(
+      'codex',
+      `Codex ${version}, without its bubblewrap: no cage can be made`,
+      'install @openai/codex again',
+    );
   }
   return ok('codex', `Codex ${version}, the version that this was made for`);
 }
@@ -84,7 +88,11 @@ function cageCheck(problem: string | null, allowNone: boolean): Check {
 function sandboxCheck(problem: string | null): Check {
   return problem === null
     ? ok('sandbox', "Codex's own sandbox holds around single commands")
-    : warn('sandbox', `Codex's own sandbox does not work here: ${problem}`, 'the cage alone separates commands from the host');
+    : warn(
+        'sandbox',
+        `Codex's own sandbox does not work here: ${problem}`,
+        'the cage alone separates commands from the host',
+      );
 }
 
 async function inTime(

@@ -1,5 +1,6 @@
 // What commands have in hand instead of the process's globals, so that tests can be the process.
 
+import type { Check } from '../app/doctor-check.ts';
 import type { RunningFleet } from '../app/embedded.ts';
 import type { RunningPart } from '../app/running-part.ts';
 import type { Config } from '../config/resolve.ts';
@@ -13,6 +14,7 @@ import type { Output } from './output.ts';
 export type FleetParts = {
   startEmbedded(config: Config): Promise<RunningFleet>;
   startWorker(config: Config): Promise<RunningPart>;
+  diagnose(config: Config): Promise<readonly Check[]>;
   /** The fleet that runs on the data directory; null when none does. */
   discoverFleet(dataDir: string): Promise<{ readonly url: string; readonly token: string } | null>;
 };

@@ -6,6 +6,7 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/resolve.ts';
 import type { CliContext } from './cli-context.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { findRunningFleet, type FleetAddress } from './running-fleet.ts';
 import type { SettingFlags } from './setting-options.ts';
 
 export type ExecTarget = {
@@ -18,24 +19,17 @@ export type ExecTarget = {
 };
 
 export async function findTarget(context: CliContext, given: SettingFlags): Promise<ExecTarget> {
-  const url = context.env['CODEX_FLEET_URL'] ?? '';
-  const token = context.env['CODEX_FLEET_TOKEN'] ?? '';
-  if (url !== '' && token !== '') return existing(checkedUrl(url), token);
-
   // The port of a fleet made for one call is nobody's business, and the usual one may be taken.
-  const config = configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile));
-  const found = await context.parts.discoverFleet(config.dataDir);
-  if (url !== '') {
-    if (found !== null && new URL(found.url).origin === checkedUrl(url).origin)
-      return existing(checkedUrl(url), found.token);
-    throw new CliError(exitCodes.unauthenticated, 'CODEX_FLEET_URL is set, but CODEX_FLEET_TOKEN is not');
-  }
-  if (found !== null) return existing(new URL(found.url), found.token);
+  const readConfig = (): Config =>
+    configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile));
+  const found = await findRunningFleet(context, readConfig);
+  if (found !== null) return existing(found);
 
+  const config = readConfig();
   const fleet = await startUnlessTaken(() => context.parts.startEmbedded(config));
   if (fleet === null) {
     const other = await context.parts.discoverFleet(config.dataDir);
-    if (other !== null) return existing(new URL(other.url), other.token);
+    if (other !== null) return existing(other);
     throw new CliError(exitCodes.unreachable, `a fleet that starts or stops holds ${config.dataDir}; try again`);
   }
   const model = config.model.provider === 'demo' ? 'the DEMO MODEL: no AI is connected' : config.model.name;
@@ -52,17 +46,8 @@ function configForOneCall({ config, origins }: LoadedConfig): Config {
   return origins.get('log.level')?.source === 'default' ? { ...config, log: { ...config.log, level: 'warn' } } : config;
 }
 
-function existing(url: URL, token: string): ExecTarget {
-  return { url: url.href, token, notice: null, close: async () => {} };
-}
-
-function checkedUrl(text: string): URL {
-  const url = URL.parse(text);
-  if (url !== null && (url.protocol === 'http:' || url.protocol === 'https:')) return url;
-  throw new CliError(
-    exitCodes.usage,
-    `CODEX_FLEET_URL: got ${JSON.stringify(text)}; allowed: an http:// or https:// URL`,
-  );
+function existing({ url, token }: FleetAddress): ExecTarget {
+  return { url, token, notice: null, close: async () => {} };
 }
 
 /** null when another fleet took the data directory between looking and starting. */

@@ -13,7 +13,12 @@ export type ExecCall = {
   readonly model?: string;
 };
 
-export type StreamPlace = { readonly sessionId: string; readonly turnId: string | null; readonly cursor: string };
+export type StreamPlace = {
+  readonly sessionId: string;
+  readonly turnId: string | null;
+  /** null: before the first event. */
+  readonly cursor: string | null;
+};
 
 /** What fetch reports when there was no connection to send on. */
 const beforeSending: ReadonlySet<string> = new Set([
@@ -91,7 +96,7 @@ export class FleetClient {
   /** The events behind the place, and those to come. */
   async resume(place: StreamPlace, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const query = new URLSearchParams({
-      after: place.cursor,
+      ...(place.cursor === null ? {} : { after: place.cursor }),
       ...(place.turnId === null ? {} : { turn_id: place.turnId }),
     });
     return await this.#stream(
@@ -107,6 +112,22 @@ export class FleetClient {
     const response = await this.#fetch(path, { method: 'POST' }, cancelDeadlineMs, null);
     if (!response.ok && response.status !== 409) throw await refusalOf(response);
     await response.body?.cancel();
+  }
+
+  /** The answer as JSON, and as it came. */
+  async call(method: 'GET' | 'DELETE', path: string): Promise<unknown> {
+    const response = await this.#fetch(
+      path,
+      { method, headers: { accept: 'application/json' } },
+      answerDeadlineMs,
+      null,
+    );
+    if (!response.ok) throw await refusalOf(response);
+    try {
+      return await response.json();
+    } catch (error) {
+      throw new CliError(exitCodes.unreachable, `${this.url} answers, but not as Codex Fleet does`, { cause: error });
+    }
   }
 
   async #stream(path: string, signal: AbortSignal, init: RequestInit): Promise<ReadableStream<Uint8Array>> {

@@ -7,6 +7,7 @@ import { runCli } from './program.ts';
 const context = createProcessContext({
   startEmbedded: async (config) => (await import('../app/embedded.ts')).startEmbedded(config),
   startWorker: async (config) => (await import('../app/worker.ts')).startWorker(config),
+  diagnose: async (config) => (await import('../app/doctor.ts')).diagnose(config),
   discoverFleet: async (dataDir) => (await import('../app/data-dir.ts')).discoverFleet(dataDir),
 });
 const exitCode = await runCli(context, process.argv.slice(2));

@@ -6,6 +6,9 @@ import { Command, CommanderError } from 'commander';
 import { fleetVersion } from '../app/version.ts';
 import { ConfigProblems } from '../config/problems.ts';
 import type { CliContext } from './cli-context.ts';
+import { addAskingCommands } from './asking-commands.ts';
+import { runConfigCheck, runConfigShow, type ConfigShowOptions } from './commands/config.ts';
+import { runDoctor } from './commands/doctor.ts';
 import { runExec } from './commands/exec.ts';
 import { runUp } from './commands/up.ts';
 import { runVersion } from './commands/version.ts';
@@ -63,6 +66,39 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   addSettingOptions(exec, (flag) => execFlags.has(flag));
   exec.action(async (prompt: string | undefined, options: { session?: string; timeout?: string; json?: boolean }) => {
     exitCode = await runExec(context, prompt, options, givenSettings(exec));
+  });
+
+  addAskingCommands(program, context, (code) => {
+    exitCode = code;
+  });
+
+  const doctor = command('doctor', 'check whether a fleet can run here, and what to do where not').option(
+    '--json',
+    'as JSON',
+  );
+  addSettingOptions(doctor, (flag) => !workerFlags.has(flag));
+  doctor.action(async (options: { json?: boolean }) => {
+    exitCode = await runDoctor(context, options, givenSettings(doctor));
+  });
+
+  const config = command('config', 'look at the settings');
+  const show = config
+    .command('show')
+    .copyInheritedSettings(program)
+    .description('print the settings that are in effect; secrets are hidden')
+    .option('--origin', 'where each came from: a flag, a variable, a place in the file')
+    .option('--json', 'as JSON, origins included');
+  addSettingOptions(show, () => true);
+  show.action(async (options: ConfigShowOptions) => {
+    exitCode = await runConfigShow(context, options, givenSettings(show));
+  });
+  const check = config
+    .command('check')
+    .copyInheritedSettings(program)
+    .description('say what is wrong with the settings, or that they are in order');
+  addSettingOptions(check, () => true);
+  check.action(async () => {
+    exitCode = await runConfigCheck(context, givenSettings(check));
   });
 
   const version = command('version', 'print what runs here').option('--json', 'as JSON');

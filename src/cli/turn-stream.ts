@@ -60,6 +60,27 @@ export async function* followTurn(options: TurnStreamOptions): AsyncGenerator<Se
   }
 }
 
+export type LogStreamOptions = Omit<TurnStreamOptions, 'call'> & { readonly place: StreamPlace };
+
+/** The events of a session behind a place, and those to come, until the signal. */
+export async function* followSession(options: LogStreamOptions): AsyncGenerator<SeenEvent> {
+  const { client, clock, signal } = options;
+  let { place } = options;
+  let body = await client.resume(place, signal);
+  let retries = new Retries(clock);
+  for (;;) {
+    for await (const json of readSse(body, { clock, silenceMs })) {
+      const event = parseEvent(json);
+      if (event === null) continue;
+      place = { ...place, cursor: event.cursor };
+      retries = new Retries(clock);
+      yield { event, json };
+    }
+    signal.throwIfAborted();
+    body = await resume(client, place, retries, signal);
+  }
+}
+
 /** An event that is not one of ours is none that we could place: it is left out. */
 function parseEvent(json: string): EventOnWire | null {
   try {
@@ -95,7 +116,7 @@ function lostTurn(client: FleetClient, place: StreamPlace, cause: unknown): CliE
   const isAuth = cause instanceof FleetRefusal && cause.exitCode === exitCodes.unauthenticated;
   return new CliError(
     isAuth ? exitCodes.unauthenticated : exitCodes.unreachable,
-    `lost the events of turn ${place.turnId ?? '(unknown)'} of session ${place.sessionId}: ${reason}`,
+    `lost the events of ${place.turnId === null ? '' : `turn ${place.turnId} of `}session ${place.sessionId}: ${reason}`,
     { cause },
   );
 }

@@ -35,7 +35,10 @@ name = "b"
   const found = places(text);
   assert.deepEqual(
     Object.fromEntries(
-      ['data_dir', 'server.host', 'server', 'server.port', 'server.heartbeat_ms', 'cage'].map((key) => [key, found[key]]),
+      ['data_dir', 'server.host', 'server', 'server.port', 'server.heartbeat_ms', 'cage'].map((key) => [
+        key,
+        found[key],
+      ]),
     ),
     {
       data_dir: '2:1',
@@ -63,18 +66,39 @@ test('a document without keys has no places', () => {
 });
 
 test('whatever text comes, it ends; and of what parses, no key is without a place', () => {
-  const piece = fc.constantFrom('a', '"b"', '.', ' = ', '1', '"x"', "'''", '"""', '[', ']', '{', '}', ',', '#', '\n', '\\', 'é');
+  const piece = fc.constantFrom(
+    'a',
+    '"b"',
+    '.',
+    ' = ',
+    '1',
+    '"x"',
+    "'''",
+    '"""',
+    '[',
+    ']',
+    '{',
+    '}',
+    ',',
+    '#',
+    '\n',
+    '\\',
+    'é',
+  );
   fc.assert(
-    fc.property(fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')), (text) => {
-      const found = tomlPlaces(text);
-      let parsed: Record<string, unknown>;
-      try {
-        parsed = parse(text);
-      } catch {
-        return;
-      }
-      for (const key of Object.keys(parsed)) assert.ok(found.has(key), `${key} in ${JSON.stringify(text)}`);
-    }),
+    fc.property(
+      fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')),
+      (text) => {
+        const found = tomlPlaces(text);
+        let parsed: Record<string, unknown>;
+        try {
+          parsed = parse(text);
+        } catch {
+          return;
+        }
+        for (const key of Object.keys(parsed)) assert.ok(found.has(key), `${key} in ${JSON.stringify(text)}`);
+      },
+    ),
     { numRuns: 2000 },
   );
 });

@@ -42,6 +42,8 @@ export type WorkerStatus = {
   /** Sessions with a running turn. */
   readonly busySessions: number;
   readonly waitingTurns: number;
+  /** Which slot each bound session has: at most `slots.limit` of them. */
+  readonly boundSessions?: readonly (SessionKey & { readonly slotId: string })[];
   readonly isolation: IsolationReport;
   readonly codexVersion: string;
   readonly startedAt: number;

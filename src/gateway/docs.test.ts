@@ -80,7 +80,10 @@ test('usage is summed over the turns of the tenant, by model and by day', async 
     ['m-turn', 1],
   ]);
   assert.equal((report['total'] as { turns: number }).turns, 3);
-  assert.equal((report['by_day'] as { turns: number }[]).reduce((sum, day) => sum + day.turns, 0), 3);
+  assert.equal(
+    (report['by_day'] as { turns: number }[]).reduce((sum, day) => sum + day.turns, 0),
+    3,
+  );
   assert.equal(report['is_complete'], true);
 
   const later = await jsonOf(await fleet.get('/api/v1/usage?since=2999-01-01'));

@@ -33,6 +33,8 @@ test('a session is made, looked at, changed and erased, by id or by name', async
     created_by: 'tester',
     model: 'gpt-5',
     worker: null,
+    slot: null,
+    epoch: 1,
     sandbox: 'read-only',
     usage: { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0, reasoning_output_tokens: 0, cost_usd: null },
   });

@@ -46,7 +46,9 @@ export class UsageReader {
       sessionsLeft -= 1;
       // A session without a turn since then has none to count.
       if (session.lastAccessedAt < sinceMs) continue;
-      for await (const turn of newestFirst<TurnRecord>((after) => records.turns.list(tenant, session.id, page(after)))) {
+      for await (const turn of newestFirst<TurnRecord>((after) =>
+        records.turns.list(tenant, session.id, page(after)),
+      )) {
         if (turn.createdAt < sinceMs) break;
         if (turnsLeft === 0) return sum.report(sinceMs, untilMs, false);
         turnsLeft -= 1;

@@ -1,33 +1,21 @@
 // Reads a request body as one JSON object in valid UTF-8, or refuses it in words.
 
-import type { FastifyInstance } from 'fastify';
-import { isServiceError, ServiceError } from '../core/errors.ts';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Readable } from 'node:stream';
+import { ServiceError } from '../core/errors.ts';
+import { parseJsonObject } from './json-text.ts';
+import { expectsContinue } from './request-form.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
+const firstBufferBytes = 4096;
 
-export function useJsonBodies(app: FastifyInstance): void {
-  // fastify's own refuses `__proto__` and `constructor.prototype` wherever they stand.
-  const parseSafely = app.getDefaultJsonParser('error', 'error');
-
+export function useJsonBodies(app: FastifyInstance, defaultLimitBytes: number): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+  app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Readable) => {
+    const limitBytes = request.routeOptions.bodyLimit ?? defaultLimitBytes;
+    const bytes = await readBody(request, payload, limitBytes);
     // A POST without a body is an answer of its own where the route takes one.
-    if (body.length === 0) {
-      done(null, undefined);
-      return;
-    }
-    let text: string;
-    try {
-      text = decodeUtf8(body);
-    } catch (error) {
-      done(asError(error));
-      return;
-    }
-    void parseSafely(request, text, (error, value: unknown) => {
-      if (error !== null) done(new ServiceError('invalid_json', {}, { message: 'The body is not valid JSON.' }));
-      else if (isJsonObject(value)) done(null, value);
-      else done(new ServiceError('invalid_json', {}, { message: 'The body must be a JSON object.' }));
-    });
+    return bytes.length === 0 ? undefined : parseJsonObject(decodeUtf8(bytes), 'body');
   });
 
   app.addHook('preParsing', (request, _reply, payload, done) => {
@@ -49,10 +37,48 @@ export function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-export function isJsonObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+async function readBody(request: FastifyRequest, payload: Readable, limitBytes: number): Promise<Buffer> {
+  const declaredBytes = Number(request.headers['content-length'] ?? 0);
+  if (declaredBytes > limitBytes) throw new ServiceError('payload_too_large', { limit_bytes: limitBytes });
+  // Not before the request was found worth its body.
+  if (expectsContinue(request.raw)) request.raw.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+  return collect(payload, limitBytes);
 }
 
-function asError(error: unknown): Error {
-  return isServiceError(error) ? error : new ServiceError('invalid_json', {}, { cause: error });
+/**
+ * Into one buffer that grows with what has come: a list of pieces would cost a hundred times its bytes
+ * when they come one by one, and what a client says it will send is not held for it.
+ */
+function collect(payload: Readable, limitBytes: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  let buffer = Buffer.allocUnsafe(firstBufferBytes);
+  let length = 0;
+  const onData = (piece: Buffer): void => {
+    const needed = length + piece.length;
+    if (needed > limitBytes) {
+      leave();
+      reject(new ServiceError('payload_too_large', { limit_bytes: limitBytes }));
+      return;
+    }
+    if (needed > buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.min(Math.max(needed, 2 * buffer.length), limitBytes));
+      buffer.copy(larger, 0, 0, length);
+      buffer = larger;
+    }
+    piece.copy(buffer, length);
+    length = needed;
+  };
+  const onEnd = (): void => {
+    leave();
+    resolve(buffer.subarray(0, length));
+  };
+  const onBroken = (error?: Error): void => {
+    leave();
+    reject(error ?? Object.assign(new Error('the connection ended in mid-body'), { code: 'ECONNRESET' }));
+  };
+  const leave = (): void => {
+    payload.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
+  };
+  payload.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken);
+  return promise;
 }

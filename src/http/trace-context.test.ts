@@ -29,5 +29,8 @@ test('what is no trace leaves no field', () => {
     `00-${traceId}\n-${spanId}-01`,
   ];
   for (const header of none) assert.deepEqual(traceFields(header, 'p'), {}, String(header));
-  assert.deepEqual(Object.keys(traceFields(`cc-${traceId}-${spanId}-01-what-comes-later`, null)), ['trace_id', 'span_id']);
+  assert.deepEqual(Object.keys(traceFields(`cc-${traceId}-${spanId}-01-what-comes-later`, null)), [
+    'trace_id',
+    'span_id',
+  ]);
 });

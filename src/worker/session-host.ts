@@ -2,7 +2,7 @@
 // session's events while it holds the lease. Does not choose slots and does not keep leases.
 
 import type { CommandRequest, CommandResult, SessionKey } from '../contracts/worker-link.ts';
-import { isServiceError, ServiceError } from '../core/errors.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
@@ -82,6 +82,11 @@ export class SessionHost {
 
   get isBusy(): boolean {
     return this.#active !== null || this.#queue.length > 0 || this.#command !== null;
+  }
+
+  /** null while no slot is bound. */
+  get slotId(): string | null {
+    return this.#slot.binding?.slot.id ?? null;
   }
 
   /** Since when it is bound with nothing to do; null while busy or unbound. */
@@ -363,9 +368,10 @@ export class SessionHost {
       this.#onRestful();
       return;
     }
-    const { clock, limits } = this.#parts;
+    const { clock, limits, pool } = this.#parts;
     this.#idleSinceMs = clock.monotonicMs();
     this.#cancelIdleTimer();
     this.#cancelIdleTimer = clock.after(limits.hibernateAfterMs, () => void this.hibernate());
+    pool.sessionIdles();
   }
 }

@@ -90,6 +90,11 @@ export class SlotPool {
     return { slot: promise, cancel };
   }
 
+  /** A bound session has nothing to do: whoever waits may have its slot. */
+  sessionIdles(): void {
+    if (this.#waiters.size > 0) this.#refill();
+  }
+
   /** Where one who asked now would stand, 1 for the next. */
   placeOfNewcomer(tenant: TenantId): number {
     return this.#waiters.placeOfNewcomer(tenant);

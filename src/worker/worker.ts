@@ -117,6 +117,9 @@ export class Worker implements WorkerLink {
       slots: { limit: this.#options.slotLimit, starting, idle, bound },
       busySessions: this.#ledger.running,
       waitingTurns: this.#ledger.waiting,
+      boundSessions: [...this.#ready.values()].flatMap(({ host }) =>
+        host.slotId === null ? [] : [{ ...host.key, slotId: host.slotId }],
+      ),
       isolation: this.#parts.isolation,
       codexVersion: this.#options.codexVersion,
       startedAt: this.#startedAt,

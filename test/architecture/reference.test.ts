@@ -48,9 +48,11 @@ test('a page that is missing fails the check', () => {
 
 test('every setting, error and metric has a row of its own', () => {
   const pages = renderReference(registers);
-  for (const { key } of registers.settings) assert.ok(pages.get('docs/reference/config.md')?.includes(`| \`${key}\` |`), key);
+  for (const { key } of registers.settings)
+    assert.ok(pages.get('docs/reference/config.md')?.includes(`| \`${key}\` |`), key);
   for (const code of Object.keys(registers.errors)) {
     assert.ok(pages.get('docs/reference/errors.md')?.includes(`\`${code}\` |`), code);
   }
-  for (const { name } of registers.metrics) assert.ok(pages.get('docs/reference/metrics.md')?.includes(`| \`${name}\` |`), name);
+  for (const { name } of registers.metrics)
+    assert.ok(pages.get('docs/reference/metrics.md')?.includes(`| \`${name}\` |`), name);
 });

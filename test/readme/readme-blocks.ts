@@ -1,5 +1,5 @@
 // The code blocks of the README, and how the output that it shows is held against a real one: JSON by
-// its shape, text line by line, with `…` for anything and any number for a number.
+// its fields and their types, text as it is, with `…` for anything and any number for a number.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -45,19 +45,24 @@ export function examplesOf(blocks: readonly CodeBlock[]): Example[] {
   });
 }
 
-/** Values by their types; a list by its first element. */
-export function shapeOf(value: unknown): unknown {
-  if (Array.isArray(value)) return value.slice(0, 1).map(shapeOf);
+/** What is shown and is not so: fields that are missing or of another type. Fields may have been added since. */
+export function untrueParts(shown: unknown, real: unknown, at = 'body'): string[] {
+  if (typeOf(shown) !== typeOf(real)) return [`${at} is ${typeOf(real)}, shown as ${typeOf(shown)}`];
+  if (typeof shown !== 'object' || shown === null) return [];
+  const found = real as Readonly<Record<string, unknown>>;
+  return Object.entries(shown).flatMap(([key, child]) => untrueParts(child, found[key], `${at}.${key}`));
+}
+
+function typeOf(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value !== 'object') return typeof value;
-  return Object.fromEntries(Object.entries(value).map(([key, child]): [string, unknown] => [key, shapeOf(child)]));
+  return Array.isArray(value) ? 'a list' : typeof value;
 }
 
 /** A pattern that finds the shown text in a real output. */
 export function patternOf(shown: string): RegExp {
   const pieces = shown.split(/(…|\d+)/).map((piece) => {
     if (piece === '…') return '[\\s\\S]*?';
-    return /^\d+$/.test(piece) ? '\\d+' : RegExp.escape(piece);
+    return /^\d+$/.test(piece) ? '\\d+' : piece.replaceAll(/[$()*+./?[\\\]^{|}]/g, '\\$&');
   });
   return new RegExp(pieces.join(''));
 }

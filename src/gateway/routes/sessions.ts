@@ -4,6 +4,7 @@ import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import { patchedSession, toSessionResource, toSessionSpec } from '../../api/sessions.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { SessionRecord } from '../../core/session.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import { within } from '../deadline.ts';
@@ -13,6 +14,7 @@ import { makeSession, requireSession } from '../session-door.ts';
 
 /** A worker writes the record too: a few tries find a moment between its writes. */
 const patchTries = 5;
+const slotDeadlineMs = 250;
 
 export function registerSessions(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.createSession, async ({ body, request, reply }) => {
@@ -26,12 +28,13 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.listSessions, async ({ query, request }) => {
     const { after = null, limit, order } = query;
     const page = await gear.records.sessions.list(principalOf(request).tenant, { after, limit, order });
-    return toList(page.data.map(toSessionResource), page.hasMore);
+    return toList(page.data.map((session) => toSessionResource(session)), page.hasMore);
   });
 
-  registerOperation(app, gear, operations.getSession, async ({ params, request }) =>
-    toSessionResource(await requireSession(gear, principalOf(request).tenant, params.session_id)),
-  );
+  registerOperation(app, gear, operations.getSession, async ({ params, request }) => {
+    const session = await requireSession(gear, principalOf(request).tenant, params.session_id);
+    return toSessionResource(session, await slotOf(gear, session));
+  });
 
   registerOperation(app, gear, operations.patchSession, async ({ params, body, request }) => {
     for (let tries = 0; tries < patchTries; tries += 1) {
@@ -62,4 +65,13 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
     await gear.records.sessions.erase(tenant, id);
     return { id, object: 'session', deleted: true };
   });
+}
+
+/** Worth no wait and no error: null when the worker does not say at once. */
+async function slotOf(gear: Gear, session: SessionRecord): Promise<string | null> {
+  if (session.worker === null) return null;
+  const status = await within(gear.clock, slotDeadlineMs, gear.worker.status(), null).catch(() => null);
+  const { tenant, id } = session;
+  const bound = status?.boundSessions?.find((entry) => entry.sessionId === id && entry.tenant === tenant);
+  return bound?.slotId ?? null;
 }

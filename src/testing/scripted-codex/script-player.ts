@@ -161,6 +161,6 @@ function turnParams(status: Turn['status']): unknown {
   return { threadId: '$thread', turn: { id: '$turn', items: [], status, error: null } };
 }
 
-function publicTurn(turn: Turn): unknown {
+function publicTurn(turn: Turn): Readonly<Record<string, unknown>> {
   return { id: turn.id, items: [], status: turn.status, error: null };
 }
