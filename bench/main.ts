@@ -70,8 +70,10 @@ async function measure(benchmark: Benchmark): Promise<Outcome> {
       if (!isUnclear || !mayRepeat) return { benchmark, result, attempts };
       console.log('  inconclusive: once more');
     } catch (error) {
-      console.log(`  not measured: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
-      return { benchmark, result: error instanceof Error ? error.message : String(error), attempts };
+      const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      console.log(`  not measured: ${words}`);
+      const [firstLine = ''] = (error instanceof Error ? error.message : words).split('\n');
+      return { benchmark, result: firstLine, attempts };
     }
   }
 }

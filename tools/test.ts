@@ -15,7 +15,7 @@ const root = dirname(import.meta.dirname);
 const testTimeoutMs = 120_000;
 
 function testFiles(filters: readonly string[]): string[] {
-  const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root }).sort();
+  const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'], { cwd: root }).sort();
   if (filters.length === 0) return files;
   return files.filter((file) => filters.some((filter) => file.includes(filter)));
 }

@@ -78,7 +78,9 @@ test('numbers in a query are described as numbers, and what has a default is not
 
 test('the events of a stream are one named union, with a place for types to come', () => {
   const { schemas } = document.components;
-  const options = (schemas['StreamEvent']?.['anyOf'] as { $ref: string }[]).map(({ $ref }) => $ref.split('/').at(-1));
+  const options = ((schemas['StreamEvent']?.['anyOf'] ?? []) as { $ref: string }[]).map(({ $ref }) =>
+    $ref.split('/').at(-1),
+  );
   assert.equal(options.at(-1), 'Event');
   for (const type of terminalEventTypes) assert.ok(options.includes(eventSchemaName(type)), type);
   assert.equal(eventSchemaName('turn.timed_out'), 'TurnTimedOutEvent');

@@ -16,10 +16,12 @@ const maxShownName = 64;
 export function validate<S extends z.ZodType>(schema: S, value: unknown, part: 'body' | 'query' | 'path'): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalidRequest(
-    result.error.issues.flatMap((issue) => fieldProblems(schema, issue, value)).slice(0, maxProblems),
-    part,
-  );
+  const problems: FieldProblem[] = [];
+  for (const issue of result.error.issues) {
+    problems.push(...fieldProblems(schema, issue, value).slice(0, maxProblems));
+    if (problems.length >= maxProblems) break;
+  }
+  throw invalidRequest(problems.slice(0, maxProblems), part);
 }
 
 export function invalidRequest(
@@ -39,7 +41,8 @@ function fieldProblems(schema: z.ZodType, issue: z.core.$ZodIssue, value: unknow
   const field = path.join('.');
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, issue.path);
-    return issue.keys.map((key) => {
+    // Suggestions cost time: a body may have ten thousand keys that nobody knows.
+    return issue.keys.slice(0, maxProblems).map((key) => {
       const suggestion = closest(key, known);
       return {
         field: [...path, shown(key)].join('.'),

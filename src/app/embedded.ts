@@ -15,6 +15,7 @@ import { SystemClock } from '../observability/system-clock.ts';
 import { itemOfLine } from '../protocol/items.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir } from './data-dir.ts';
+import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
@@ -32,7 +33,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
     pretty: config.log.format === 'pretty',
     showPrompts: config.log.prompts,
   });
-  const metrics = createMetrics({ processMetrics: true });
+  const ownMetrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   try {
     const dataDir = await openDataDir(config.dataDir);
@@ -40,6 +41,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
 
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
+    const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
 
     const workerDir = path.join(dataDir.path, 'worker');
     const codex = await prepareCodex({

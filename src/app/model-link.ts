@@ -13,6 +13,7 @@ import { startModelProxyProcess } from './model-proxy-process.ts';
 
 export type ModelLink = {
   readonly link: ModelProxyLink;
+  readonly metricsText: () => Promise<string>;
   /** Where the slots' model doors lead. */
   readonly dataSocket: string;
   readonly stop: () => Promise<void>;
@@ -37,6 +38,7 @@ export async function startModelLink(config: Config, runDir: string, clock: Cloc
   const link = new ModelProxyClient({ address: { path: controlSocket }, credential: controlCredential, clock });
   return {
     link,
+    metricsText: () => link.metricsText(),
     dataSocket,
     stop: async () => {
       await link.close();

@@ -14,6 +14,7 @@ import { SystemClock } from '../observability/system-clock.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir } from './data-dir.ts';
+import { withModelMetrics } from './fleet-metrics.ts';
 import { httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
@@ -22,13 +23,14 @@ import { startWorkerParts } from './worker-parts.ts';
 export async function startWorker(config: Config): Promise<RunningPart> {
   const clock = new SystemClock();
   const logger = createLogger({ level: config.log.level, role: 'worker', pretty: config.log.format === 'pretty' });
-  const metrics = createMetrics({ processMetrics: true });
+  const ownMetrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   try {
     const dataDir = await openDataDir(config.dataDir);
     down.add(() => dataDir.close());
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
+    const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
     const dir = path.join(dataDir.path, 'worker');
     const modelUpstream = { socketPath: model.dataSocket };
     const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
@@ -43,6 +45,7 @@ export async function startWorker(config: Config): Promise<RunningPart> {
     const server = createWorkerServer({
       worker,
       records: stores.records,
+      log: stores.log,
       tokens: new TokenSet([{ tokenSha256, tenant: 'default', name: 'data-dir' }, ...config.tokens]),
       clock,
       logger,

@@ -1,13 +1,18 @@
 // An answer of a fleet as the API describes it, or the end of the command: something else answers there.
 
-import type * as z from 'zod';
 import { CliError, exitCodes } from './exit-codes.ts';
 
-export function readAnswer<S extends z.ZodType>(
-  schema: S,
-  answer: unknown,
-  fleet: { readonly url: string },
-): z.output<S> {
+/** The part of a schema that is needed to read with it. */
+type Readable<T> = {
+  safeParse(value: unknown):
+    | { readonly success: true; readonly data: T }
+    | {
+        readonly success: false;
+        readonly error: { readonly issues: readonly { readonly path: PropertyKey[]; readonly message: string }[] };
+      };
+};
+
+export function readAnswer<T>(schema: Readable<T>, answer: unknown, fleet: { readonly url: string }): T {
   const result = schema.safeParse(answer);
   if (result.success) return result.data;
   const [issue] = result.error.issues;

@@ -49,7 +49,9 @@ export function resolveConfig(input: ResolveInput): Config {
     model: resolveModel(input),
     cage: {
       ...settings.cage,
-      allowNone: settings.cage.allowNone ?? (isLoopback(settings.server.host) && settings.tokens.length === 0),
+      allowNone:
+        settings.cage.allowNone ??
+        (isLoopback(settings.server.host) && isLoopback(settings.worker.host) && settings.tokens.length === 0),
     },
     log: {
       ...settings.log,
@@ -168,6 +170,11 @@ export function findConflicts(config: Config, input: ResolveInput): Conflict[] {
     cage.allowNone && !isLoopback(server.host),
     ['cage.allowNone', 'server.host'],
     `without a cage, only a loopback address may be served, not ${server.host}`,
+  );
+  rule(
+    cage.allowNone && !isLoopback(worker.host),
+    ['cage.allowNone', 'worker.host'],
+    `without a cage, only a loopback address may be served, not ${worker.host}`,
   );
   const names = config.tokens.map((token) => token.name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);

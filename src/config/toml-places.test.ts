@@ -24,7 +24,7 @@ allow_none = true
 note = """
 [server]
 port = 2
-\\""" still inside ""\"""
+\\""" still inside"""
 name = "m"
 log = { level = "info", format = { deep = 1 } }
 [[tokens]]

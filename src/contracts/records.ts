@@ -45,6 +45,8 @@ export interface TurnRecords {
   /** As SessionRecords.replace. */
   replace(next: TurnRecord): Promise<TurnRecord | null>;
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>>;
+  /** Removes the record of a turn that nobody was told of. */
+  erase(tenant: TenantId, id: TurnId): Promise<void>;
 }
 
 export interface Records {

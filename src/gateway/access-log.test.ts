@@ -34,14 +34,16 @@ test('a request is one line in the words of Cloud Logging, found again from its 
 
   const [exec, sessions, ...others] = fleet.lines('request');
   assert.deepEqual(others, []);
-  const { latency, ...request } = exec?.['httpRequest'] as Json;
+  const { latency, ...request } = (exec?.['httpRequest'] ?? {}) as Json;
   assert.deepEqual(request, { requestMethod: 'POST', requestUrl: '/api/v1/exec', status: 200, userAgent: 'tester/1' });
   assert.match(String(latency), /^\d+\.\d{3}s$/);
   assert.equal(exec?.['logging.googleapis.com/trace'], 'projects/proj/traces/0af7651916cd43dd8448eb211c80319c');
-  assert.equal((sessions?.['httpRequest'] as Json)['requestUrl'], '/api/v1/sessions');
+  assert.equal(((sessions?.['httpRequest'] ?? {}) as Json)['requestUrl'], '/api/v1/sessions');
   assert.doesNotMatch(fleet.text(), /hush|hidden/);
 
-  const turn = await jsonOf(await fleet.get(`/api/v1/sessions/${made['session_id']}/turns/${made['turn_id']}`));
+  const turn = await jsonOf(
+    await fleet.get(`/api/v1/sessions/${String(made['session_id'])}/turns/${String(made['turn_id'])}`),
+  );
   assert.equal(turn['request_id'], 'req-1');
   assert.deepEqual(
     [exec, ...fleet.lines('exec_accepted')].map((line) => line?.['request_id']),

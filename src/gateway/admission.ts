@@ -4,7 +4,7 @@
 import { hasAtMostCodePoints } from '../api/text.ts';
 import type { TurnSpec } from '../api/turns.ts';
 import { invalidRequest } from '../api/validation.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError, type ErrorCode } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
@@ -15,6 +15,9 @@ import type { Gear } from './gateway-parts.ts';
 import { derivedId, requestHash } from './idempotency.ts';
 import { endOfLog, placeBeforeTurn } from './log-places.ts';
 import { findOrMakeSession } from './session-door.ts';
+
+/** With these a worker says that it has not even looked at the session. */
+const untouchedCodes: readonly ErrorCode[] = ['queue_full', 'draining', 'no_worker_ready', 'worker_unreachable'];
 
 export type TurnRequest = {
   readonly spec: TurnSpec;
@@ -47,8 +50,22 @@ export async function admitTurn(gear: Gear, principal: Principal, request: TurnR
   if (!isNew) beforeSeq = await placeBeforeTurn(gear.log, key, turn.id);
   else if (!isNewSession) beforeSeq = await endOfLog(gear.log, key);
 
-  if (turn.status === 'queued') await dispatchTurn(gear, turn, isNew);
+  if (turn.status === 'queued') {
+    try {
+      await dispatchTurn(gear, turn, isNew);
+    } catch (error) {
+      if (isNew && scope === null) await forgetRefused(gear, turn, error, isNewSession && request.sessionRef === null);
+      throw error;
+    }
+  }
   return { session, turn, beforeSeq };
+}
+
+/** Nobody was told of what was made for a request that is refused: kept, a flood of them would fill the store. */
+async function forgetRefused(gear: Gear, turn: TurnRecord, error: unknown, isSessionUnknown: boolean): Promise<void> {
+  const wasUntouched = untouchedCodes.some((code) => isServiceError(error, code));
+  if (isSessionUnknown && wasUntouched) await gear.records.sessions.erase(turn.tenant, turn.sessionId);
+  else await gear.records.turns.erase(turn.tenant, turn.id);
 }
 
 function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit<TurnRecord, 'sessionId'> {

@@ -3,6 +3,7 @@
 
 import { isServiceError, type ErrorCode, type ServiceError } from '../core/errors.ts';
 import { endedTurn, type TurnRecord } from '../core/turn.ts';
+import { asServiceError } from '../http/error-reply.ts';
 import { within } from './deadline.ts';
 import type { Gear } from './gateway-parts.ts';
 
@@ -18,7 +19,14 @@ const refusalCodes: readonly ErrorCode[] = [
   'agent_start_failed',
   'storage_full',
   'store_unavailable',
+  'store_conflict',
+  'session_not_found',
+  'turn_not_found',
+  'stale_epoch',
 ];
+
+/** Another writer of the session's record came first: nothing was taken, and the next moment is as good as any. */
+const conflictTries = 3;
 
 /** A turn that no worker ever took: the same request may try again under the same id. */
 export function wasRefused(turn: TurnRecord): boolean {
@@ -28,23 +36,29 @@ export function wasRefused(turn: TurnRecord): boolean {
 /** Rejects only when no worker has the turn. */
 export async function dispatchTurn(parts: Parts, turn: TurnRecord, isNew: boolean): Promise<void> {
   try {
-    const key = { tenant: turn.tenant, sessionId: turn.sessionId, turnId: turn.id };
-    const handed = await within(
-      parts.clock,
-      parts.limits.workerDeadlineMs,
-      parts.worker.startTurn(key).then(() => 'taken'),
-      'late',
-    );
-    if (handed === 'late')
+    if ((await handOver(parts, turn)) === 'late')
       parts.logger.warn({ event: 'turn_handover_late', turn_id: turn.id }, 'Worker did not answer in time');
   } catch (error) {
-    const isRefusal = isServiceError(error) && refusalCodes.includes(error.code);
-    if (!isRefusal) {
+    if (isServiceError(error, 'worker_lost')) {
       // It may have been taken: the log and the record will tell, this call cannot.
       parts.logger.warn({ event: 'turn_handover_unclear', turn_id: turn.id, err: error }, 'Handover of a turn failed');
       return;
     }
-    if (await isStillUntaken(parts, turn, error, isNew)) throw error;
+    // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
+    // the same finds its record ended, and does not begin.
+    if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
+  }
+}
+
+async function handOver(parts: Parts, turn: TurnRecord): Promise<'taken' | 'late'> {
+  const key = { tenant: turn.tenant, sessionId: turn.sessionId, turnId: turn.id };
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const taken = parts.worker.startTurn(key).then(() => 'taken' as const);
+      return await within(parts.clock, parts.limits.workerDeadlineMs, taken, 'late' as const);
+    } catch (error) {
+      if (!isServiceError(error, 'store_conflict') || tries === conflictTries) throw error;
+    }
   }
 }
 

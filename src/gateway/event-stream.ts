@@ -24,17 +24,21 @@ export interface EventSink {
 
 export type StreamEnd = 'turn_over' | 'closed';
 
-type StreamParts = Pick<Gear, 'log' | 'clock' | 'limits' | 'records'>;
+type StreamParts = Pick<Gear, 'log' | 'clock' | 'limits' | 'records'> & {
+  readonly metrics: Pick<Gear['metrics'], 'streamLagSeconds'>;
+};
 
 export class EventStream {
   readonly #follower: LogFollower;
   readonly #scope: StreamScope;
   readonly #parts: StreamParts;
+  readonly #openedAt: number;
 
   private constructor(follower: LogFollower, scope: StreamScope, parts: StreamParts) {
     this.#follower = follower;
     this.#scope = scope;
     this.#parts = parts;
+    this.#openedAt = parts.clock.now();
   }
 
   /** Rejects while there is still time to answer with an error. */
@@ -56,6 +60,7 @@ export class EventStream {
         const batch = await this.#follower.next(this.#parts.limits.heartbeatMs);
         if (batch === null) return 'closed';
         const { events, isOver } = inScope(batch, this.#scope.turnId);
+        this.#observeLag(events);
         if (events.length > 0) await sink.write(events);
         if (isOver) return 'turn_over';
         if (batch.length > 0) continue;
@@ -65,6 +70,14 @@ export class EventStream {
     } finally {
       this.#follower.close();
     }
+  }
+
+  /** Of what came while we listened: how old a replayed event is says nothing of us. */
+  #observeLag(events: readonly StoredEvent[]): void {
+    const last = events.at(-1);
+    if (last === undefined || last.header.at < this.#openedAt) return;
+    const lagMs = this.#parts.clock.now() - last.header.at;
+    this.#parts.metrics.streamLagSeconds.observe(Math.max(0, lagMs) / 1000);
   }
 
   /** The record ends before the log does. Quiet for a heartbeat after that, the last event is lost or long gone. */

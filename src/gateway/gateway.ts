@@ -55,7 +55,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   registerCommands(gear, server);
   registerUsage(gear, server);
   registerDocs(gear, server);
-  openWsDoor(gear, server, authenticator, httpLimits.maxConnections);
+  openWsDoor(gear, server, authenticator);
 
   return {
     listen: () => server.listen(),

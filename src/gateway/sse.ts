@@ -27,9 +27,7 @@ export async function sendEvents(
   reply: FastifyReply,
   scope: SseScope,
 ): Promise<FastifyReply> {
-  const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
-  const signal = AbortSignal.any([gone.signal, scope.endsByItself ? server.closing : server.draining]);
+  const signal = AbortSignal.any([goneSignal(reply), scope.endsByItself ? server.closing : server.draining]);
   const stream = await EventStream.open(gear, scope, signal);
 
   reply.hijack();
@@ -58,6 +56,14 @@ export async function sendEvents(
     gear.metrics.streams.inc({ kind: 'sse' }, -1);
   }
   return reply;
+}
+
+/** Aborted when the client has gone; at once for one that went while we were busy with its request. */
+export function goneSignal(reply: FastifyReply): AbortSignal {
+  if (reply.raw.closed) return AbortSignal.abort();
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  return gone.signal;
 }
 
 class SseSink implements EventSink {

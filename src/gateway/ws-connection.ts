@@ -20,7 +20,7 @@ import { ServiceError } from '../core/errors.ts';
 import { isTerminal } from '../core/turn.ts';
 import type { Principal } from '../http/bearer.ts';
 import { logError, problemOf, type ErrorContext } from '../http/error-reply.ts';
-import { isJsonObject } from '../http/json-body.ts';
+import { parseJsonObject } from '../http/json-text.ts';
 import { upgradeContextOf, type HttpServer } from '../http/server.ts';
 import { statusClassOf } from '../observability/metrics.ts';
 import { admitTurn } from './admission.ts';
@@ -34,6 +34,10 @@ import { WsOutbox } from './ws-outbox.ts';
 
 /** Frames taken in but not yet dealt with; beyond, the socket is not read. */
 const maxWaitingFrames = 16;
+/** What may wait in the socket when a ping is answered. */
+const maxWaitingPongBytes = 16 * 1024;
+/** Turns being ended at once; beyond, frames wait. */
+const maxCancels = 16;
 /** Heartbeats without a sign of life before the client counts as gone. */
 const maxMissedBeats = 2;
 
@@ -51,6 +55,7 @@ export class WsConnection {
   #taking: Promise<void> = Promise.resolve();
   #waitingFrames = 0;
   #missedBeats = 0;
+  #cancels = 0;
   #cancelBeat: () => void = () => undefined;
 
   constructor(gear: Gear, server: HttpServer, socket: WebSocket, principal: Principal, request: IncomingMessage) {
@@ -70,6 +75,11 @@ export class WsConnection {
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     socket.on('pong', () => {
       this.#missedBeats = 0;
+    });
+    socket.on('ping', (data) => {
+      this.#missedBeats = 0;
+      // Of many pings the latest needs an answer (RFC 6455, 5.5.3): none waits for a reader that takes nothing.
+      if (socket.bufferedAmount < maxWaitingPongBytes) socket.pong(data);
     });
     socket.once('close', () => this.#end());
     this.#server.draining.addEventListener('abort', this.#onDraining, { once: true });
@@ -98,11 +108,14 @@ export class WsConnection {
 
   #beat(): void {
     this.#cancelBeat = this.#gear.clock.after(this.#gear.limits.heartbeatMs, () => {
-      if (this.#missedBeats >= maxMissedBeats) {
-        this.#socket.terminate();
-        return;
+      // What is not read cannot answer.
+      if (!this.#socket.isPaused) {
+        if (this.#missedBeats >= maxMissedBeats) {
+          this.#socket.terminate();
+          return;
+        }
+        this.#missedBeats += 1;
       }
-      this.#missedBeats += 1;
       this.#socket.ping();
       this.#beat();
     });
@@ -139,7 +152,8 @@ export class WsConnection {
           return;
         case 'cancel':
           // In the background: other frames need not wait for a process to end.
-          void this.#cancel(parsed.frame, ref);
+          if (this.#cancels >= maxCancels) await this.#cancel(parsed.frame, ref);
+          else void this.#cancel(parsed.frame, ref);
           return;
         case 'ping':
           await this.#answer({ type: 'pong', ...(ref === null ? {} : { ref }) });
@@ -154,24 +168,7 @@ export class WsConnection {
     if (isBinary || !Buffer.isBuffer(data)) {
       throw new ServiceError('invalid_json', {}, { message: 'Frames are text: one JSON object each.' });
     }
-    const limitBytes = this.#gear.limits.wsFrameBytes;
-    if (data.length > limitBytes) {
-      throw new ServiceError(
-        'payload_too_large',
-        { limit_bytes: limitBytes },
-        {
-          message: `A frame may have ${limitBytes} bytes; POST ${execRoute.slice('POST '.length)} takes longer prompts.`,
-        },
-      );
-    }
-    let value: unknown;
-    try {
-      value = JSON.parse(data.toString('utf8'));
-    } catch {
-      throw new ServiceError('invalid_json', {}, { message: 'The frame is not valid JSON.' });
-    }
-    if (!isJsonObject(value)) throw new ServiceError('invalid_json', {}, { message: 'A frame must be a JSON object.' });
-    return value;
+    return parseJsonObject(data.toString('utf8'), 'frame');
   }
 
   async #exec(frame: ExecFrame, ref: string | null): Promise<void> {
@@ -236,12 +233,15 @@ export class WsConnection {
   }
 
   async #cancel(frame: CancelFrame, ref: string | null): Promise<void> {
+    this.#cancels += 1;
     try {
       const turn = await requireTurn(this.#gear, this.#principal.tenant, frame.session_id, frame.turn_id);
       await cancelTurn(this.#gear, turn);
       await this.#accept({ session_id: turn.sessionId, turn_id: turn.id, status: 'cancelled' }, ref);
     } catch (error) {
       await this.#fail(error, ref);
+    } finally {
+      this.#cancels -= 1;
     }
   }
 

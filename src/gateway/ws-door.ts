@@ -11,34 +11,43 @@ import { wsProtocol, type Authenticator } from './auth.ts';
 import type { Gear } from './gateway-parts.ts';
 import { WsConnection } from './ws-connection.ts';
 
-/** Up to this many times the limit a frame is refused in words; beyond, the socket is closed with 1009. */
-const hardFrameFactor = 4;
+/** Each costs a hundred times its bytes while its message is not whole. */
+const maxFragments = 1024;
+const maxBufferedChunks = 16 * 1024;
 
-export function openWsDoor(gear: Gear, server: HttpServer, authenticator: Authenticator, maxConnections: number): void {
+export function openWsDoor(gear: Gear, server: HttpServer, authenticator: Authenticator): void {
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
-    maxPayload: gear.limits.wsFrameBytes * hardFrameFactor,
+    maxPayload: gear.limits.wsFrameBytes,
+    maxFragments,
+    maxBufferedChunks,
+    // Pongs would pile up for a client that pings and never reads: the connection sees to them.
+    autoPong: false,
     // Never the one with the credential: what is answered is logged on the way.
     handleProtocols: (offered) => (offered.has(wsProtocol) ? wsProtocol : false),
   });
 
   server.onUpgrade((request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    try {
-      if (pathOf(request.url ?? '/') !== '/ws') throw new ServiceError('not_found');
-      if (request.method !== 'GET') throw new ServiceError('method_not_allowed', { allow: ['GET'] });
-      const principal = authenticator.admitUpgrade(request);
-      if (server.draining.aborted) throw new ServiceError('draining');
-      if (server.connections() > maxConnections)
-        throw new ServiceError('too_many_connections', { limit: maxConnections });
-      sockets.handleUpgrade(request, socket, head, (client) => {
-        new WsConnection(gear, server, client, principal, request).start();
-      });
-    } catch (error) {
-      const context = upgradeContextOf(request);
-      logError(gear.logger, error, context);
-      writeRawError(socket, error, context);
-    }
+    if (pathOf(request.url ?? '/') !== '/ws') throw new ServiceError('not_found');
+    if (request.method !== 'GET') throw new ServiceError('method_not_allowed', { allow: ['GET'] });
+    const principal = authenticator.admitUpgrade(request);
+    if (server.draining.aborted) throw new ServiceError('draining');
+    server.assertConnectionWithin(request.socket);
+    sockets.handleUpgrade(request, socket, head, (client) => {
+      new WsConnection(gear, server, client, principal, request).start();
+    });
+  });
+
+  sockets.on('wsClientError', (cause, socket, request) => {
+    const context = upgradeContextOf(request);
+    const error = new ServiceError(
+      'invalid_request',
+      {},
+      { cause, message: 'This is no WebSocket handshake of version 13 (RFC 6455).' },
+    );
+    logError(gear.logger, error, context);
+    writeRawError(socket, error, context, gear.clock);
   });
 }

@@ -10,6 +10,7 @@ import { traceFields } from './trace-context.ts';
 /** Asked every few seconds by machines: not news. */
 const quietRoutes: ReadonlySet<RouteLabel> = new Set(['health', 'metrics', 'page']);
 const longestUserAgent = 256;
+const longestPath = 1024;
 
 export function logAccess(
   logger: Logger,
@@ -27,13 +28,18 @@ export function logAccess(
       route,
       httpRequest: {
         requestMethod: request.method,
-        requestUrl: pathOf(request.raw.url ?? '/'),
+        requestUrl: plain(pathOf(request.raw.url ?? '/'), longestPath),
         status: reply.statusCode,
         latency: `${(reply.elapsedTime / 1000).toFixed(3)}s`,
-        userAgent: (request.headers['user-agent'] ?? '').slice(0, longestUserAgent),
+        userAgent: plain(request.headers['user-agent'] ?? '', longestUserAgent),
       },
       ...traceFields(request.headers['traceparent'], gcpProject),
     },
     'Request answered',
   );
+}
+
+/** Terminals obey more than ASCII's control characters, and a log is read in one. */
+function plain(text: string, most: number): string {
+  return text.slice(0, most).replaceAll(/[^\x20-\x7e]/g, '?');
 }

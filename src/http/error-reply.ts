@@ -5,6 +5,7 @@ import type { FastifyReply } from 'fastify';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { problemContentType, toProblem, type Problem } from '../api/problem.ts';
+import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -35,8 +36,11 @@ export function sendError(reply: FastifyReply, error: unknown, context: ErrorCon
   );
 }
 
+/** How long a client may go on sending after it was refused. */
+const lingerMs = 1000;
+
 /** For requests that never became one, and for refused upgrades. Ends the socket. */
-export function writeRawError(socket: Duplex, error: unknown, context: ErrorContext): void {
+export function writeRawError(socket: Duplex, error: unknown, context: ErrorContext, clock: Clock): void {
   if (socket.destroyed || !socket.writable) {
     socket.destroy();
     return;
@@ -54,8 +58,18 @@ export function writeRawError(socket: Duplex, error: unknown, context: ErrorCont
   const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   socket.end(
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}\r\n${head.join('\r\n')}\r\n\r\n${body}`,
-    () => socket.destroy(),
   );
+  linger(socket, clock);
+}
+
+/** Closing with bytes unread makes the kernel reset the connection, and our answer is lost on the way. */
+function linger(socket: Duplex, clock: Clock): void {
+  const cancel = clock.after(lingerMs, () => socket.destroy());
+  socket.once('close', cancel);
+  // Nobody's parser sees the rest.
+  socket.removeAllListeners('data');
+  socket.on('data', () => undefined);
+  socket.resume();
 }
 
 /** Once per error, where it is answered. Callers' mistakes are no business of the operator's. */
@@ -76,6 +90,8 @@ function errorHeaders(problem: Problem): Record<string, string> {
       typeof seconds === 'number' ? Math.max(1, Math.ceil(seconds)) : defaultRetryAfterSeconds,
     );
   }
+  const { allow } = problem;
+  if (problem.status === 405 && Array.isArray(allow)) headers['allow'] = allow.join(', ');
   if (problem.status === 401) headers['www-authenticate'] = 'Bearer realm="codex-fleet"';
   return headers;
 }

@@ -1,6 +1,6 @@
 // Reads a request body as one JSON object in valid UTF-8, or refuses it in words.
 
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Readable } from 'node:stream';
 import { ServiceError } from '../core/errors.ts';
 import { parseJsonObject } from './json-text.ts';
@@ -10,15 +10,23 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 const firstBufferBytes = 4096;
 
 export function useJsonBodies(app: FastifyInstance, defaultLimitBytes: number): void {
+  /** Of clients that wait for a word before they send the body. */
+  const waiting = new WeakMap<FastifyRequest, FastifyReply>();
+
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', async (request: FastifyRequest, payload: Readable) => {
     const limitBytes = request.routeOptions.bodyLimit ?? defaultLimitBytes;
-    const bytes = await readBody(request, payload, limitBytes);
+    const declaredBytes = Number(request.headers['content-length'] ?? 0);
+    if (declaredBytes > limitBytes) throw new ServiceError('payload_too_large', { limit_bytes: limitBytes });
+    // Not before the request was found worth its body.
+    waiting.get(request)?.raw.writeContinue();
+    const bytes = await collect(payload, limitBytes);
     // A POST without a body is an answer of its own where the route takes one.
     return bytes.length === 0 ? undefined : parseJsonObject(decodeUtf8(bytes), 'body');
   });
 
-  app.addHook('preParsing', (request, _reply, payload, done) => {
+  app.addHook('preParsing', (request, reply, payload, done) => {
+    if (expectsContinue(request.raw)) waiting.set(request, reply);
     const encoding = request.headers['content-encoding'];
     if (encoding === undefined || encoding === 'identity') done(null, payload);
     else
@@ -35,14 +43,6 @@ export function decodeUtf8(bytes: Uint8Array): string {
   } catch {
     throw new ServiceError('invalid_json', {}, { message: 'The body is not valid UTF-8.' });
   }
-}
-
-async function readBody(request: FastifyRequest, payload: Readable, limitBytes: number): Promise<Buffer> {
-  const declaredBytes = Number(request.headers['content-length'] ?? 0);
-  if (declaredBytes > limitBytes) throw new ServiceError('payload_too_large', { limit_bytes: limitBytes });
-  // Not before the request was found worth its body.
-  if (expectsContinue(request.raw)) request.raw.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
-  return collect(payload, limitBytes);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Which methods a path takes: so that a wrong method is told from a wrong path.
 
 import type { FastifyInstance } from 'fastify';
+import { ServiceError } from '../core/errors.ts';
 
 type KnownPath = { readonly pattern: RegExp; readonly methods: Set<string> };
 
@@ -15,7 +16,13 @@ export class KnownPaths {
     });
   }
 
-  methodsOf(path: string): readonly string[] {
+  /** Why there is no route for a request to this path. */
+  refusal(path: string): ServiceError {
+    const allow = this.#methodsOf(path);
+    return allow.length === 0 ? new ServiceError('not_found') : new ServiceError('method_not_allowed', { allow });
+  }
+
+  #methodsOf(path: string): readonly string[] {
     const methods = new Set<string>();
     for (const known of this.#paths.values()) {
       if (known.pattern.test(path)) for (const method of known.methods) methods.add(method);

@@ -9,12 +9,15 @@ import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { statusClassOf, type Metrics } from '../observability/metrics.ts';
 import { logAccess } from './access-log.ts';
-import { logError, sendError, writeRawError, type ErrorContext } from './error-reply.ts';
+import { ConnectionLimit } from './connection-limit.ts';
+import { logError, problemOf, sendError, writeRawError, type ErrorContext } from './error-reply.ts';
 import { useJsonBodies } from './json-body.ts';
 import { KnownPaths } from './known-paths.ts';
 import { translateFrameworkError, translateParserError } from './library-errors.ts';
 import { listenOn, type ListenAddress, type Listening } from './listener.ts';
+import { RawRequestDoor } from './raw-requests.ts';
 import { pathOf, requestIdOf } from './request-context.ts';
+import { assertExpectation, assertUnambiguous, expectsContinue, takeOriginForm } from './request-form.ts';
 import { securityHeaders } from './security-headers.ts';
 import { ServerLife } from './server-life.ts';
 
@@ -26,6 +29,8 @@ export type HttpLimits = {
   /** Headers and body together; an answer may take as long as it likes. */
   readonly requestTimeoutMs: number;
   readonly keepAliveTimeoutMs: number;
+  /** For the client to take an answer that is whole; a stream has limits of its own. */
+  readonly answerTimeoutMs: number;
 };
 
 export const defaultHttpLimits: HttpLimits = {
@@ -35,7 +40,11 @@ export const defaultHttpLimits: HttpLimits = {
   headersTimeoutMs: 20_000,
   requestTimeoutMs: 120_000,
   keepAliveTimeoutMs: 72_000,
+  answerTimeoutMs: 120_000,
 };
+
+/** What is shorter goes to the kernel at once. */
+const longAnswerBytes = 64 * 1024;
 
 export type HttpServerOptions = {
   readonly clock: Clock;
@@ -56,10 +65,12 @@ export interface HttpServer {
   readonly draining: AbortSignal;
   /** Aborted at the drain's deadline: end everything, tidily, now. */
   readonly closing: AbortSignal;
-  /** Takes WebSocket upgrades; without one they are refused. */
+  /** Takes WebSocket upgrades; without one they are refused, and what it throws is the answer. */
   onUpgrade(handler: UpgradeHandler): void;
   /** Open connections now. */
   connections(): number;
+  /** Throws for a connection beyond the limit. */
+  assertConnectionWithin(socket: Duplex): void;
   listen(): Promise<Listening>;
   /** Stops accepting, lets what runs finish, ends the rest at the deadline. Repeated calls join the first. */
   drain(deadlineMs: number): Promise<void>;
@@ -81,7 +92,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     requestIdHeader: false,
     genReqId: (request) => requestIdOf(request),
     routerOptions: { maxParamLength: 512 },
+    rewriteUrl: (request) => takeOriginForm(request),
     http: {
+      // We say it ourselves, in words.
+      requireHostHeader: false,
+      insecureHTTPParser: false,
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(5000, limits.headersTimeoutMs),
@@ -89,8 +104,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
     clientErrorHandler: (error, socket) => {
-      if (error.code === 'ECONNRESET' || socket.destroyed) return;
-      writeRawError(socket, translateParserError(error), { requestId: requestIdOf({ headers: {} }), instance: null });
+      if (error.code === 'ECONNRESET' || socket.destroyed) socket.destroy();
+      else door.broken(socket, translateParserError(error));
     },
     frameworkErrors: (error, request, reply) => {
       void reply.headers({ ...securityHeaders, 'x-request-id': request.id });
@@ -98,19 +113,38 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
   });
   const server = app.server;
-  server.maxConnections = limits.maxConnections + 128;
   const life = new ServerLife(server, clock);
+  const refuseSocket = (socket: Duplex, error: ServiceError): void => {
+    const context = { requestId: requestIdOf({ headers: {} }), instance: null };
+    logError(logger, error, context);
+    metrics.requests.inc({ route: 'other', status_class: statusClassOf(problemOf(error, context).status) });
+    writeRawError(socket, error, context, clock);
+  };
+  const door = new RawRequestDoor(server, refuseSocket);
+  const connectionLimit = new ConnectionLimit(server, clock, limits.maxConnections, () => life.connectionCount, (socket) =>
+    door.broken(socket, connectionLimit.refusal()),
+  );
   const knownPaths = new KnownPaths(app);
+  /** Behind these nothing can be trusted to be a request. */
+  const lastOnConnection = new WeakSet<FastifyRequest>();
 
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...securityHeaders, 'x-request-id': request.id });
-    if (life.connectionCount > limits.maxConnections && request.routeOptions.config.isOpen !== true) {
-      reply.header('connection', 'close');
-      throw new ServiceError('too_many_connections', { limit: limits.maxConnections });
+    try {
+      assertUnambiguous(request.raw);
+      if (request.routeOptions.config.isOpen !== true) connectionLimit.assertWithin(request.raw.socket);
+    } catch (error) {
+      lastOnConnection.add(request);
+      throw error;
     }
+    assertExpectation(request.raw);
   });
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', async (_request, reply, payload) => {
     if (life.draining.aborted) reply.header('connection', 'close');
+    if (lengthOf(payload) <= longAnswerBytes) return;
+    // A client that never reads would keep the answer here for as long as it likes.
+    const cancelCut = clock.after(limits.answerTimeoutMs, () => reply.raw.destroy());
+    reply.raw.once('close', cancelCut);
   });
   app.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.config.route ?? 'other';
@@ -119,18 +153,20 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     logAccess(logger, request, reply, route, options.gcpProject ?? null);
   });
 
-  useJsonBodies(app);
-  app.setNotFoundHandler((request, reply) => {
-    const allowed = knownPaths.methodsOf(pathOf(request.raw.url ?? '/'));
-    if (allowed.length === 0) throw new ServiceError('not_found');
-    reply.header('allow', allowed.join(', '));
-    throw new ServiceError('method_not_allowed', { allow: allowed });
+  // Before the body: what nobody asked for is not read.
+  app.addHook('preParsing', async (request) => {
+    if (request.is404) throw knownPaths.refusal(pathOf(request.raw.url ?? '/'));
+  });
+  useJsonBodies(app, limits.bodyBytes);
+  app.setNotFoundHandler((request) => {
+    throw knownPaths.refusal(pathOf(request.raw.url ?? '/'));
   });
   app.setErrorHandler((thrown, request, reply) => {
     const error = translateFrameworkError(thrown, request.routeOptions.bodyLimit ?? limits.bodyBytes);
     const context = contextOf(request);
     logError(logger, error, context);
-    keepConnectionForUnreadBody(request, (name) => reply.removeHeader(name));
+    if (lastOnConnection.has(request) || !keepsConnection(request)) reply.header('connection', 'close');
+    else reply.removeHeader('connection');
     return sendError(reply, error, context);
   });
 
@@ -138,8 +174,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.on('upgrade', (request, socket, head) => {
     // Errors of a socket that nobody listens to would end the process.
     socket.on('error', () => socket.destroy());
-    if (takeUpgrade !== null) takeUpgrade(request, socket, head);
-    else writeRawError(socket, new ServiceError('not_found'), upgradeContextOf(request));
+    try {
+      assertUnambiguous(request);
+      takeOriginForm(request);
+      if (takeUpgrade === null) throw new ServiceError('not_found');
+      takeUpgrade(request, socket, head);
+    } catch (error) {
+      const context = upgradeContextOf(request);
+      logError(logger, error, context);
+      writeRawError(socket, error, context, clock);
+    }
   });
 
   return {
@@ -150,6 +194,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       takeUpgrade = handler;
     },
     connections: () => life.connectionCount,
+    assertConnectionWithin: (socket) => connectionLimit.assertWithin(socket),
     listen: async () => {
       await app.ready();
       return listenOn(server, options.listen);
@@ -168,9 +213,16 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 /** A body up to this is read and thrown away, so that the client reads our answer and not a reset. */
 const maxDiscardedBytes = 32 * 1024 * 1024;
 
-function keepConnectionForUnreadBody(request: FastifyRequest, removeHeader: (name: string) => unknown): void {
-  const length = Number(request.headers['content-length'] ?? Number.NaN);
-  if (!request.raw.complete && length <= maxDiscardedBytes) removeHeader('connection');
+/** Whether the connection goes on behind a refusal while the request's body is still on its way. */
+function keepsConnection(request: FastifyRequest): boolean {
+  if (request.raw.complete) return true;
+  const declaredBytes = Number(request.headers['content-length'] ?? 0);
+  // Who waits for a word and gets an answer instead may send the body or leave it out.
+  return declaredBytes <= maxDiscardedBytes && !expectsContinue(request.raw);
+}
+
+function lengthOf(payload: unknown): number {
+  return typeof payload === 'string' || payload instanceof Uint8Array ? payload.length : 0;
 }
 
 export function contextOf(request: FastifyRequest): ErrorContext {

@@ -29,7 +29,8 @@ export function describeRegistry(registry: Registry): MetricDescription[] {
   });
 }
 
-function remember(registry: Registry, name: string, lists: LabelLists): void {
+/** What the reference page says of a metric's labels; for one whose values are not from a list, words. */
+export function rememberLabels(registry: Registry, name: string, lists: LabelLists): void {
   const known = labelValues.get(registry) ?? new Map<string, LabelLists>();
   labelValues.set(registry, known.set(name, lists));
 }
@@ -53,7 +54,7 @@ export function labelledCounter<const L extends LabelLists>(
   texts: MetricTexts,
   lists: L,
 ): LabelledCounter<LabelsOf<L>> {
-  remember(registry, texts.name, lists);
+  rememberLabels(registry, texts.name, lists);
   const counter = new Counter({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
   for (const labels of combinations(lists)) counter.inc(labels, 0);
   return { inc: (labels, by = 1) => counter.inc({ ...labels }, by) };
@@ -64,7 +65,7 @@ export function labelledGauge<const L extends LabelLists>(
   texts: MetricTexts,
   lists: L,
 ): LabelledGauge<LabelsOf<L>> {
-  remember(registry, texts.name, lists);
+  rememberLabels(registry, texts.name, lists);
   const gauge = new Gauge({ ...texts, labelNames: Object.keys(lists), registers: [registry] });
   for (const labels of combinations(lists)) gauge.set(labels, 0);
   return {
@@ -79,7 +80,7 @@ export function labelledHistogram<const L extends LabelLists>(
   texts: MetricTexts & { readonly buckets: readonly number[] },
   lists: L,
 ): LabelledHistogram<LabelsOf<L>> {
-  remember(registry, texts.name, lists);
+  rememberLabels(registry, texts.name, lists);
   const histogram = new Histogram({
     ...texts,
     buckets: [...texts.buckets],

@@ -46,6 +46,31 @@ test('each metric has a help text, and two servers in one process do not share n
   assert.deepEqual(helped, named);
 });
 
+test('tokens are counted by model, and however many names clients think of, the page stays small', async () => {
+  const metrics = createMetrics();
+  const usage = { inputTokens: 5, cachedInputTokens: 1, outputTokens: 2, reasoningOutputTokens: 0, costUsd: 0.25 };
+  for (let index = 0; index < 100; index += 1) metrics.countTurnUsage(`m${index}`, usage);
+  metrics.countTurnUsage('m0', { ...usage, costUsd: null });
+  const { body } = await metrics.render();
+  const lines = body.split('\n');
+  assert.ok(lines.includes('codex_fleet_turn_tokens_total{model="m0",kind="input"} 10'));
+  assert.ok(lines.includes('codex_fleet_turn_tokens_total{model="other",kind="output"} 160'));
+  assert.ok(lines.includes('codex_fleet_turn_cost_usd_total{model="m0"} 0.25'));
+  assert.equal(lines.filter((line) => line.startsWith('codex_fleet_turn_cost_usd_total{')).length, 21);
+});
+
+test('every metric is described, with what its labels may be', async () => {
+  const metrics = createMetrics();
+  const described = metrics.describe();
+  const { body } = await metrics.render();
+  const rendered = [...body.matchAll(/^# TYPE (\S+) (\S+)/gm)].map(([, name, type]) => `${name} ${type}`);
+  assert.deepEqual(
+    described.map(({ name, type }) => `${name} ${type}`),
+    rendered,
+  );
+  assert.deepEqual(described.find(({ name }) => name === 'codex_fleet_streams')?.labels, { kind: ['sse', 'ws'] });
+});
+
 test('a status outside the known classes counts as a server error', () => {
   assert.deepEqual([100, 204, 404, 503, 799, 0].map(statusClassOf), ['1xx', '2xx', '4xx', '5xx', '5xx', '5xx']);
 });

@@ -3,6 +3,8 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { terminalStatuses } from '../core/turn.ts';
+import type { Usage } from '../core/usage.ts';
+import { turnUsageCounters } from './turn-usage-counters.ts';
 import { describeRegistry, labelledCounter, labelledGauge, labelledHistogram } from './metric-kinds.ts';
 import type { LabelledCounter, LabelledGauge, LabelledHistogram, MetricDescription } from './metric-kinds.ts';
 
@@ -88,6 +90,10 @@ export type Metrics = {
   readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
   readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
   readonly modelTokens: LabelledCounter<{ readonly kind: ModelTokenKind }>;
+  /** Adds what an ended turn consumed, by its model. */
+  countTurnUsage(model: string, usage: Usage): void;
+  /** From the making of an event to its handing on to a stream that was open then. */
+  readonly streamLagSeconds: Histogram;
   readonly streams: LabelledGauge<{ readonly kind: StreamKind }>;
   /** Streams ended because their reader was too slow; each could be resumed. */
   readonly streamsCut: Counter;
@@ -189,6 +195,12 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       registry,
       { name: 'codex_fleet_model_tokens_total', help: 'Tokens as counted by the model provider, by kind.' },
       { kind: modelTokenKinds },
+    ),
+    countTurnUsage: turnUsageCounters(registry),
+    streamLagSeconds: plainHistogram(
+      'codex_fleet_stream_lag_seconds',
+      'From the making of an event to its handing on to an open stream; what is replayed is not in it.',
+      requestBuckets,
     ),
     streams: labelledGauge(
       registry,

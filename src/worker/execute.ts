@@ -1,5 +1,6 @@
 // A prompt given to the worker itself, without a gateway: a session for this one turn, gone after it.
 
+import type { EventLog } from '../contracts/event-log.ts';
 import type { Records } from '../contracts/records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -12,6 +13,7 @@ import type { Worker } from './worker.ts';
 export type ExecuteParts = {
   readonly worker: Worker;
   readonly records: Records;
+  readonly log: EventLog;
   readonly clock: Clock;
   readonly queueTimeoutMs: number;
 };
@@ -38,6 +40,7 @@ export async function execute(parts: ExecuteParts, execution: Execution): Promis
     return ended;
   } finally {
     await parts.worker.eraseSession(key);
+    await parts.log.erase(key);
     await parts.records.sessions.erase(execution.tenant, session.id);
   }
 }

@@ -93,6 +93,8 @@ test('who waits is told where it stands, in its record and as events, at most on
   }
   await stage.ended(last);
   assert.deepEqual(await positions(), [3, 2, 1]);
-  const told = (await stage.events(last)).filter(({ type }) => type === 'turn.queued').map(({ at }) => Date.parse(String(at)));
+  const told = (await stage.events(last))
+    .filter(({ type }) => type === 'turn.queued')
+    .map(({ at }) => Date.parse(String(at)));
   told.forEach((at, index) => assert.ok(index === 0 || at - (told[index - 1] ?? 0) >= 1_000));
 });

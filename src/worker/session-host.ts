@@ -1,12 +1,11 @@
-// One session on this worker: its turns one at a time, its slot, its idleness. The only writer of the
+// One session on this worker: its turns and commands, its slot, its idleness. The only writer of the
 // session's events while it holds the lease. Does not choose slots and does not keep leases.
 
 import type { CommandRequest, CommandResult, SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
-import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
-import { addUsage } from '../core/usage.ts';
+import type { TurnRecord } from '../core/turn.ts';
 import { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
 import { within } from './deadline.ts';
@@ -14,13 +13,10 @@ import type { HostParts } from './host-parts.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
+import { SessionTurns } from './session-turns.ts';
 import type { SessionWriter } from './session-writer.ts';
 import type { SlotEndReason } from './slot.ts';
-import { runOnSlot } from './slot-turn.ts';
-import { recordEnd } from './turn-end.ts';
-import { neverStarted, stoppedBeforeStart, type StopReason } from './turn-outcomes.ts';
-import { TurnPlaces } from './turn-places.ts';
-import { type QueuedTurn, queuedTurn, TurnQueue } from './turn-queue.ts';
+import type { StopReason } from './turn-outcomes.ts';
 
 /** After a stop was asked for: interrupting, ending the cage, recording. Then it stops without a record. */
 const stopPatienceMs = 60_000;
@@ -39,14 +35,9 @@ export class SessionHost {
   readonly #parts: HostParts;
   readonly #writer: SessionWriter;
   readonly #onRestful: () => void;
-  readonly #queue = new TurnQueue();
-  readonly #places: TurnPlaces;
+  readonly #turns: SessionTurns;
   readonly #slot: SessionSlot;
-  readonly #ear: AgentEar;
   readonly #recorder: SessionRecorder;
-  #active: QueuedTurn | null = null;
-  /** The place of the active turn among all that wait for a slot; null once it has one. */
-  #activePlace: number | null = null;
   #command: { readonly abort: AbortController; readonly done: Promise<unknown> } | null = null;
   /** Said in the log, and not taken back since. */
   #isHibernated: boolean;
@@ -57,21 +48,35 @@ export class SessionHost {
 
   constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
     const { clock, logger, metrics, records } = parts;
+    const ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
     this.#parts = parts;
     this.#writer = writer;
     this.#onRestful = onRestful;
     this.#isHibernated = session.status === 'hibernated';
     this.#recorder = new SessionRecorder({ records, clock, logger, session, onStale: onLost });
-    this.#ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
-    this.#places = new TurnPlaces({ clock, records, logger, writer, waiting: () => this.#waiting() });
     this.#slot = new SessionSlot({
       parts,
       listener: {
-        onNotification: (notification, line) => this.#ear.hear(notification, line),
-        onOvergrown: () => (this.#active === null ? void this.hibernate('memory') : this.#active.overgrown.resolve()),
+        onNotification: (notification, line) => ear.hear(notification, line),
+        onOvergrown: () => (this.#turns.hasActive ? this.#turns.overgrown() : void this.hibernate('memory')),
         onDue: (reason) => void this.hibernate(reason),
       },
       onExit: () => this.#agentExited(),
+    });
+    this.#turns = new SessionTurns({
+      parts,
+      writer,
+      recorder: this.#recorder,
+      ear,
+      slot: this.#slot,
+      bind: (request) => this.#bind(request),
+      modelOf: (turn) => this.#modelOf(turn),
+      isHeld: () => this.#command !== null,
+      mayNotRecord: () => this.#mayNotRecord,
+      restingStatus: () => this.#restingStatus(),
+      onBegin: () => this.#cancelIdleTimer(),
+      tendSlot: (hasMore) => this.#tendSlot(hasMore),
+      onIdle: () => this.#becameIdle(),
     });
   }
 
@@ -81,7 +86,7 @@ export class SessionHost {
   }
 
   get isBusy(): boolean {
-    return this.#active !== null || this.#queue.length > 0 || this.#command !== null;
+    return this.#turns.isBusy || this.#command !== null;
   }
 
   /** null while no slot is bound. */
@@ -100,36 +105,22 @@ export class SessionHost {
   }
 
   has(id: TurnId): boolean {
-    return this.#find(id) !== null;
+    return this.#turns.has(id);
   }
 
   /** Takes a turn whose record exists; the same turn again is the same one. */
   enqueue(turn: TurnRecord): void {
-    if (this.has(turn.id)) return;
-    const { clock, ledger, pool } = this.#parts;
-    const ahead = this.#waiting();
-    const isNext = this.#active === null && this.#command === null && this.#queue.length === 0;
-    const needsSlot = isNext && this.#slot.binding === null;
-    const place = needsSlot ? pool.placeOfNewcomer(turn.tenant) : ahead.firstPlace + ahead.entries.length;
-    const entry = queuedTurn(turn, { place, atMs: clock.monotonicMs() });
-    this.#queue.push(entry);
-    ledger.count({ waiting: 1 });
-    this.#places.entered(entry);
-    if (isNext) void this.#recorder.setStatus('queued');
-    this.#pump();
+    this.#turns.enqueue(turn);
   }
 
   /** Resolves with the ended turn; null for a turn that this host does not have. */
   turnEnded(id: TurnId): Promise<TurnRecord> | null {
-    return this.#find(id)?.ended.promise ?? null;
+    return this.#turns.turnEnded(id);
   }
 
+  /** Resolves when the turn has ended as cancelled. */
   async cancel(id: TurnId): Promise<void> {
-    const entry = this.#find(id);
-    if (entry === null) throw new ServiceError('turn_ended');
-    this.#requestStop(entry, 'user');
-    const ended = await entry.ended.promise;
-    if (ended.status !== 'cancelled') throw new ServiceError('turn_ended', { status: ended.status });
+    await this.#turns.cancel(id);
   }
 
   async runCommand(request: CommandRequest): Promise<CommandResult> {
@@ -144,7 +135,7 @@ export class SessionHost {
       this.#command = null;
       this.#parts.ledger.count({ running: -1 });
       this.#becameIdle();
-      this.#pump();
+      this.#turns.pump();
     }
   }
 
@@ -168,9 +159,7 @@ export class SessionHost {
     this.#writer.write({ type: 'session.hibernated', turnId: null, fields: {}, raw: null });
     await this.#unbind(reason);
     // A turn that came meanwhile has said otherwise already.
-    if (this.#queue.length === 0 && !(this.#active !== null && this.#active.turn.endedAt === null)) {
-      await this.#recorder.setStatus(this.#restingStatus());
-    }
+    if (!this.#turns.hasNext && !this.#turns.hasActive) await this.#recorder.setStatus(this.#restingStatus());
   }
 
   /** Ends what runs and what waits, then lets the slot go. Called again, it is the same stop. */
@@ -188,17 +177,13 @@ export class SessionHost {
   }
 
   async #stop(why: StopReason, slotReason: SlotEndReason): Promise<void> {
-    const entries = [...(this.#active === null ? [] : [this.#active]), ...this.#queue.entries()];
-    for (const entry of entries) this.#requestStop(entry, why);
     const command = this.#command;
+    const turnsEnded = this.#turns.stopAll(why);
     command?.abort.abort();
     if (command !== null) await this.#unbind(slotReason);
-    await this.#patiently(
-      Promise.all([...entries.map((entry) => entry.ended.promise), command?.done.catch(() => undefined)]),
-    );
+    await this.#patiently(Promise.all([turnsEnded, command?.done.catch(() => undefined)]));
     await this.#unbind(slotReason);
     await this.#patiently(this.#recorder.settled().then(() => this.#writer.flushed()));
-    this.#places.stop();
     this.#recordNothing();
   }
 
@@ -217,87 +202,6 @@ export class SessionHost {
     this.#recorder.close();
   }
 
-  #find(id: TurnId): QueuedTurn | null {
-    return this.#active?.id === id ? this.#active : this.#queue.find(id);
-  }
-
-  /** The turns that wait, in order, and where the first of them stands. */
-  #waiting(): { entries: readonly QueuedTurn[]; firstPlace: number } {
-    const queued = this.#queue.entries();
-    if (this.#active === null || this.#activePlace === null) return { entries: queued, firstPlace: 1 };
-    return { entries: [this.#active, ...queued], firstPlace: this.#activePlace };
-  }
-
-  #requestStop(entry: QueuedTurn, reason: StopReason): void {
-    entry.stopReason ??= reason;
-    entry.stop.resolve(reason);
-    entry.abort.abort();
-    if (!this.#queue.remove(entry)) return;
-    void this.#end(entry, stoppedBeforeStart(reason)).finally(() => this.#becameIdle());
-    this.#places.changed();
-  }
-
-  #pump(): void {
-    if (this.#active !== null || this.#command !== null) return;
-    const next = this.#queue.shift();
-    if (next === null) return;
-    this.#active = next;
-    this.#cancelIdleTimer();
-    this.#places.changed();
-    void this.#runNext(next).finally(() => {
-      this.#active = null;
-      this.#becameIdle();
-      this.#pump();
-    });
-  }
-
-  async #runNext(entry: QueuedTurn): Promise<void> {
-    const outcome = await this.#outcomeOf(entry);
-    await this.#end(entry, outcome);
-    await this.#tendSlot();
-  }
-
-  async #outcomeOf(entry: QueuedTurn): Promise<TurnOutcome> {
-    const { ledger, logger } = this.#parts;
-    try {
-      return await runOnSlot(
-        {
-          parts: this.#parts,
-          slot: this.#slot,
-          ear: this.#ear,
-          writer: this.#writer,
-          recorder: this.#recorder,
-          bind: (turn) => this.#bindFor(turn),
-          modelOf: ({ turn }) => this.#modelOf(turn),
-          onStarted: () => ledger.count({ waiting: -1, running: 1 }),
-        },
-        entry,
-      );
-    } catch (error) {
-      if (entry.stopReason !== null) return stoppedBeforeStart(entry.stopReason);
-      logger.error({ event: 'turn_not_started', turn_id: entry.id, err: error }, 'a turn could not be started');
-      return neverStarted(error);
-    }
-  }
-
-  async #bindFor(entry: QueuedTurn): Promise<Binding> {
-    const onPlace = (place: number): void => {
-      this.#activePlace = place;
-      this.#places.changed();
-    };
-    const { id, turn, abort } = entry;
-    try {
-      return await this.#bind({
-        model: this.#modelOf(turn),
-        timeoutMs: turn.queueTimeoutMs,
-        onPlace,
-        signal: abort.signal,
-      });
-    } finally {
-      if (this.#active?.id === id) this.#activePlace = null;
-    }
-  }
-
   async #bind(request: Omit<SlotRequest, 'session'>): Promise<Binding> {
     const binding = await this.#slot.bind({ ...request, session: this.#recorder.session });
     if (this.#isHibernated) this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
@@ -306,11 +210,10 @@ export class SessionHost {
   }
 
   /** Between two turns: a slot that has done enough is replaced, one that others need more is given up. */
-  async #tendSlot(): Promise<void> {
+  async #tendSlot(hasMore: boolean): Promise<void> {
     const { pool } = this.#parts;
     const slot = this.#slot.binding?.slot;
     if (slot === undefined || this.#stopping !== null) return;
-    const hasMore = this.#queue.length > 0;
     const reason = pool.dueReason(slot) ?? (hasMore && pool.shouldYield(slot) ? 'preempted' : null);
     if (reason !== null) await this.#rest(reason);
   }
@@ -327,35 +230,6 @@ export class SessionHost {
 
   #modelOf(turn: TurnRecord | null): string {
     return turn?.model ?? this.#recorder.session.model ?? this.#parts.defaultModel;
-  }
-
-  async #end(entry: QueuedTurn, outcome: TurnOutcome): Promise<void> {
-    const wasRunning = entry.turn.startedAt !== null;
-    if (!this.#mayNotRecord) {
-      entry.turn = await recordEnd({
-        parts: this.#parts,
-        writer: this.#writer,
-        turn: entry.turn,
-        outcome,
-        mayNotRecord: () => this.#mayNotRecord,
-        settle: (ended) => this.#settleSession(ended),
-      });
-    }
-    this.#parts.ledger.count(wasRunning ? { running: -1 } : { waiting: -1 });
-    entry.ended.resolve(entry.turn);
-  }
-
-  #settleSession(ended: TurnRecord): Promise<void> {
-    const { clock } = this.#parts;
-    // A turn cancelled in the queue says nothing about the one that runs.
-    const isActive = this.#active === null || this.#active.id === ended.id;
-    const status = this.#queue.length > 0 ? 'queued' : this.#slot.binding === null ? this.#restingStatus() : 'idle';
-    return this.#recorder.change((session) => ({
-      ...session,
-      status: isActive ? status : session.status,
-      usage: addUsage(session.usage, ended.usage),
-      lastAccessedAt: clock.now(),
-    }));
   }
 
   #restingStatus(): 'hibernated' | 'failed' {

@@ -141,10 +141,14 @@ test('a stop refuses those who wait, ends what is free, and waits for what is un
   void pool.retire(second, 'hibernated');
   await pool.stop();
   await refused;
-  assert.throws(() => acquire(), (error: unknown) => isServiceError(error, 'draining'));
+  assert.throws(
+    () => acquire(),
+    (error: unknown) => isServiceError(error, 'draining'),
+  );
   await pool.retire(bound, 'drain');
   await pool.stop();
   await until(() => agents.every((agent) => agent.isGone));
-  for (let n = 0; n < 500 && (await readdir(dir)).length > 0; n++) await new Promise((resolve) => setTimeout(resolve, 1));
+  for (let n = 0; n < 500 && (await readdir(dir)).length > 0; n++)
+    await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual(await readdir(dir), []);
 });

@@ -2,6 +2,7 @@
 
 import { executeRequestSchema, toExecuteResponse } from '../api/execute.ts';
 import { validate } from '../api/validation.ts';
+import type { EventLog } from '../contracts/event-log.ts';
 import type { Records } from '../contracts/records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -17,6 +18,7 @@ import type { Worker } from './worker.ts';
 export type WorkerServerOptions = {
   readonly worker: Worker;
   readonly records: Records;
+  readonly log: EventLog;
   readonly tokens: TokenSet;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,10 +54,14 @@ export function createWorkerServer(options: WorkerServerOptions): HttpServer {
     method: ['GET', 'HEAD'],
     url: '/health',
     config: { isOpen: true, route: 'health' },
-    handler: async () => {
+    handler: async (request) => {
       const { id, state, slots, busySessions, isolation, codexVersion } = await worker.status();
+      const status = state === 'ready' ? 'ok' : state;
+      // Probes carry no credential: they hear whether, not what.
+      if (request.headers.authorization === undefined) return { status };
+      authenticate(request.headers.authorization);
       return {
-        status: state === 'ready' ? 'ok' : state,
+        status,
         worker: id,
         slots,
         busy_sessions: busySessions,
@@ -80,7 +86,7 @@ export function createWorkerServer(options: WorkerServerOptions): HttpServer {
       const body = validate(executeRequestSchema, request.body, 'body');
       logger.info({ event: 'execute', request_id: request.id, prompt_length: body.prompt.length }, 'execute');
       const ended = await execute(
-        { worker, records, clock, queueTimeoutMs: options.queueTimeoutMs },
+        { worker, records, log: options.log, clock, queueTimeoutMs: options.queueTimeoutMs },
         { tenant, createdBy: name, prompt: body.prompt, timeoutMs: body.timeout_ms ?? options.timeoutMs },
       );
       return toExecuteResponse(ended);

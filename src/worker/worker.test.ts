@@ -220,7 +220,11 @@ test('an overloaded Codex is asked again until it takes the call', async () => {
 
 test('garbage between the lines and a question of Codex do not disturb a turn', async () => {
   await open(
-    onTurn({ garbageLines: 100 }, { request: { method: 'item/tool/requestUserInput', params: {} } }, { playTurn: 'fine' }),
+    onTurn(
+      { garbageLines: 100 },
+      { request: { method: 'item/tool/requestUserInput', params: {} } },
+      { playTurn: 'fine' },
+    ),
   );
   const turn = await stage.ended(await stage.start(await stage.newSession()));
   assert.deepEqual([turn.status, turn.finalMessage], ['completed', 'fine']);

@@ -150,4 +150,9 @@ class MemoryTurnRecords implements TurnRecords {
   async list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
     return this.#table.page(tenant, tenantKey(tenant, sessionId), query);
   }
+
+  async erase(tenant: TenantId, id: TurnId): Promise<void> {
+    const turn = this.#table.get(tenant, id);
+    if (turn !== null) this.#table.delete(tenant, id, tenantKey(tenant, turn.sessionId));
+  }
 }

@@ -82,7 +82,21 @@ export class ModelProxyClient implements ModelProxyLink {
     await this.#pool.destroy();
   }
 
+  /** The proxy's own metrics, in Prometheus' text format. */
+  async metricsText(): Promise<string> {
+    const { status, text } = await this.#exchange('GET', '/metrics');
+    if (status !== 200) throw badReply();
+    return text;
+  }
+
   async #call(method: Method, path: string, body?: Fields): Promise<Fields> {
+    const { status, text } = await this.#exchange(method, path, body);
+    const reply = parseReply(text);
+    if (status >= 400) throw refusalOf(reply, status);
+    return reply;
+  }
+
+  async #exchange(method: Method, path: string, body?: Fields): Promise<{ status: number; text: string }> {
     const abort = new AbortController();
     const cancelDeadline = this.#clock.after(this.#deadlineMs, () => abort.abort(new Error('deadline')));
     try {
@@ -96,9 +110,7 @@ export class ModelProxyClient implements ModelProxyLink {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      const reply = parseReply(await readText(response.body));
-      if (response.statusCode >= 400) throw refusalOf(reply, response.statusCode);
-      return reply;
+      return { status: response.statusCode, text: await readText(response.body) };
     } catch (error) {
       if (isServiceError(error)) throw error;
       const reason = abort.signal.aborted ? 'proxy_timed_out' : 'proxy_unreachable';

@@ -10,7 +10,7 @@ import { principalOf } from '../auth.ts';
 import { awaitTurn } from '../await-turn.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
-import { sendEvents } from '../sse.ts';
+import { goneSignal, sendEvents } from '../sse.ts';
 import { turnPath } from './turns.ts';
 
 /** One name for HTTP and WebSocket: the same key is the same turn through either. */
@@ -49,11 +49,9 @@ export function registerExec(gear: Gear, server: HttpServer): void {
       });
     }
 
-    const gone = new AbortController();
-    reply.raw.once('close', () => gone.abort());
     const waitMs =
       body.background === true ? 0 : Math.min(body.wait_ms ?? gear.limits.maxWaitMs, gear.limits.maxWaitMs);
-    const now = await awaitTurn(gear, turn, beforeSeq, waitMs, [gone.signal, server.closing]);
+    const now = await awaitTurn(gear, turn, beforeSeq, waitMs, [goneSignal(reply), server.closing]);
     if (!isTerminal(now.status)) reply.code(202).header('location', turnPath(now));
     return toExecResponse(now, gear.clock.now());
   });

@@ -6,7 +6,7 @@ import { operations } from '../../api/operations.ts';
 import type { LogKey } from '../../contracts/event-log.ts';
 import type { EventEnvelope, StoredEvent } from '../../core/event.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { isJsonObject } from '../../http/json-body.ts';
+import { isJsonObject } from '../../http/json-text.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';

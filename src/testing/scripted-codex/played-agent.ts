@@ -1,7 +1,13 @@
 // An agent in this process: the real connection and calls, played to by a script over a pipe that is an
 // array of lines. No process, no socket, no time but the clock's; for tests of everything above it.
 
-import type { AgentExit, AgentNotification, AgentProcess, AgentRequest, RequestAnswer } from '../../codex/agent-process.ts';
+import type {
+  AgentExit,
+  AgentNotification,
+  AgentProcess,
+  AgentRequest,
+  RequestAnswer,
+} from '../../codex/agent-process.ts';
 import { Connection } from '../../codex/connection.ts';
 import { AgentCalls } from '../../codex/methods.ts';
 import type { Clock } from '../../core/clock.ts';

@@ -40,7 +40,7 @@ async function start(t: TestContext, script: Script, changes: Partial<AgentOptio
   t.after(async () => {
     const left = descendantsOf(agent.launcherPid);
     await agent.kill();
-    assert.deepEqual(left.filter(isAlive), []);
+    await eventually(() => left.every((pid) => !isAlive(pid)), 2_000, 'no process is left');
   });
   return { agent, heard };
 }

@@ -39,6 +39,8 @@ export type StageOptions = {
   readonly pid?: number;
   /** Of the n-th agent started; the last one serves all further. */
   readonly scripts?: readonly Script[];
+  /** Real processes instead of played agents. */
+  readonly startAgent?: (slot: Slot) => Promise<AgentProcess>;
 };
 
 /** Grants that remember who may be served, and forget when told to. */
@@ -236,7 +238,8 @@ export class WorkerStage {
   }
 
   async #startAgent(slot: Slot): Promise<AgentProcess> {
-    const { scripts = [{}], pid } = this.#options;
+    const { scripts = [{}], pid, startAgent } = this.#options;
+    if (startAgent !== undefined) return await startAgent(slot);
     const script = scripts[Math.min(this.agents.length, scripts.length - 1)] ?? {};
     const paths = { ws: path.join(slot.dir, 'ws'), home: path.join(slot.dir, 'home') };
     await mkdir(paths.ws, { recursive: true });
