@@ -4,7 +4,7 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchmarks } from './benchmarks/all-benchmarks.ts';
-import { type Benchmark, runBenchmark } from './harness/benchmark.ts';
+import { type Benchmark, closeLabs, runBenchmark } from './harness/benchmark.ts';
 import { verdictOf, type Verdict } from './harness/finding.ts';
 import { loadNow, machineFacts } from './harness/machine.ts';
 import { type Outcome, tableOf, writeReport } from './harness/report.ts';
@@ -31,6 +31,10 @@ if (values.help || unknown.length > 0) {
     `npm run bench -- [name…] [--quick] [--profile directory]\n\n${benchmarks.map(({ name, title }) => `  ${name.padEnd(16)}${title}`).join('\n')}`,
   );
   process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => void closeLabs().finally(() => process.exit(130)));
 }
 
 const startedMs = performance.now();

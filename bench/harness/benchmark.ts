@@ -26,6 +26,9 @@ export type Benchmark = {
 
 export type LabOptions = { readonly isQuick: boolean; readonly profileDir: string | null };
 
+/** For the end by a signal. */
+const openLabs = new Set<Lab>();
+
 export class Lab {
   readonly isQuick: boolean;
   /** Where the parts in processes of their own leave CPU profiles; null: nowhere. */
@@ -43,6 +46,7 @@ export class Lab {
     // Short: it holds unix sockets.
     const dir = await mkdtemp(path.join(tmpdir(), 'fleet-bench-'));
     const lab = new Lab(dir, options);
+    openLabs.add(lab);
     lab.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
     return lab;
   }
@@ -58,6 +62,7 @@ export class Lab {
   }
 
   async close(): Promise<void> {
+    openLabs.delete(this);
     for (let ending = this.#endings.pop(); ending !== undefined; ending = this.#endings.pop()) {
       try {
         await ending();
@@ -82,6 +87,11 @@ export async function runBenchmark(benchmark: Benchmark, options: LabOptions): P
     clearTimeout(timer);
     await lab.close();
   }
+}
+
+/** Ends whatever the benchmark under way has started. */
+export async function closeLabs(): Promise<void> {
+  await Promise.all([...openLabs].map((lab) => lab.close()));
 }
 
 export async function sleep(durationMs: number): Promise<void> {

@@ -40,6 +40,13 @@ test('where the baseline differs from itself by more than the tolerance nothing 
   assert.equal(verdictOf(compare({ ...comparison, rounds, tolerance: 1 })), 'met');
 });
 
+test('a control that is right by chance, its rounds all over the place, proves nothing either', () => {
+  const baseline = [[1], [1], [1], [1]];
+  const rounds = { baseline, control: [[5], [9], [-3], [-7]], ours: baseline };
+  const finding = compare({ ...comparison, rounds });
+  assert.deepEqual([finding.control, verdictOf(finding)], [0, 'inconclusive']);
+});
+
 test('samples that are missing are no proof', () => {
   const rounds = { baseline: [[]], control: [[]], ours: [[1]] };
   assert.equal(verdictOf(compare({ ...comparison, rounds })), 'inconclusive');

@@ -19,6 +19,8 @@ export type Finding = {
   readonly spread: number;
   /** The value when the baseline is compared with itself: its distance from nothing is the noise. */
   readonly control: number;
+  /** How far the control itself may be off, from its own spread over rounds. */
+  readonly controlError: number;
   /** 0 for differences, 1 for ratios. */
   readonly controlIdeal: number;
   readonly tolerance: number;
@@ -61,6 +63,7 @@ export function compare(comparison: Comparison): Finding {
     value: isTail ? relate(whole('ours'), whole('baseline')) : median(related('ours')),
     spread: deviation(related('ours')),
     control: isTail ? relate(whole('control'), whole('baseline')) : median(related('control')),
+    controlError: errorOfMedian(related('control')),
     controlIdeal: as === 'added' ? 0 : 1,
     tolerance:
       comparison.tolerance ?? (as !== 'added' ? 0.1 : bar === null ? Number.POSITIVE_INFINITY : limitOf(bar) / 4),
@@ -89,6 +92,7 @@ export function level({ bar, baseline, control, ours, unit, what }: Level): Find
     value: median([...ours, ...control]),
     spread: deviation([...ours, ...control]),
     control: median(control.map((value, at) => value - (ours[at] ?? Number.NaN))),
+    controlError: 0,
     controlIdeal: 0,
     tolerance: bar === null ? Number.POSITIVE_INFINITY : limitOf(bar) / 4,
     bar,
@@ -99,11 +103,17 @@ export function level({ bar, baseline, control, ours, unit, what }: Level): Find
 export function verdictOf(finding: Finding): Verdict {
   if (finding.bar === null) return 'reported';
   const noise = Math.abs(finding.control - finding.controlIdeal);
-  if (!(noise <= finding.tolerance)) return 'inconclusive';
+  // A control may come out right by chance, while the rounds were all over the place.
+  if (!(Math.max(noise, finding.controlError) <= finding.tolerance)) return 'inconclusive';
   const isMet = 'atMost' in finding.bar ? finding.value <= finding.bar.atMost : finding.value >= finding.bar.atLeast;
   return isMet ? 'met' : 'missed';
 }
 
 export function limitOf(bar: Bar): number {
   return 'atMost' in bar ? bar.atMost : bar.atLeast;
+}
+
+/** Standard error of a median of normal samples, by their median absolute deviation. */
+function errorOfMedian(samples: readonly number[]): number {
+  return (1.86 * deviation(samples)) / Math.sqrt(samples.length);
 }

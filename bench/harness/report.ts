@@ -37,8 +37,8 @@ export async function writeReport(file: string, machine: readonly Fact[], outcom
     'Written by `npm run bench`: each comparison runs interleaved, in rounds of a random order, beside a control in which ' +
       'the baseline is measured against itself (A/A). *Value* is what the bar speaks of: the median over rounds of the ' +
       'difference or ratio within a round (a tail is taken over all samples), *spread* its median absolute deviation. ' +
-      'A bar is `inconclusive` when A/A is further from nothing than the stated tolerance; such a benchmark is repeated up ' +
-      'to twice. Compare ratios and differences, not absolute times: those are this machine’s.',
+      'A bar is `inconclusive` when A/A, or its standard error, is further from nothing than what is stated in brackets; ' +
+      'such a benchmark is repeated up to twice. Compare ratios and differences, not absolute times: those are this machine’s.',
     machine.map(({ what, value }) => `- ${what}: ${value}`).join('\n'),
     ...outcomes.map(sectionOf),
     kept,
@@ -58,14 +58,15 @@ function sectionOf({ benchmark, result, attempts }: Outcome): string {
 
 function cellsOf(finding: Finding): string[] {
   const { bar, unit } = finding;
-  const tolerance = Number.isFinite(finding.tolerance) ? ` (± ${figure(finding.tolerance)})` : '';
+  const tolerance = Number.isFinite(finding.tolerance) ? ` (of ${figure(finding.tolerance)})` : '';
+  const error = finding.controlError > 0 ? ` ± ${figure(finding.controlError)}` : '';
   return [
     finding.what,
     finding.baseline === null ? '–' : figure(finding.baseline),
     figure(finding.ours),
     `${figure(finding.value)} ${unit}`,
     figure(finding.spread),
-    `${figure(finding.control)}${tolerance}`,
+    `${figure(finding.control)}${error}${tolerance}`,
     bar === null ? '–' : `${'atMost' in bar ? '≤' : '≥'} ${limitOf(bar)} ${unit}`,
     String(finding.samples),
     verdictOf(finding),

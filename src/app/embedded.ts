@@ -73,6 +73,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       version: fleetVersion,
       listen: { host: config.server.host, port: config.server.port },
       allowedOrigins: config.server.allowedOrigins,
+      allowedHosts: config.server.allowedHosts,
       gcpProject: config.log.gcpProject,
       logPrompts: config.log.prompts,
       limits: gatewayLimits(config),

@@ -3,6 +3,7 @@
 
 import type { RunningPart } from '../app/running-part.ts';
 import type { CliContext } from './cli-context.ts';
+import { isServiceError } from '../core/errors.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
 import type { ExitCode } from './exit-codes.ts';
 
@@ -69,6 +70,8 @@ export function explainStartFailure(error: unknown, ownerOfPort: (port: number) 
       cause: error,
     });
   }
+  // What this machine lacks, said by the part that found out: a person can act on it, a stack trace would hide it.
+  if (isServiceError(error, 'agent_start_failed')) return new CliError(exitCodes.usage, error.message, { cause: error });
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code, port, address } = cause as NodeJS.ErrnoException & { port?: number; address?: string };
     if (code === 'EADDRINUSE' && port !== undefined) {

@@ -61,6 +61,9 @@ const server = z.strictObject({
     flag: '--allowed-origins',
     doc: 'Origins whose pages may call the API from a browser, such as https://app.example.com.',
   }),
+  allowedHosts: setting('list', z.array(z.string().min(1)).default([]), {
+    doc: 'Host names, beside those of loopback, by which a fleet on a loopback address may be called: those of a proxy in front.',
+  }),
   workers: setting('list', z.array(httpUrl).default([]), {
     envAliases: ['CODEX_WORKERS'],
     doc: 'Workers that a gateway of its own sends to, as URLs. The embedded fleet does not use it.',

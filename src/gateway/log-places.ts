@@ -51,6 +51,8 @@ export async function* scanLog(log: EventLog, key: LogKey, afterSeq: number): As
     if (last === undefined) return;
     yield events;
     position = last.header.seq;
+    // Other requests get their turn between two pages, however fast the log is.
+    if (events.length === scanPageLimit) await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }
 

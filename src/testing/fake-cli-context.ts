@@ -99,7 +99,13 @@ export function createFakeCli(options: FakeCliOptions = {}): FakeCli {
           },
           ...(configFile === undefined ? {} : { configFile }),
         }),
-      parts: { startEmbedded: absent, startWorker: absent, diagnose: absent, discoverFleet: async () => null, ...options.parts },
+      parts: {
+        startEmbedded: absent,
+        startWorker: absent,
+        diagnose: absent,
+        discoverFleet: async () => null,
+        ...options.parts,
+      },
     },
   };
 }

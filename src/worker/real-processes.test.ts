@@ -19,7 +19,7 @@ const misdeeds: readonly (readonly Step[])[] = [
   [{ playTurnWithoutEnd: 'so far' }, { exit: 0 }],
   [{ playTurnWithoutEnd: 'so far' }, { signal: 'SIGSEGV' }],
   [{ garbageLines: 1_000 }, { playTurnWithoutEnd: 'so far' }, { signal: 'SIGKILL' }],
-  [{ bigLineBytes: 5_000_000 }, { endlessLineBytes: 70_000_000 }],
+  [{ bigLineBytes: 5_000_000 }, { playTurnWithoutEnd: 'so far' }, { exit: 1 }],
 ];
 
 before(async () => {
@@ -62,13 +62,13 @@ test('a session outlives whatever its processes do, turn after turn, and leaves 
   };
   await turns(8);
   const openBefore = openFiles();
-  const statuses = await turns(32);
-  assert.deepEqual(statuses, Array.from({ length: 16 }, () => ['completed', 'failed']).flat());
+  const statuses = await turns(16);
+  assert.deepEqual(statuses, Array.from({ length: 8 }, () => ['completed', 'failed']).flat());
   await eventually(() => stage.pool.counts().idle === 1, 5_000, 'a warm slot');
   assert.ok(openFiles() <= openBefore + 8, `${openBefore} files were open, now ${openFiles()}`);
   assert.ok(childrenOf(process.pid).length <= 3);
   const events = await stage.events({ tenant: session.tenant, sessionId: session.id });
   const ends = events.filter(({ type }) => /^turn\.(completed|failed)$/.test(String(type)));
-  assert.equal(new Set(ends.map(({ turn_id }) => turn_id)).size, 40);
-  assert.equal(ends.length, 40);
+  assert.equal(new Set(ends.map(({ turn_id }) => turn_id)).size, 24);
+  assert.equal(ends.length, 24);
 });

@@ -10,6 +10,9 @@ import type { Binding } from './binding.ts';
 import { within } from './deadline.ts';
 import type { SlotEndReason } from './slot.ts';
 
+/** Codex ends the command itself at its own limit, but none of what that left behind: ours has to come first. */
+const codexLateMs = 5_000;
+
 export async function runSessionCommand(
   binding: Binding,
   policy: SessionPolicy,
@@ -26,7 +29,7 @@ export async function runSessionCommand(
     sandbox: policy.sandbox,
     network: false,
   });
-  const running = binding.agent.calls.commandExec({ ...call, timeoutMs });
+  const running = binding.agent.calls.commandExec({ ...call, timeoutMs: timeoutMs + codexLateMs });
   try {
     const answer = await within(clock, timeoutMs, running, 'late');
     if (answer === 'late') throw new ServiceError('command_timed_out');

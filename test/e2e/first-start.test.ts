@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
+import { availableParallelism, loadavg } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { eventually, within } from './eventually.ts';
@@ -22,9 +23,10 @@ const requiredFields = [
 test('the first screen says all that a user needs, and its curl line works when pasted [start-ready] [start-curl]', async () => {
   const startedMs = performance.now();
   await using fleet = await FleetUnderTest.start({ viaNpm: true });
-  // The promise is 5 s on an idle machine; two files of tests share this one.
+  // The promise is for a machine that is free for it; this one may be doing other things, too.
+  const slowdown = Math.max(1, loadavg()[0]! / availableParallelism());
   const readyMs = performance.now() - startedMs;
-  assert.ok(readyMs < 10_000, `ready after ${Math.round(readyMs)} ms`);
+  assert.ok(readyMs < 5_000 * slowdown, `ready after ${Math.round(readyMs)} ms, slowed down by ${slowdown}`);
   for (const word of ['url', 'token', 'model', 'cage', 'sandbox', 'ready']) {
     assert.match(fleet.screen, new RegExp(`\\b${word}\\b`, 'i'), word);
   }

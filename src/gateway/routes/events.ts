@@ -12,10 +12,14 @@ import { principalOf } from '../auth.ts';
 import { inScope } from '../event-stream.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { isTurnOverAt, readBehind, seqOfCursor } from '../log-places.ts';
+import { fittingPage, maxPageCharacters } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
 import { sendEvents } from '../sse.ts';
 import { requireTurn } from './turns.ts';
+
+/** Events are at most 256 KiB, most are a hundred bytes. */
+const readLimit = 256;
 
 export function registerEvents(gear: Gear, server: HttpServer): void {
   registerOperation(server.app, gear, operations.readEvents, async ({ params, query, request, reply }) => {
@@ -61,22 +65,27 @@ async function sendPage(
 ): Promise<FastifyReply> {
   const found: StoredEvent[] = [];
   let position = afterSeq;
+  let length = 0;
   let hasMore = true;
   while (found.length < limit && hasMore) {
-    const page = await readBehind(gear.log, key, position, limit);
+    const page = await readBehind(gear.log, key, position, Math.min(limit, readLimit));
     const { events, isOver } = inScope(page.events, turnId);
     found.push(...events);
     position = page.events.at(-1)?.header.seq ?? page.lastSeq;
     hasMore = !isOver && position < page.lastSeq;
+    for (const event of events) length += event.body.length;
+    if (length > maxPageCharacters) break;
+    // Of a turn that is far behind in a long log there is nothing for many reads.
+    if (events.length === 0) await new Promise<void>((resolve) => setImmediate(resolve));
   }
-  const data = found.slice(0, limit);
+  const data = fittingPage(found.slice(0, limit), (event) => event.body.length);
   const first = data[0];
   const last = data.at(-1);
   const json = eventPageJson(
     data.map((event) => event.body),
     first === undefined ? null : formatCursor(first.header),
     last === undefined ? null : formatCursor(last.header),
-    hasMore || found.length > limit,
+    hasMore || found.length > data.length,
   );
   return reply.header('content-type', 'application/json; charset=utf-8').send(json);
 }

@@ -11,6 +11,7 @@ import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { scanLog, seqOfCursor } from '../log-places.ts';
+import { fittingPage } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
 
@@ -23,8 +24,10 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.getItem, async ({ params, request }) => {
     const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
     let found: StoredEvent | null = null;
+    // Reading an event costs more than looking for the id in it.
+    const idInJson = JSON.stringify(params.item_id).slice(1, -1);
     for await (const event of completedItems(gear, { tenant, sessionId: id }, 0)) {
-      if (resourceOf(event)?.id === params.item_id) found = event;
+      if (event.body.includes(idInJson) && resourceOf(event)?.id === params.item_id) found = event;
     }
     const resource = found === null ? null : resourceOf(found);
     if (found === null || resource === null) throw new ServiceError('item_not_found', { item_id: params.item_id });
@@ -36,24 +39,23 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
 
 async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ItemsQuery): Promise<ListOf<ItemResource>> {
   const placeSeq = after === undefined ? null : await seqOfCursor(gear.log, key, after);
-  const page: ItemResource[] = [];
+  const found: StoredEvent[] = [];
   if (order === 'asc') {
     for await (const event of completedItems(gear, key, placeSeq ?? 0)) {
-      const item = resourceOf(event);
-      if (item !== null) page.push(item);
-      if (page.length > limit) break;
+      found.push(event);
+      if (found.length > limit) break;
     }
   } else {
     for await (const event of completedItems(gear, key, 0)) {
       if (placeSeq !== null && event.header.seq >= placeSeq) break;
-      const item = resourceOf(event);
-      if (item !== null) page.push(item);
       // One more than asked for tells whether there are more.
-      if (page.length > limit + 1) page.shift();
+      if (found.push(event) > limit + 1) found.shift();
     }
-    page.reverse();
+    found.reverse();
   }
-  return toItemList(page.slice(0, limit), page.length > limit);
+  const onPage = fittingPage(found.slice(0, limit), (event) => event.body.length);
+  const items = onPage.map(resourceOf).filter((item) => item !== null);
+  return toItemList(items, found.length > onPage.length);
 }
 
 async function* completedItems(gear: Gear, key: LogKey, afterSeq: number): AsyncGenerator<StoredEvent> {

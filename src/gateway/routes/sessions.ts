@@ -28,7 +28,10 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.listSessions, async ({ query, request }) => {
     const { after = null, limit, order } = query;
     const page = await gear.records.sessions.list(principalOf(request).tenant, { after, limit, order });
-    return toList(page.data.map((session) => toSessionResource(session)), page.hasMore);
+    return toList(
+      page.data.map((session) => toSessionResource(session)),
+      page.hasMore,
+    );
   });
 
   registerOperation(app, gear, operations.getSession, async ({ params, request }) => {

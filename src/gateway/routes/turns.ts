@@ -11,6 +11,7 @@ import { admitTurn } from '../admission.ts';
 import { principalOf } from '../auth.ts';
 import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
+import { fittingPage } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
 
@@ -48,9 +49,10 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
     const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
     const { after = null, limit, order } = query;
     const page = await gear.records.turns.list(tenant, id, { after, limit, order });
+    const turns = fittingPage(page.data, (turn) => turn.prompt.length + turn.finalMessage.length);
     return toList(
-      page.data.map((turn) => toTurnResource(turn, gear.clock.now())),
-      page.hasMore,
+      turns.map((turn) => toTurnResource(turn, gear.clock.now())),
+      page.hasMore || turns.length < page.data.length,
     );
   });
 

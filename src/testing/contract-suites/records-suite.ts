@@ -189,6 +189,18 @@ export const recordsChecks: readonly ContractCheck<Records>[] = [
     },
   },
   {
+    title: 'erase of a turn removes that one alone, also from the list',
+    async run({ turns }) {
+      for (const number of [1, 2]) await turns.create(turnRecord({ id: idOf(number) }));
+      await turns.erase('other', idOf(1));
+      await turns.erase('acme', idOf(1));
+      await turns.erase('acme', idOf(1));
+      assert.equal(await turns.get('acme', idOf(1)), null);
+      const left = await turns.list('acme', turn.sessionId, { after: null, limit: 10, order: 'asc' });
+      assert.deepEqual(left, { data: [turnRecord({ id: idOf(2) })], hasMore: false });
+    },
+  },
+  {
     title: "two tenants' records of the same ids and aliases never meet",
     async run({ sessions, turns }) {
       const otherSession = { ...session, tenant: 'other', title: 'theirs' };

@@ -216,12 +216,13 @@ export class WorkerStage {
 
   /** Lets what is under way go on until `check` answers something; the clock stands. */
   async until<T>(check: () => Promise<T | null | false> | T | null | false): Promise<T> {
-    const limit = performance.now() + 5_000;
-    for (;;) {
+    const limit = performance.now() + 20_000;
+    for (let tries = 0; ; tries++) {
       const found = await check();
       if (found !== null && found !== false) return found;
       if (performance.now() > limit) assert.fail('it did not come to pass');
-      await new Promise((resolve) => setImmediate(resolve));
+      // Files and processes need the processor, too.
+      await new Promise((resolve) => (tries < 50 ? setImmediate(resolve) : setTimeout(resolve, 2)));
     }
   }
 
