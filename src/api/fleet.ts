@@ -1,6 +1,7 @@
 // What the fleet says of itself: health, workers, models, tickets.
 
 import * as z from 'zod';
+import { isolationSchema } from './isolation.ts';
 import { timestampSchema } from './names.ts';
 
 export const healthSchema = z
@@ -18,12 +19,7 @@ export const workerSchema = z
     slots: z.object({ limit: z.int(), starting: z.int(), idle: z.int(), bound: z.int() }),
     busy_sessions: z.int(),
     waiting_turns: z.int(),
-    isolation: z.object({
-      cage: z.enum(['own-root', 'none']),
-      cage_problem: z.string().nullable(),
-      inner_sandbox: z.enum(['bubblewrap', 'none']),
-      inner_sandbox_problem: z.string().nullable(),
-    }),
+    isolation: isolationSchema,
     codex_version: z.string(),
     started_at: timestampSchema,
   })

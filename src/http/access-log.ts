@@ -4,13 +4,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '../observability/logger.ts';
 import type { RouteLabel } from '../observability/metrics.ts';
-import { pathOf } from './request-context.ts';
+import { shownPathOf } from './request-context.ts';
 import { traceFields } from './trace-context.ts';
 
 /** Asked every few seconds by machines: not news. */
 const quietRoutes: ReadonlySet<RouteLabel> = new Set(['health', 'metrics', 'page']);
 const longestUserAgent = 256;
-const longestPath = 1024;
 
 export function logAccess(
   logger: Logger,
@@ -28,10 +27,10 @@ export function logAccess(
       route,
       httpRequest: {
         requestMethod: request.method,
-        requestUrl: plain(pathOf(request.raw.url ?? '/'), longestPath),
+        requestUrl: plain(shownPathOf(request.raw.url ?? '/')),
         status: reply.statusCode,
         latency: `${(reply.elapsedTime / 1000).toFixed(3)}s`,
-        userAgent: plain(request.headers['user-agent'] ?? '', longestUserAgent),
+        userAgent: plain((request.headers['user-agent'] ?? '').slice(0, longestUserAgent)),
       },
       ...traceFields(request.headers['traceparent'], gcpProject),
     },
@@ -40,6 +39,6 @@ export function logAccess(
 }
 
 /** Terminals obey more than ASCII's control characters, and a log is read in one. */
-function plain(text: string, most: number): string {
-  return text.slice(0, most).replaceAll(/[^\x20-\x7e]/g, '?');
+function plain(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?');
 }

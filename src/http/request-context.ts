@@ -25,3 +25,10 @@ export function pathOf(url: string): string {
   const end = url.search(/[?#]/);
   return end === -1 ? url : url.slice(0, end);
 }
+
+const longestShownPath = 1024;
+
+/** For answers and logs, which need not repeat what somebody made long. */
+export function shownPathOf(url: string): string {
+  return pathOf(url).slice(0, longestShownPath);
+}

@@ -16,7 +16,7 @@ import { KnownPaths } from './known-paths.ts';
 import { translateFrameworkError, translateParserError } from './library-errors.ts';
 import { listenOn, type ListenAddress, type Listening } from './listener.ts';
 import { RawRequestDoor } from './raw-requests.ts';
-import { pathOf, requestIdOf } from './request-context.ts';
+import { pathOf, requestIdOf, shownPathOf } from './request-context.ts';
 import { assertExpectation, assertUnambiguous, expectsContinue, takeOriginForm } from './request-form.ts';
 import { securityHeaders } from './security-headers.ts';
 import { ServerLife } from './server-life.ts';
@@ -226,9 +226,9 @@ function lengthOf(payload: unknown): number {
 }
 
 export function contextOf(request: FastifyRequest): ErrorContext {
-  return { requestId: request.id, instance: pathOf(request.raw.url ?? '/') };
+  return { requestId: request.id, instance: shownPathOf(request.raw.url ?? '/') };
 }
 
 export function upgradeContextOf(request: IncomingMessage): ErrorContext {
-  return { requestId: requestIdOf(request), instance: pathOf(request.url ?? '/') };
+  return { requestId: requestIdOf(request), instance: shownPathOf(request.url ?? '/') };
 }

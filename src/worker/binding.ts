@@ -1,5 +1,5 @@
 // The time during which a slot serves a session: its files are in the slot, its credential is valid,
-// its thread is loaded. Ends with the cage; a binding is never passed on.
+// its thread is loaded when a turn needs it. Ends with the cage; a binding is never passed on.
 
 import path from 'node:path';
 import { buildThreadResume } from '../protocol/policy.ts';
@@ -21,8 +21,6 @@ export type BindingParts = {
 
 export type BindRequest = {
   readonly session: SessionRecord;
-  /** The model of the turn to come: another one at turn/start would tell the agent of a switch. */
-  readonly model: string;
   /** Acquired for this binding. */
   readonly slot: Slot;
   readonly listener: AgentListener;
@@ -34,13 +32,19 @@ export type Binding = {
   readonly slot: Slot;
   readonly agent: AgentProcess;
   readonly grantId: GrantId;
+  /**
+   * Loads the session's thread, once: with the first turn and not before it, so that what a command put
+   * into the workspace (a repository with its AGENTS.md) is there when Codex reads it. `model` is the
+   * turn's: another one at turn/start would tell the agent of a switch. The cage ends when it fails.
+   */
+  readonly load: (model: string, signal: AbortSignal) => Promise<void>;
   /** Ends the cage, keeps the session's files, revokes the credential. Idempotent. */
   readonly end: (reason: SlotEndReason) => Promise<void>;
 };
 
 /** Binds an acquired slot, or retires it and rejects; the session's files rest where they were then. */
 export async function bindSession(parts: BindingParts, request: BindRequest): Promise<Binding> {
-  const { listener, model, session, signal, slot } = request;
+  const { listener, session, signal, slot } = request;
   if (slot.state.name !== 'bound') throw new Error(`slot ${slot.id} was not acquired`);
   const { agent } = slot.state;
   const key = { tenant: session.tenant, sessionId: session.id };
@@ -69,9 +73,35 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
   // Whoever waits for the binding hears of a failure of its end.
   const abandon = (): void => void endOnce('cancelled').catch(() => undefined);
 
+  const failed = async (error: unknown): Promise<never> => {
+    await endOnce(isServiceError(error, 'agent_unresponsive') ? 'unresponsive' : 'crashed');
+    throw error;
+  };
+
+  const loadThread = async (credential: string, model: string, signal: AbortSignal): Promise<void> => {
+    signal.addEventListener('abort', abandon, { once: true });
+    try {
+      signal.throwIfAborted();
+      await agent.calls.threadResume(
+        buildThreadResume({
+          sessionId: session.id,
+          credential,
+          instructions: session.policy.instructions,
+          workspacePath: agent.paths.ws,
+          model,
+        }),
+      );
+      signal.throwIfAborted();
+    } catch (error) {
+      await failed(error);
+    } finally {
+      signal.removeEventListener('abort', abandon);
+    }
+  };
+
   try {
     slot.listener = listener;
-    const grant = await bothOf(
+    const { credential, id } = await bothOf(
       parts.grants
         .issue({ ...key, epoch: session.epoch, models: session.model === null ? [] : [session.model] })
         .then((issued) => {
@@ -89,23 +119,11 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
       ),
     );
     signal.throwIfAborted();
-    signal.addEventListener('abort', abandon, { once: true });
-    await agent.calls.threadResume(
-      buildThreadResume({
-        sessionId: session.id,
-        credential: grant.credential,
-        instructions: session.policy.instructions,
-        workspacePath: agent.paths.ws,
-        model,
-      }),
-    );
-    signal.throwIfAborted();
-    return { slot, agent, grantId: grant.id, end: endOnce };
+    let loading: Promise<void> | null = null;
+    const load: Binding['load'] = (model, turnSignal) => (loading ??= loadThread(credential, model, turnSignal));
+    return { slot, agent, grantId: id, load, end: endOnce };
   } catch (error) {
-    await endOnce(isServiceError(error, 'agent_unresponsive') ? 'unresponsive' : 'crashed');
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', abandon);
+    return await failed(error);
   }
 }
 

@@ -4,7 +4,7 @@ import type { CommandRequest, CommandResult } from '../contracts/worker-link.ts'
 import { CodexRefused } from '../codex/connection-errors.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { SessionPolicy } from '../core/session.ts';
+import type { SandboxMode } from '../core/session.ts';
 import { buildCommandExec } from '../protocol/policy.ts';
 import type { Binding } from './binding.ts';
 import { within } from './deadline.ts';
@@ -15,7 +15,7 @@ const codexLateMs = 5_000;
 
 export async function runSessionCommand(
   binding: Binding,
-  policy: SessionPolicy,
+  sandbox: SandboxMode,
   request: CommandRequest,
   clock: Clock,
   unbind: (reason: SlotEndReason) => Promise<void>,
@@ -26,7 +26,7 @@ export async function runSessionCommand(
     command,
     timeoutMs,
     workspacePath: binding.agent.paths.ws,
-    sandbox: policy.sandbox,
+    sandbox,
     network: false,
   });
   const running = binding.agent.calls.commandExec({ ...call, timeoutMs: timeoutMs + codexLateMs });

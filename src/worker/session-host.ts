@@ -10,6 +10,7 @@ import { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
 import { within } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
+import { effectiveSandbox } from './effective-sandbox.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
@@ -140,11 +141,11 @@ export class SessionHost {
   }
 
   async #runCommand(request: CommandRequest, signal: AbortSignal): Promise<CommandResult> {
-    const { clock, limits } = this.#parts;
-    const model = this.#modelOf(null);
-    const binding = await this.#bind({ model, timeoutMs: limits.commandQueueTimeoutMs, onPlace: () => {}, signal });
+    const { clock, isolation, limits } = this.#parts;
+    const binding = await this.#bind({ model: null, timeoutMs: limits.commandQueueTimeoutMs, onPlace: () => {}, signal });
     const { policy } = this.#recorder.session;
-    return await runSessionCommand(binding, policy, request, clock, (reason) => this.#unbind(reason));
+    const sandbox = effectiveSandbox(policy.sandbox, isolation);
+    return await runSessionCommand(binding, sandbox, request, clock, (reason) => this.#unbind(reason));
   }
 
   /** Lets the slot go; the session's files rest until the next turn. Only when nothing runs. */
@@ -228,8 +229,8 @@ export class SessionHost {
     if (!this.isBusy) void this.#unbind('crashed').then(() => this.#becameIdle());
   }
 
-  #modelOf(turn: TurnRecord | null): string {
-    return turn?.model ?? this.#recorder.session.model ?? this.#parts.defaultModel;
+  #modelOf(turn: TurnRecord): string {
+    return turn.model ?? this.#recorder.session.model ?? this.#parts.defaultModel;
   }
 
   #restingStatus(): 'hibernated' | 'failed' {

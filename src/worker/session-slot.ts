@@ -16,7 +16,8 @@ export type SessionSlotOptions = {
 
 export type SlotRequest = {
   readonly session: SessionRecord;
-  readonly model: string;
+  /** What the session's thread is loaded with; null when no turn is to come and it need not be. */
+  readonly model: string | null;
   /** The longest wait for a slot; binding it is not in it. */
   readonly timeoutMs: number;
   readonly onPlace: (place: number) => void;
@@ -46,7 +47,7 @@ export class SessionSlot {
 
   /** The standing binding, or a new one. */
   async bind(request: SlotRequest): Promise<Binding> {
-    if (this.#binding !== null && !this.#isGone) return this.#binding;
+    if (this.#binding !== null && !this.#isGone) return await this.#loaded(this.#binding, request);
     if (this.#binding !== null) await this.unbind('crashed');
     try {
       return await this.#bindAnew(request);
@@ -54,6 +55,16 @@ export class SessionSlot {
       // A warm process that died before anything was asked of it: another one will do.
       if (!isServiceError(error, 'agent_crashed') || this.#failure !== null || request.signal.aborted) throw error;
       return await this.#bindAnew(request);
+    }
+  }
+
+  async #loaded(binding: Binding, { model, signal }: SlotRequest): Promise<Binding> {
+    try {
+      if (model !== null) await binding.load(model, signal);
+      return binding;
+    } catch (error) {
+      if (this.#binding === binding) await this.unbind('crashed');
+      throw error;
     }
   }
 
@@ -71,7 +82,8 @@ export class SessionSlot {
         await parts.pool.retire(slot, 'cancelled');
         throw this.#failure ?? new ServiceError('turn_cancelled');
       }
-      const binding = await bindSession(parts, { session, model, slot, listener, signal });
+      const binding = await bindSession(parts, { session, slot, listener, signal });
+      if (model !== null) await binding.load(model, signal);
       this.#binding = binding;
       this.#isGone = false;
       void binding.agent.exited.then(() => {

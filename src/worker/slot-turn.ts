@@ -1,12 +1,14 @@
 // Brings one turn onto a slot and through it: a binding whose credential is served, the record that
 // says `running`, the run itself, and what becomes of the slot after it.
 
+import { toIsolation } from '../api/isolation.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { startedTurn, type TurnOutcome } from '../core/turn.ts';
 import { buildTurnStart } from '../protocol/policy.ts';
 import type { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
+import { effectiveSandbox } from './effective-sandbox.ts';
 import { changeTurn } from './record-changes.ts';
 import { runTurn } from './running-turn.ts';
 import type { SessionRecorder } from './session-recorder.ts';
@@ -49,7 +51,7 @@ async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Bindi
   metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
   const heard = ear.beginTurn(running);
   const model = modelOf(entry);
-  writer.write({ type: 'turn.started', turnId: entry.id, fields: { model, isolation }, raw: null });
+  writer.write({ type: 'turn.started', turnId: entry.id, fields: { model, isolation: toIsolation(isolation) }, raw: null });
   void recorder.setStatus('running');
   binding.slot.turns++;
   const { session } = recorder;
@@ -60,7 +62,7 @@ async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Bindi
       prompt: running.prompt,
       model,
       workspacePath: binding.agent.paths.ws,
-      sandbox: session.policy.sandbox,
+      sandbox: effectiveSandbox(session.policy.sandbox, isolation),
       network: false,
     }),
     heard,

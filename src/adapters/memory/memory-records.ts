@@ -45,7 +45,8 @@ class RecordTable<T extends Stored> {
   }
 
   page(tenant: TenantId, group: string, query: PageQuery): Page<T> {
-    const page = this.#groups.get(group)?.page({ ...query, after: this.#placeOf(tenant, query.after) });
+    const after = this.#placeOf(tenant, query.after);
+    const page = this.#groups.get(group)?.page({ ...query, after });
     if (page === undefined) return { data: [], hasMore: false };
     return { data: page.ids.flatMap((id) => this.get(tenant, id) ?? []), hasMore: page.hasMore };
   }

@@ -1,5 +1,6 @@
 // What the gateway says of itself and of the fleet: page, health, workers, models, tickets.
 
+import { toIsolation } from '../../api/isolation.ts';
 import type { FastifyInstance } from 'fastify';
 import type { ModelResource, TicketResource, WorkerResource } from '../../api/fleet.ts';
 import { toList } from '../../api/list.ts';
@@ -90,7 +91,6 @@ function registerHomePage(app: FastifyInstance, page: { readonly html: string; r
 }
 
 function toWorkerResource(worker: WorkerStatus): WorkerResource {
-  const { isolation } = worker;
   return {
     id: worker.id,
     object: 'worker',
@@ -98,12 +98,7 @@ function toWorkerResource(worker: WorkerStatus): WorkerResource {
     slots: { ...worker.slots },
     busy_sessions: worker.busySessions,
     waiting_turns: worker.waitingTurns,
-    isolation: {
-      cage: isolation.cage,
-      cage_problem: isolation.cageProblem,
-      inner_sandbox: isolation.innerSandbox,
-      inner_sandbox_problem: isolation.innerSandboxProblem,
-    },
+    isolation: toIsolation(worker.isolation),
     codex_version: worker.codexVersion,
     started_at: toTimestamp(worker.startedAt),
   };
