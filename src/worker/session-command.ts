@@ -12,6 +12,7 @@ import type { SlotEndReason } from './slot.ts';
 
 /** Codex ends the command itself at its own limit, but none of what that left behind: ours has to come first. */
 const codexLateMs = 5_000;
+const gitPlaceMs = 5_000;
 
 export async function runSessionCommand(
   binding: Binding,
@@ -20,6 +21,7 @@ export async function runSessionCommand(
   clock: Clock,
   unbind: (reason: SlotEndReason) => Promise<void>,
 ): Promise<CommandResult> {
+  const hasGitPlace = sandbox === 'workspace-write' && (await runCaged(binding, ['mkdir', '.git']));
   const startedMs = clock.monotonicMs();
   const { command, timeoutMs } = request;
   const call = buildCommandExec({
@@ -34,6 +36,7 @@ export async function runSessionCommand(
     const answer = await within(clock, timeoutMs, running, 'late');
     if (answer === 'late') throw new ServiceError('command_timed_out');
     const executionTimeMs = Math.round(clock.monotonicMs() - startedMs);
+    if (hasGitPlace) await runCaged(binding, ['rmdir', '--ignore-fail-on-non-empty', '.git']);
     return { exitCode: answer.exitCode, stdout: answer.stdout, stderr: answer.stderr, executionTimeMs };
   } catch (error) {
     // It ran not at all: such a program does not exist, or the sandbox could not be made.
@@ -44,4 +47,22 @@ export async function runSessionCommand(
     await unbind(error instanceof ServiceError && error.code === 'command_timed_out' ? 'timed_out' : 'crashed');
     throw error;
   }
+}
+
+/**
+ * Where a workspace has no .git, Codex 0.169 mounts an empty one that cannot be written, and `git init`
+ * fails; with one there it works. Made and removed inside the cage: a path of the agent's is not for us to
+ * follow outside. True when it was made.
+ */
+async function runCaged(binding: Binding, command: readonly string[]): Promise<boolean> {
+  const workspacePath = binding.agent.paths.ws;
+  const call = buildCommandExec({
+    command,
+    timeoutMs: gitPlaceMs,
+    workspacePath,
+    sandbox: 'danger-full-access',
+    network: false,
+  });
+  const { exitCode } = await binding.agent.calls.commandExec({ ...call, timeoutMs: gitPlaceMs });
+  return exitCode === 0;
 }
