@@ -15,9 +15,9 @@ import { useJsonBodies } from './json-body.ts';
 import { KnownPaths } from './known-paths.ts';
 import { translateFrameworkError, translateParserError } from './library-errors.ts';
 import { listenOn, type ListenAddress, type Listening } from './listener.ts';
-import { RawRequestDoor } from './raw-requests.ts';
 import { pathOf, requestIdOf, shownPathOf } from './request-context.ts';
 import { assertExpectation, assertUnambiguous, expectsContinue, takeOriginForm } from './request-form.ts';
+import { RequestLines } from './request-lines.ts';
 import { securityHeaders } from './security-headers.ts';
 import { ServerLife } from './server-life.ts';
 
@@ -105,7 +105,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     clientErrorHandler: (error, socket) => {
       if (error.code === 'ECONNRESET' || socket.destroyed) socket.destroy();
-      else door.broken(socket, translateParserError(error));
+      else lines.broken(socket, translateParserError(error));
     },
     frameworkErrors: (error, request, reply) => {
       void reply.headers({ ...securityHeaders, 'x-request-id': request.id });
@@ -120,9 +120,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     metrics.requests.inc({ route: 'other', status_class: statusClassOf(problemOf(error, context).status) });
     writeRawError(socket, error, context, clock);
   };
-  const door = new RawRequestDoor(server, refuseSocket);
+  const lines = new RequestLines(server, refuseSocket);
   const connectionLimit = new ConnectionLimit(server, clock, limits.maxConnections, () => life.connectionCount, (socket) =>
-    door.broken(socket, connectionLimit.refusal()),
+    lines.broken(socket, connectionLimit.refusal()),
   );
   const knownPaths = new KnownPaths(app);
   /** Behind these nothing can be trusted to be a request. */
@@ -174,6 +174,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.on('upgrade', (request, socket, head) => {
     // Errors of a socket that nobody listens to would end the process.
     socket.on('error', () => socket.destroy());
+    if (lines.isBusy(socket)) {
+      lines.broken(socket, new ServiceError('invalid_request', {}, { message: 'An Upgrade must be the first request.' }));
+      return;
+    }
     try {
       assertUnambiguous(request);
       takeOriginForm(request);

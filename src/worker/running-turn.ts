@@ -36,6 +36,8 @@ export type TurnRun = {
   readonly outcome: TurnOutcome;
   /** Why the cage must end: commands of the turn may still be running in it, or Codex is gone. */
   readonly endCage: SlotEndReason | null;
+  /** The process was gone before it took the turn: nothing was done, and another can do it. */
+  readonly wasNeverTaken: boolean;
 };
 
 /** How long Codex gets to end a turn by itself, before its cage is ended. */
@@ -85,7 +87,8 @@ export async function runTurn(options: RunTurnOptions): Promise<TurnRun> {
     watch.stop();
     if (end.by === 'stop' && end.reason !== 'worker_lost')
       await interrupt(options, await within(clock, interruptGraceMs, startAnswered, null));
-    return runOf(end, heard);
+    const wasTaken = codexTurnId !== null || heard.translator.codexTurnId !== null;
+    return { ...runOf(end, heard), wasNeverTaken: end.by === 'exit' && end.exit.reason === 'exited' && !wasTaken };
   } finally {
     watch.stop();
     cancelTimer();
@@ -104,7 +107,7 @@ async function interrupt({ agent, clock, heard, params }: RunTurnOptions, codexT
   await Promise.race([within(clock, interruptGraceMs, ended, null), agent.exited]).catch(() => undefined);
 }
 
-function runOf(end: End, { translator }: HeardTurn): TurnRun {
+function runOf(end: End, { translator }: HeardTurn): Omit<TurnRun, 'wasNeverTaken'> {
   const soFar = { finalMessage: translator.finalMessage, usage: translator.usage };
   switch (end.by) {
     case 'codex':

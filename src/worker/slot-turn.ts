@@ -3,14 +3,14 @@
 
 import { toIsolation } from '../api/isolation.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
-import { startedTurn, type TurnOutcome } from '../core/turn.ts';
+import { startedTurn, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import { buildTurnStart } from '../protocol/policy.ts';
 import type { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
 import { changeTurn } from './record-changes.ts';
-import { runTurn } from './running-turn.ts';
+import { runTurn, type TurnRun } from './running-turn.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionSlot } from './session-slot.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -30,9 +30,16 @@ export type SlotTurnParts = {
 
 /** Rejects when the turn never started. */
 export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnOutcome> {
-  const binding = await grantedBinding(deps, entry);
+  let binding = await grantedBinding(deps, entry);
   try {
-    return await runGranted(deps, entry, binding);
+    const running = await beginTurn(deps, entry);
+    let run = await runGranted(deps, entry, running, binding);
+    if (run.wasNeverTaken) {
+      // It had died while nothing was asked of it; Codex says turn/started before it asks the model anything.
+      binding = await grantedBinding(deps, entry);
+      run = await runGranted(deps, entry, running, binding);
+    }
+    return run.outcome;
   } finally {
     deps.ear.endTurn();
     // Unless the cage ended: the grant is revoked with it.
@@ -40,19 +47,29 @@ export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise
   }
 }
 
-async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Binding): Promise<TurnOutcome> {
-  const { ear, modelOf, onStarted, parts, recorder, slot, writer } = deps;
-  const { clock, isolation, limits, logger, metrics } = parts;
+async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRecord> {
+  const { modelOf, onStarted, parts, recorder, writer } = deps;
   if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
-  const running = await changeTurn(parts, entry.turn, (turn) => startedTurn(turn, clock.now()));
+  const running = await changeTurn(parts, entry.turn, (turn) => startedTurn(turn, parts.clock.now()));
   if (running === null) throw new ServiceError('turn_ended');
   entry.turn = running;
   onStarted();
-  metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
-  const heard = ear.beginTurn(running);
-  const model = modelOf(entry);
-  writer.write({ type: 'turn.started', turnId: entry.id, fields: { model, isolation: toIsolation(isolation) }, raw: null });
+  parts.metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
+  const fields = { model: modelOf(entry), isolation: toIsolation(parts.isolation) };
+  writer.write({ type: 'turn.started', turnId: entry.id, fields, raw: null });
   void recorder.setStatus('running');
+  return running;
+}
+
+async function runGranted(
+  deps: SlotTurnParts,
+  entry: QueuedTurn,
+  running: TurnRecord,
+  binding: Binding,
+): Promise<TurnRun> {
+  const { ear, modelOf, parts, recorder, slot } = deps;
+  const { clock, isolation, limits, logger } = parts;
+  const heard = ear.beginTurn(running);
   binding.slot.turns++;
   const { session } = recorder;
   const run = await runTurn({
@@ -60,7 +77,7 @@ async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Bindi
     params: buildTurnStart({
       sessionId: session.id,
       prompt: running.prompt,
-      model,
+      model: modelOf(entry),
       workspacePath: binding.agent.paths.ws,
       sandbox: effectiveSandbox(session.policy.sandbox, isolation),
       network: false,
@@ -84,7 +101,7 @@ async function runGranted(deps: SlotTurnParts, entry: QueuedTurn, binding: Bindi
     logger.warn({ event: 'turn_crashed', ...facts }, 'a turn ended with its Codex process');
   }
   if (run.endCage !== null) await slot.unbind(run.endCage);
-  return run.outcome;
+  return run;
 }
 
 /** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */

@@ -146,6 +146,15 @@ for (const [what, step, error] of [
   });
 }
 
+test('a turn whose Codex dies before it takes it runs on another one, and is told to have started once', async () => {
+  await open(onTurn({ exit: 0 }));
+  const key = await stage.start(await stage.newSession());
+  assert.equal((await stage.ended(key)).status, 'completed');
+  const story = await stage.story(key);
+  assert.equal(story.filter((type) => type === 'turn.started').length, 1);
+  assert.equal(story.filter(isTerminalEventType).length, 1);
+});
+
 test('a Codex that does not answer turn/start is replaced at the deadline of the call', async () => {
   await open(onTurn({ silence: true }));
   const session = await stage.newSession();

@@ -22,8 +22,9 @@ const player = new ScriptPlayer(script, {
     for (let sent = 0; sent < bytes; sent += chunk.length) process.stdout.write(chunk);
   },
   after: (delayMs, callback) => void setTimeout(callback, delayMs),
-  exit: (code) => process.exit(code),
-  signal: (name) => process.kill(process.pid, name),
+  // Codex's own writes do not wait in its process: what the script said before is on its way when it ends.
+  exit: (code) => void process.stdout.write('', () => process.exit(code)),
+  signal: (name) => void process.stdout.write('', () => process.kill(process.pid, name)),
   grow: (bytes) => {
     for (let grown = 0; grown < bytes; grown += 16 * 1024 * 1024) kept.push(Buffer.alloc(16 * 1024 * 1024, 1));
   },
