@@ -50,9 +50,13 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
     logger,
   });
   if (report.cage === 'none' && !config.cage.allowNone) {
-    throw new ServiceError('agent_start_failed', {}, {
-      message: `no cage can be made here, and cage.allow_none is not set: ${report.cageProblem ?? 'no reason given'}`,
-    });
+    throw new ServiceError(
+      'agent_start_failed',
+      {},
+      {
+        message: `no cage can be made here, and cage.allow_none is not set: ${report.cageProblem ?? 'no reason given'}`,
+      },
+    );
   }
   const shared = {
     binary,

@@ -42,7 +42,9 @@ export async function openDataDir(directory: string): Promise<DataDir> {
   try {
     await writeOwner(directory, { pid: process.pid, url: null });
     const token = await secretFile(path.join(directory, 'token'), () => `cf_${randomBytes(32).toString('base64url')}`);
-    const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), () => randomBytes(32).toString('hex'));
+    const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), () =>
+      randomBytes(32).toString('hex'),
+    );
     const runDir = await makeRunDir(directory);
     return {
       path: directory,
@@ -109,7 +111,9 @@ async function writeOwner(directory: string, owner: Owner): Promise<void> {
 async function readOwner(directory: string): Promise<Owner | null> {
   try {
     const value = JSON.parse(await readFile(ownerFile(directory), 'utf8')) as Partial<Owner>;
-    return typeof value.pid === 'number' ? { pid: value.pid, url: typeof value.url === 'string' ? value.url : null } : null;
+    return typeof value.pid === 'number'
+      ? { pid: value.pid, url: typeof value.url === 'string' ? value.url : null }
+      : null;
   } catch {
     return null;
   }

@@ -7,6 +7,7 @@ import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
 import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
 import type { Config } from '../config/resolve.ts';
+import type { SandboxMode } from '../core/session.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import type { TokenEntry } from '../http/bearer.ts';
 import { createLogger } from '../observability/logger.ts';
@@ -52,8 +53,21 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       logger,
     });
 
-    const stores = { log: new MemoryEventLog(), directory: new MemorySessionDirectory(clock), records: new MemoryRecords() };
-    const worker = await startWorkerParts({ config, dir: workerDir, codex, stores, grants: model.link, clock, logger, metrics });
+    const stores = {
+      log: new MemoryEventLog(),
+      directory: new MemorySessionDirectory(clock),
+      records: new MemoryRecords(),
+    };
+    const worker = await startWorkerParts({
+      config,
+      dir: workerDir,
+      codex,
+      stores,
+      grants: model.link,
+      clock,
+      logger,
+      metrics,
+    });
     down.add(
       (deadlineMs) => worker.stop(deadlineMs),
       () => worker.hurry(),
@@ -74,6 +88,8 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       listen: { host: config.server.host, port: config.server.port },
       allowedOrigins: config.server.allowedOrigins,
       allowedHosts: config.server.allowedHosts,
+      allowedSandboxes: config.sessions.sandboxes,
+      defaultSandbox: defaultSandbox(config.sessions.sandboxes),
       gcpProject: config.log.gcpProject,
       logPrompts: config.log.prompts,
       limits: gatewayLimits(config),
@@ -108,6 +124,10 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
     await down.run({ force: true });
     throw error;
   }
+}
+
+function defaultSandbox(allowed: readonly SandboxMode[]): SandboxMode {
+  return allowed.includes('workspace-write') ? 'workspace-write' : (allowed[0] ?? 'read-only');
 }
 
 function tokenOfDataDir(token: string): TokenEntry {

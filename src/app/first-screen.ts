@@ -9,7 +9,11 @@ export type FirstScreenFacts = {
   readonly url: string;
   readonly token: string;
   readonly tokenFile: string;
-  readonly model: { readonly provider: 'openai' | 'responses' | 'ollama' | 'demo'; readonly name: string; readonly baseUrl: string | null };
+  readonly model: {
+    readonly provider: 'openai' | 'responses' | 'ollama' | 'demo';
+    readonly name: string;
+    readonly baseUrl: string | null;
+  };
   readonly isolation: IsolationReport;
   readonly network: 'none' | 'host';
   readonly slots: { readonly limit: number; readonly warm: number };
@@ -26,7 +30,10 @@ export function firstScreen(facts: FirstScreenFacts): string[] {
     `  token    ${facts.token}   (kept in ${facts.tokenFile})`,
     `  model    ${modelWords(facts)}`,
     ...(model.provider === 'demo'
-      ? ['           It runs scripted commands through the real Codex and understands nothing.', '           Set OPENAI_API_KEY, or --model-provider and --base-url, for a real model.']
+      ? [
+          '           It runs scripted commands through the real Codex and understands nothing.',
+          '           Set OPENAI_API_KEY, or --model-provider and --base-url, for a real model.',
+        ]
       : []),
     `  cage     ${cageWords(facts)}`,
     `  sandbox  ${sandboxWords(facts.isolation)}`,

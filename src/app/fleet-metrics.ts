@@ -13,7 +13,10 @@ export function withModelMetrics(metrics: Metrics, proxyMetrics: () => Promise<s
         metrics.render(),
         // A proxy that is being restarted costs its own lines, not the whole answer.
         proxyMetrics().catch((error: unknown) => {
-          logger.warn({ event: 'model_metrics_missing', err: error }, 'the metrics of the model proxy could not be read');
+          logger.warn(
+            { event: 'model_metrics_missing', err: error },
+            'the metrics of the model proxy could not be read',
+          );
           return '';
         }),
       ]);

@@ -78,9 +78,13 @@ async function startChild(options: ModelProxyProcessOptions): Promise<ChildProce
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const cancelDeadline = clock.after(startDeadlineMs, () => reject(new Error(`the model proxy was not ready within ${startDeadlineMs} ms`)));
+  const cancelDeadline = clock.after(startDeadlineMs, () =>
+    reject(new Error(`the model proxy was not ready within ${startDeadlineMs} ms`)),
+  );
   child.once('error', reject);
-  child.once('exit', (code, signal) => reject(new Error(`the model proxy ended at its start (${signal ?? `exit code ${code}`})`)));
+  child.once('exit', (code, signal) =>
+    reject(new Error(`the model proxy ended at its start (${signal ?? `exit code ${code}`})`)),
+  );
   const lines = createInterface({ input: child.stdout });
   lines.on('line', (line) => {
     if (line === 'ready') resolve();

@@ -34,7 +34,11 @@ export async function startWorker(config: Config): Promise<RunningPart> {
     const dir = path.join(dataDir.path, 'worker');
     const modelUpstream = { socketPath: model.dataSocket };
     const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
-    const stores = { log: new MemoryEventLog(), directory: new MemorySessionDirectory(clock), records: new MemoryRecords() };
+    const stores = {
+      log: new MemoryEventLog(),
+      directory: new MemorySessionDirectory(clock),
+      records: new MemoryRecords(),
+    };
     const worker = await startWorkerParts({ config, dir, codex, stores, grants: model.link, clock, logger, metrics });
     down.add(
       (deadlineMs) => worker.stop(deadlineMs),

@@ -71,7 +71,8 @@ export function explainStartFailure(error: unknown, ownerOfPort: (port: number) 
     });
   }
   // What this machine lacks, said by the part that found out: a person can act on it, a stack trace would hide it.
-  if (isServiceError(error, 'agent_start_failed')) return new CliError(exitCodes.usage, error.message, { cause: error });
+  if (isServiceError(error, 'agent_start_failed'))
+    return new CliError(exitCodes.usage, error.message, { cause: error });
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code, port, address } = cause as NodeJS.ErrnoException & { port?: number; address?: string };
     if (code === 'EADDRINUSE' && port !== undefined) {

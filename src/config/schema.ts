@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { aliasPattern } from '../core/ids.ts';
+import { sandboxModes } from '../core/session.ts';
 import { setting } from './setting.ts';
 import type { SettingFacts } from './setting.ts';
 
@@ -144,6 +145,12 @@ const turns = z.strictObject({
   }),
 });
 
+const sessions = z.strictObject({
+  sandboxes: setting('list', z.array(z.enum(sandboxModes)).min(1).default(['read-only', 'workspace-write']), {
+    doc: 'The sandboxes around single commands that a session may ask for; workspace-write is the default, or the first of them without it.',
+  }),
+});
+
 export const modelProviders = ['openai', 'responses', 'ollama', 'demo'] as const;
 export type ModelProvider = (typeof modelProviders)[number];
 
@@ -251,6 +258,7 @@ export const settingsSchema = z.strictObject({
   server: server.prefault({}),
   worker: worker.prefault({}),
   turns: turns.prefault({}),
+  sessions: sessions.prefault({}),
   model: model.prefault({}),
   cage: cage.prefault({}),
   log: log.prefault({}),

@@ -142,7 +142,12 @@ export class SessionHost {
 
   async #runCommand(request: CommandRequest, signal: AbortSignal): Promise<CommandResult> {
     const { clock, isolation, limits } = this.#parts;
-    const binding = await this.#bind({ model: null, timeoutMs: limits.commandQueueTimeoutMs, onPlace: () => {}, signal });
+    const binding = await this.#bind({
+      model: null,
+      timeoutMs: limits.commandQueueTimeoutMs,
+      onPlace: () => {},
+      signal,
+    });
     const { policy } = this.#recorder.session;
     const sandbox = effectiveSandbox(policy.sandbox, isolation);
     return await runSessionCommand(binding, sandbox, request, clock, (reason) => this.#unbind(reason));

@@ -66,6 +66,10 @@ export function parseAnswer(text: string): Omit<RawAnswer, 'waitedMs'> | null {
   const headers = new Map(
     lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
   );
+  // A stream has no end; that it began is its answer.
+  if (status === 204 || headers.get('content-type')?.startsWith('text/event-stream') === true) {
+    return { status, headers, body: '' };
+  }
   const length = headers.get('content-length');
   if (length === undefined || rest.length < Number(length)) return null;
   return { status, headers, body: Buffer.from(rest.slice(0, Number(length)), 'latin1').toString('utf8') };

@@ -10,7 +10,8 @@ export class OrderedRecords {
 
   add(record: Aged): void {
     const index = this.#indexOf(record);
-    if (this.#places[index]?.id !== record.id) this.#places.splice(index, 0, { createdAt: record.createdAt, id: record.id });
+    if (this.#places[index]?.id !== record.id)
+      this.#places.splice(index, 0, { createdAt: record.createdAt, id: record.id });
   }
 
   delete(record: Aged): void {
@@ -23,7 +24,10 @@ export class OrderedRecords {
   }
 
   /** `after` need not stand here (any more): the page starts where it would. */
-  page(query: Omit<PageQuery, 'after'> & { readonly after: Aged | null }): { readonly ids: readonly string[]; readonly hasMore: boolean } {
+  page(query: Omit<PageQuery, 'after'> & { readonly after: Aged | null }): {
+    readonly ids: readonly string[];
+    readonly hasMore: boolean;
+  } {
     const { after, limit, order } = query;
     const ids = (start: number, end: number): string[] => this.#places.slice(start, end).map(({ id }) => id);
     if (order === 'asc') {
