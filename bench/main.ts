@@ -33,8 +33,11 @@ if (values.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
+let ending: Promise<void> | null = null;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => void closeLabs().finally(() => process.exit(130)));
+  process.once(signal, () => {
+    ending = closeLabs().finally(() => process.exit(130));
+  });
 }
 
 const startedMs = performance.now();
@@ -74,6 +77,7 @@ async function measure(benchmark: Benchmark): Promise<Outcome> {
       if (!isUnclear || !mayRepeat) return { benchmark, result, attempts };
       console.log('  inconclusive: once more');
     } catch (error) {
+      await ending;
       const words = error instanceof Error ? (error.stack ?? error.message) : String(error);
       console.log(`  not measured: ${words}`);
       const [firstLine = ''] = (error instanceof Error ? error.message : words).split('\n');

@@ -55,6 +55,17 @@ export const requirements = [
   { id: 'cage-network', text: "A session's commands cannot reach the host's loopback." },
   { id: 'hostile-typed', text: 'Each malformed or unauthorised request gets a typed 4xx at once, and makes nothing.' },
   { id: 'hostile-healthy', text: 'After hostile requests the fleet works as before.' },
+  { id: 'load-complete', text: 'Forty sessions at once on four slots all complete.' },
+  {
+    id: 'load-fair',
+    text: "A tenant that sends ten times as much delays another's turn by at most twice a fair share of turns.",
+  },
+  { id: 'load-full', text: 'A full queue answers 503 queue_full with Retry-After, at once, and keeps nothing of it.' },
+  {
+    id: 'load-overload',
+    text: 'At five times what it can do, a fleet does what it can; memory stays flat, nothing accepted is lost.',
+  },
+  { id: 'load-flat', text: 'Turn after turn, memory, files and processes stay what they were.' },
   { id: 'commands-run', text: 'A one-off command runs in the workspace, under the sandbox, without the model.' },
   {
     id: 'cli-exec',

@@ -6,48 +6,53 @@ import { level } from '../harness/finding.ts';
 import { Fleet } from '../parts/fleet.ts';
 
 const KiB = 1024;
-const sessionsPerHalf = 6;
-/** Bound before the measurement, so that code and caches are loaded. */
+const measured = 10;
+/** Before the measurement, so that code is loaded and the young generation of the heap has its size. */
 const earlier = 3;
+const earlierTurns = 60;
+
+type Grown = { readonly rssKiB: number; readonly heapKiB: number };
 
 export const sessionMemory: Benchmark = {
   name: 'sessions',
   title: 'Memory per bound idle session',
   method:
-    `An embedded fleet with real Codex processes; after ${earlier} sessions, ${sessionsPerHalf} more and again ${sessionsPerHalf} more are made, ` +
-    'each with one turn, and left bound. RSS of the fleet’s own process (gateway and worker) after a full collection, per ' +
-    'session. The control compares the second half with the first.',
+    `An embedded fleet with real Codex processes; after ${earlier} sessions ${measured} more are made, each with one turn, and left ` +
+    'bound. RSS of the fleet’s own process (gateway and worker) after a full collection, per session. The control is another ' +
+    'fleet.',
   limitMs: 90_000,
   run: async (lab) => {
-    const ours: number[] = [];
-    const control: number[] = [];
-    const heap: number[] = [];
+    const ours: Grown[] = [];
+    const control: Grown[] = [];
     for (let round = 0; round < lab.size(2, 1); round += 1) {
-      const grown = await growth(lab);
-      ours.push(grown.firstKiB);
-      control.push(grown.secondKiB);
-      heap.push(grown.heapKiB);
+      ours.push(await growth(lab));
+      control.push(await growth(lab));
     }
+    const finding = (what: string, of: (grown: Grown) => number) =>
+      level({ what, unit: 'KiB', ours: ours.map(of), control: control.map(of), bar: { atMost: 1024 } });
     return {
-      findings: [level({ what: 'RSS per session', unit: 'KiB', ours, control, bar: { atMost: 1024 } })],
-      facts: [{ what: 'heap and buffers per session', value: `${heap.map((kib) => kib.toFixed(0)).join(', ')} KiB` }],
+      findings: [
+        finding('RSS per session', ({ rssKiB }) => rssKiB),
+        finding('heap and buffers per session', ({ heapKiB }) => heapKiB),
+      ],
+      facts: [{ what: 'sessions', value: String(measured) }],
     };
   },
 };
 
-async function growth(lab: Lab): Promise<{ firstKiB: number; secondKiB: number; heapKiB: number }> {
-  const fleet = await Fleet.start(lab, earlier + 2 * sessionsPerHalf + 1, 1);
+async function growth(lab: Lab): Promise<Grown> {
+  const fleet = await Fleet.start(lab, earlier + measured + 2, 1);
   await bind(fleet, earlier);
+  const { session_id: busy } = await fleet.exec('say: pong', null);
+  for (let turn = 0; turn < earlierTurns; turn += 1) await fleet.exec('say: pong', busy);
+  await fleet.isWarm(1);
   const before = await fleet.child.memory();
-  await bind(fleet, sessionsPerHalf);
-  const between = await fleet.child.memory();
-  await bind(fleet, sessionsPerHalf);
+  await bind(fleet, measured);
   const after = await fleet.child.memory();
   await fleet.child.stop();
   return {
-    firstKiB: (between.rss - before.rss) / KiB / sessionsPerHalf,
-    secondKiB: (after.rss - between.rss) / KiB / sessionsPerHalf,
-    heapKiB: (after.heap - before.heap) / KiB / (2 * sessionsPerHalf),
+    rssKiB: (after.rss - before.rss) / KiB / measured,
+    heapKiB: (after.heap - before.heap) / KiB / measured,
   };
 }
 

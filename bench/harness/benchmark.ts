@@ -28,6 +28,8 @@ export type LabOptions = { readonly isQuick: boolean; readonly profileDir: strin
 
 /** For the end by a signal. */
 const openLabs = new Set<Lab>();
+let isEnding = false;
+const endGraceMs = 300;
 
 export class Lab {
   readonly isQuick: boolean;
@@ -43,6 +45,7 @@ export class Lab {
   }
 
   static async open(options: LabOptions): Promise<Lab> {
+    if (isEnding) throw new Error('the run is being ended');
     // Short: it holds unix sockets.
     const dir = await mkdtemp(path.join(tmpdir(), 'fleet-bench-'));
     const lab = new Lab(dir, options);
@@ -91,7 +94,13 @@ export async function runBenchmark(benchmark: Benchmark, options: LabOptions): P
 
 /** Ends whatever the benchmark under way has started. */
 export async function closeLabs(): Promise<void> {
-  await Promise.all([...openLabs].map((lab) => lab.close()));
+  isEnding = true;
+  const labs = [...openLabs];
+  await Promise.all(labs.map((lab) => lab.close()));
+  // The benchmark itself has not been stopped: it may have begun something while its lab was closed.
+  await sleep(endGraceMs);
+  await Promise.all(labs.map((lab) => lab.close()));
+  await Promise.all(labs.map(({ dir }) => rm(dir, { recursive: true, force: true, maxRetries: 5 })));
 }
 
 export async function sleep(durationMs: number): Promise<void> {

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { Client } from 'undici';
 import type { ExecResponse } from '../../src/api/exec.ts';
+import { mintId } from '../../src/core/ids.ts';
 import type { WorkerResource } from '../../src/api/fleet.ts';
 import type { Lab } from '../harness/benchmark.ts';
 import { sleep } from '../harness/benchmark.ts';
@@ -27,7 +28,7 @@ export class Fleet {
   static async start(lab: Lab, slots: number, warmSlots: number): Promise<Fleet> {
     const flags = {
       '--port': '0',
-      '--data-dir': path.join(lab.dir, 'data'),
+      '--data-dir': path.join(lab.dir, mintId()),
       '--slots': String(slots),
       '--warm-slots': String(warmSlots),
       '--model-provider': 'demo',

@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import { endReasons } from '../core/turn.ts';
+import { isolationSchema } from './isolation.ts';
 import { defaultEventPageLimit, maxEventPageLimit } from './limits.ts';
 import { limitSchema } from './list.ts';
 import { cursorSchema, idSchema, timestampSchema, turnIdSchema } from './names.ts';
@@ -38,6 +39,7 @@ function known<T extends string, F extends z.ZodRawShape>(type: T, description: 
 }
 
 const itemFields = { item: itemSchema };
+const cutMark = z.literal(true).optional().describe('It was too large for an event and was cut.');
 
 export const knownEventSchemas = [
   known('session.created', 'The session exists.', {}),
@@ -47,9 +49,9 @@ export const knownEventSchemas = [
   known('session.woken', 'The session has a process again.', {}),
   known('session.deleted', 'The session was erased.', {}),
   known('turn.queued', 'The turn waits for a slot, or for the turn before it.', {
-    position: z.int().nullable().optional(),
+    position: z.int().describe('1 is next.'),
   }),
-  known('turn.started', 'The turn runs.', {}),
+  known('turn.started', 'The turn runs.', { model: z.string(), isolation: isolationSchema }),
   known('turn.requires_action', 'The turn waits for a person.', {}),
   known('turn.completed', 'The end of the turn: it did what it could.', terminalEventFields),
   known('turn.failed', 'The end of the turn: an error stopped it.', terminalEventFields),
@@ -59,14 +61,34 @@ export const knownEventSchemas = [
   known('item.started', 'The agent began something.', itemFields),
   known('item.updated', 'It is so far like this.', itemFields),
   known('item.completed', 'It is done; nothing will change it.', itemFields),
-  known('item.superseded', 'It was abandoned; another item takes its place.', {}),
-  known('item.delta', 'A piece of text of an item, to be appended.', { item_id: z.string(), delta: z.string() }),
-  known('plan.updated', "The agent's plan.", {}),
-  known('diff.updated', 'What the turn changed in the workspace so far.', {}),
-  known('usage.updated', 'Tokens so far.', { usage: usageSchema.partial().optional() }),
+  known('item.superseded', 'It was abandoned; another item takes its place.', {
+    item_id: z.string(),
+    item_type: z.string(),
+  }),
+  known('item.delta', 'A piece of text of an item, to be appended.', {
+    item_id: z.string(),
+    kind: z.string().describe('agent_message, reasoning, reasoning_summary, command_output, file_change or plan.'),
+    delta: z.string(),
+    summary_index: z.int().optional().describe('Which part of a reasoning summary it belongs to.'),
+    truncated: cutMark,
+  }),
+  known('plan.updated', "The agent's plan.", {
+    explanation: z.string().nullish(),
+    plan: z.array(z.object({ step: z.string(), status: z.string() })).optional(),
+    truncated: cutMark,
+  }),
+  known('diff.updated', 'What the turn changed in the workspace so far.', {
+    diff: z.string().optional().describe('A unified diff.'),
+    truncated: cutMark,
+  }),
+  known('usage.updated', 'Tokens so far.', { usage: usageSchema }),
   known('approval.requested', 'A person or a policy must answer.', {}),
   known('approval.resolved', 'It was answered.', {}),
-  known('warning', 'Something is not as it should be; the turn goes on.', { message: z.string().optional() }),
+  known('warning', 'Something is not as it should be; the turn goes on.', {
+    message: z.string().optional(),
+    details: z.string().nullish(),
+    truncated: cutMark,
+  }),
 ] as const;
 
 export const eventsQuerySchema = z.strictObject({

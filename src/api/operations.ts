@@ -58,6 +58,7 @@ export const operations = {
     route: 'sessions',
     query: listQuerySchema,
     answers: { 200: { description: 'A page.', schema: listSchema(sessionSchema) } },
+    errors: ['cursor_invalid'],
   }),
   getSession: operation('GET', '/api/v1/sessions/{session_id}', {
     id: 'getSession',
@@ -82,7 +83,7 @@ export const operations = {
     route: 'sessions',
     params: sessionPathSchema,
     answers: { 200: { description: 'It is gone.', schema: deletedSessionSchema } },
-    errors: ['session_not_found'],
+    errors: ['session_not_found', 'no_worker_ready'],
   }),
 
   startTurn: operation('POST', '/api/v1/sessions/{session_id}/turns', {
@@ -103,7 +104,7 @@ export const operations = {
     params: sessionPathSchema,
     query: listQuerySchema,
     answers: { 200: { description: 'A page.', schema: listSchema(turnSchema) } },
-    errors: ['session_not_found'],
+    errors: ['session_not_found', 'cursor_invalid'],
   }),
   getTurn: operation('GET', '/api/v1/sessions/{session_id}/turns/{turn_id}', {
     id: 'getTurn',
@@ -119,7 +120,7 @@ export const operations = {
     route: 'turns',
     params: turnPathSchema,
     answers: { 200: { description: 'The turn, ended.', schema: turnSchema } },
-    errors: ['session_not_found', 'turn_not_found', 'turn_ended'],
+    errors: ['session_not_found', 'turn_not_found', 'turn_ended', 'worker_lost'],
   }),
 
   readEvents: operation('GET', '/api/v1/sessions/{session_id}/events', {
@@ -158,7 +159,15 @@ export const operations = {
     params: sessionPathSchema,
     body: commandRequestSchema,
     answers: { 200: { description: 'What it printed and how it ended.', schema: commandResponseSchema } },
-    errors: ['session_not_found', 'session_busy', 'command_timed_out', ...capacityErrors],
+    errors: [
+      'session_not_found',
+      'session_busy',
+      'session_failed',
+      'command_timed_out',
+      'agent_start_failed',
+      'worker_lost',
+      ...capacityErrors,
+    ],
   }),
 
   createTicket: operation('POST', '/api/v1/tickets', {
@@ -178,6 +187,7 @@ export const operations = {
     summary: 'List the models that the provider offers.',
     route: 'models',
     answers: { 200: { description: 'All of them.', schema: listSchema(modelSchema) } },
+    errors: ['model_unavailable'],
   }),
   readUsage: operation('GET', '/api/v1/usage', {
     id: 'readUsage',

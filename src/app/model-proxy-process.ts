@@ -44,7 +44,7 @@ export async function startModelProxyProcess(options: ModelProxyProcessOptions):
       watch();
     } catch (error) {
       logger.error({ event: 'model_proxy_not_restarted', err: error }, 'the model proxy could not be started again');
-      scheduleRestart();
+      if (!isStopping) scheduleRestart();
     }
   };
   const scheduleRestart = (): void => {

@@ -90,7 +90,7 @@ export const errorRegister = {
     status: 409,
     title: 'The session is busy',
     retry: 'after',
-    doc: 'The session has a running turn and the request asked not to wait.',
+    doc: 'The session has a running turn or command, and what was asked does not wait for its end.',
   },
   session_failed: {
     status: 409,

@@ -21,7 +21,7 @@ export type StoredEvent = {
   readonly header: EventHeader;
   /** The public event as JSON, envelope included: sent to clients as it is, never parsed on the way. */
   readonly body: string;
-  /** The line that Codex wrote, or null: for events of our own, and for deltas, which are rebuilt. */
+  /** The line that Codex wrote, also where the body had to be cut; null for events of our own, and for deltas, which are rebuilt. */
   readonly raw: string | null;
 };
 

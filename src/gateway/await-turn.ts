@@ -1,6 +1,7 @@
 // Waits for the end of a turn by following its log, for as long as the caller may be kept waiting.
 // Giving up ends the waiting, never the turn.
 
+import { isServiceError } from '../core/errors.ts';
 import { isTerminal, type TurnRecord } from '../core/turn.ts';
 import { EventStream } from './event-stream.ts';
 import type { Gear } from './gateway-parts.ts';
@@ -20,6 +21,9 @@ export async function awaitTurn(
     const scope = { key: { tenant: turn.tenant, sessionId: turn.sessionId }, afterSeq: beforeSeq, turnId: turn.id };
     const stream = await EventStream.open(gear, scope, AbortSignal.any([stop.signal, ...signals]));
     await stream.pump({ write: async () => undefined, beat: async () => undefined });
+  } catch (error) {
+    // The log has forgotten what came in between: the turn goes on, and its record says how it stands.
+    if (!isServiceError(error, 'cursor_expired')) throw error;
   } finally {
     cancelWait();
   }

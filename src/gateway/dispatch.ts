@@ -1,10 +1,10 @@
 // Hands a turn whose record exists to a worker. A refusal settles the record, so that none lies; what
 // is unknown is left to the log. Does not parse requests, does not know HTTP, does not keep sessions.
 
+import { within } from '../core/deadline.ts';
 import { isServiceError, type ErrorCode, type ServiceError } from '../core/errors.ts';
 import { endedTurn, type TurnRecord } from '../core/turn.ts';
 import { asServiceError } from '../http/error-reply.ts';
-import { within } from './deadline.ts';
 import type { Gear } from './gateway-parts.ts';
 
 type Parts = Pick<Gear, 'worker' | 'records' | 'clock' | 'logger' | 'limits'>;

@@ -39,7 +39,8 @@ test('a session is made, looked at, changed and erased, by id or by name', async
     usage: { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0, reasoning_output_tokens: 0, cost_usd: null },
   });
   assert.deepEqual(await jsonOf(await get(`${sessions}/${String(id)}`)), session);
-  assert.equal((await post(sessions, wanted)).status, 409);
+  const again = await post(sessions, wanted);
+  assert.deepEqual([again.status, (await jsonOf(again))['code']], [409, 'session_exists']);
 
   const patched = await jsonOf(
     await change(`${sessions}/mine`, 'PATCH', { title: null, metadata: { a: null, c: '3' } }),

@@ -137,7 +137,8 @@ test('the transcript has the completed items, in order, in pages, and one by one
   await worker.emitAll(key, null, [{ type: 'item.completed', fields: { item }, raw: 'LINE' }]);
   const whole = await jsonOf(await get('/api/v1/sessions/s/items/big'));
   assert.deepEqual(whole['item'], { id: 'big', type: 'agent_message', text: 'whole from LINE' });
-  assert.equal((await get('/api/v1/sessions/s/items/none')).status, 404);
+  const none = await get('/api/v1/sessions/s/items/none');
+  assert.deepEqual([none.status, (await jsonOf(none))['code']], [404, 'item_not_found']);
 });
 
 test('a quiet stream carries a heartbeat, and an erased session ends it with an error event', async (t) => {

@@ -194,6 +194,17 @@ test('stream: false brings the end of the turn alone', async (t) => {
   );
 });
 
+test('one socket carries so many streams and no more, and says so', async (t) => {
+  const fixture = await startGateway(t, { limits: { streamsPerSocket: 1 } });
+  await fixture.post('/api/v1/sessions', { id: 's' });
+  const client = await open(t, fixture, [], bearer);
+  client.send({ ref: 'first', type: 'subscribe', session_id: 's' });
+  await client.until((frame) => frame['ref'] === 'first');
+  client.send({ ref: 'second', prompt: 'say 1' });
+  const refused = await client.until((frame) => frame['ref'] === 'second');
+  assert.deepEqual([refused['type'], refused['code'], refused['limit']], ['error', 'too_many_streams', 1]);
+});
+
 test('frames that are wrong get a typed error with their ref, and the socket goes on', async (t) => {
   const { worker, ...fixture } = await startGateway(t);
   const client = await open(t, { worker, ...fixture }, [], bearer);

@@ -18,7 +18,11 @@ test('a key that stands twice in one object is refused by its name, however it i
   assert.equal(refusal('{"a":1,"\\u0061":2}'), `The body has the key ${name} twice.`);
   assert.equal(refusal('{"x":[{"a":{"a":1},"b":"a","a":2}]}'), `The body has the key ${name} twice.`);
   assert.match(refusal(`{"${'k'.repeat(500)}":1,"${'k'.repeat(500)}":1}`), /^.{90,120}$/);
-  for (const text of ['{"a":{"a":{"a":1}}}', '{"a":[{"a":1},{"a":2}],"b":{"a":1}}', '{"a":"a","b":"a","c":["a","a"]}']) {
+  for (const text of [
+    '{"a":{"a":{"a":1}}}',
+    '{"a":[{"a":1},{"a":2}],"b":{"a":1}}',
+    '{"a":"a","b":"a","c":["a","a"]}',
+  ]) {
     assert.equal(refusal(text), 'taken', text);
   }
 });
@@ -49,7 +53,7 @@ test('whatever JSON writes is read as JSON reads it, and whatever else is typed'
     }),
   );
   fc.assert(
-    fc.property(fc.string({ unit: fc.constantFrom(...'{}[]",:\\ \n1au0') }), (text) => {
+    fc.property(fc.string({ unit: fc.constantFrom(...'{}[]",:\\ \n1au0'.split('')) }), (text) => {
       let isObject = false;
       try {
         const value: unknown = JSON.parse(text);

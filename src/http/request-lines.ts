@@ -36,7 +36,10 @@ export class RequestLines {
     }
     server.on('connect', (_request, socket) => {
       socket.on('error', () => socket.destroy());
-      this.broken(socket, new ServiceError('invalid_request', {}, { message: 'CONNECT is for proxies; this is none.' }));
+      this.broken(
+        socket,
+        new ServiceError('invalid_request', {}, { message: 'CONNECT is for proxies; this is none.' }),
+      );
     });
   }
 

@@ -16,6 +16,8 @@ import { KnownPaths } from './known-paths.ts';
 import { translateFrameworkError, translateParserError } from './library-errors.ts';
 import { listenOn, type ListenAddress, type Listening } from './listener.ts';
 import { pathOf, requestIdOf, shownPathOf } from './request-context.ts';
+// Brings the `isOpen` of a route's config to whoever has a server.
+import './request-context.ts';
 import { assertExpectation, assertUnambiguous, expectsContinue, takeOriginForm } from './request-form.ts';
 import { RequestLines } from './request-lines.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -121,8 +123,12 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     writeRawError(socket, error, context, clock);
   };
   const lines = new RequestLines(server, refuseSocket);
-  const connectionLimit = new ConnectionLimit(server, clock, limits.maxConnections, () => life.connectionCount, (socket) =>
-    lines.broken(socket, connectionLimit.refusal()),
+  const connectionLimit = new ConnectionLimit(
+    server,
+    clock,
+    limits.maxConnections,
+    () => life.connectionCount,
+    (socket) => lines.broken(socket, connectionLimit.refusal()),
   );
   const knownPaths = new KnownPaths(app);
   /** Behind these nothing can be trusted to be a request. */
@@ -175,7 +181,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     // Errors of a socket that nobody listens to would end the process.
     socket.on('error', () => socket.destroy());
     if (lines.isBusy(socket)) {
-      lines.broken(socket, new ServiceError('invalid_request', {}, { message: 'An Upgrade must be the first request.' }));
+      lines.broken(
+        socket,
+        new ServiceError('invalid_request', {}, { message: 'An Upgrade must be the first request.' }),
+      );
       return;
     }
     try {

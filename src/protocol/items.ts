@@ -93,7 +93,10 @@ function textOf(content: readonly UserInput[]): string {
 /** The item's own fields as they are, under our spelling; without the clock values that Codex adds to each. */
 function withSnakeCaseKeys(item: ThreadItem): PublicItem {
   const { id, type, startedAtMs: _started, completedAtMs: _completed, ...rest } = item;
-  const fields = Object.entries(rest).map(([key, value]) => [toSnakeCase(key), value]);
+  const fields = Object.entries(rest).map(([key, value]) => [
+    toSnakeCase(key),
+    key === 'status' && typeof value === 'string' ? toSnakeCase(value) : value,
+  ]);
   return { ...Object.fromEntries(fields), id, type: toSnakeCase(type) };
 }
 

@@ -10,12 +10,13 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
+import type { EventDraft } from '../core/event.ts';
 import { findDrift, nativeCodexPath, renderProtocol } from '../../tools/generate-protocol.ts';
 import { type FeaturePin, pinnedFeatures, pinnedSettings, pinnedVersion } from './features.ts';
 import { codexVersion } from './generated/version.ts';
 import { buildInitialize, buildThreadResume, buildTurnStart } from './policy.ts';
 import { modelProviderName, seedRollout } from './rollout.ts';
-import { type Notification, type TranslatedEvent, TurnTranslator } from './translate.ts';
+import { type Notification, TurnTranslator } from './translate.ts';
 
 const codex = nativeCodexPath();
 const resources = join(dirname(codex), '../codex-resources');
@@ -200,7 +201,7 @@ describe('the installed Codex', { timeout: deadlineMs * 2 }, () => {
         await server.stop();
       }
       const translator = new TurnTranslator({ sessionId, turnId });
-      const events = server.lines.flatMap((line): TranslatedEvent[] =>
+      const events = server.lines.flatMap((line): EventDraft[] =>
         translator.feed(JSON.parse(line) as Notification, line),
       );
       assert.equal(events.length, server.lines.length);

@@ -5,7 +5,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { type Notification, type TranslatedEvent, TurnTranslator } from './translate.ts';
+import type { EventDraft } from '../core/event.ts';
+import { itemOfLine } from './items.ts';
+import { type Notification, TurnTranslator } from './translate.ts';
 
 const sessionId = '019a0000-0000-7000-8000-000000000001';
 const turnId = '019a0000-0000-7000-8000-00000000000a';
@@ -20,25 +22,25 @@ function newTranslator(): TurnTranslator {
   return new TurnTranslator({ sessionId, turnId });
 }
 
-function feedAll(translator: TurnTranslator, lines: readonly string[]): TranslatedEvent[] {
+function feedAll(translator: TurnTranslator, lines: readonly string[]): EventDraft[] {
   return lines.flatMap((line) => translator.feed(JSON.parse(line) as Notification, line));
 }
 
-function feedOne(translator: TurnTranslator, method: string, params: unknown): TranslatedEvent[] {
+function feedOne(translator: TurnTranslator, method: string, params: unknown): EventDraft[] {
   return feedAll(translator, [JSON.stringify({ method, params })]);
 }
 
-function play(name: string): { translator: TurnTranslator; events: TranslatedEvent[]; lines: string[] } {
+function play(name: string): { translator: TurnTranslator; events: EventDraft[]; lines: string[] } {
   const translator = newTranslator();
   const lines = recorded(name);
   return { translator, lines, events: feedAll(translator, lines) };
 }
 
-function typesOf(events: readonly TranslatedEvent[]): string[] {
+function typesOf(events: readonly EventDraft[]): string[] {
   return events.map((event) => event.type);
 }
 
-function itemsOf(events: readonly TranslatedEvent[], type: string): unknown[] {
+function itemsOf(events: readonly EventDraft[], type: string): unknown[] {
   return events.filter((event) => event.type === type).map((event) => event.fields['item']);
 }
 
@@ -270,24 +272,23 @@ describe('what is too large for an event', () => {
     assert.equal(item.truncated, true);
     assert.ok(prompt.startsWith(item.text) && item.text.length >= 64 * 1024);
     assert.ok(Buffer.byteLength(JSON.stringify(event?.fields)) <= 256 * 1024);
-    assert.equal(event?.raw, null);
-    assert.deepEqual(event?.wholeItem?.item, { id: 'u1', type: 'user_message', text: prompt });
+    assert.deepEqual(itemOfLine(event?.raw ?? '{}'), { id: 'u1', type: 'user_message', text: prompt });
   });
 
   test('an item that fits is not touched', () => {
     const [event] = feedOne(newTranslator(), 'item/completed', started('x'.repeat(200 * 1024)));
-    assert.equal(event?.wholeItem, undefined);
     assert.doesNotMatch(JSON.stringify(event?.fields), /truncated/);
     assert.notEqual(event?.raw, null);
   });
 
-  test('a delta and a diff say that they were cut', () => {
+  test('a delta and a diff say that they were cut, and keep the line that has them whole', () => {
     const translator = newTranslator();
     const text = 'y'.repeat(400 * 1024);
     const [delta] = feedOne(translator, 'item/agentMessage/delta', { threadId: sessionId, itemId: 'm', delta: text });
     const [diff] = feedOne(translator, 'turn/diff/updated', { threadId: sessionId, turnId: 't', diff: text });
     for (const event of [delta, diff]) {
       assert.equal(event?.fields['truncated'], true);
+      assert.ok(event.raw?.includes(text));
       assert.ok(Buffer.byteLength(JSON.stringify(event?.fields)) <= 256 * 1024);
     }
   });

@@ -10,7 +10,7 @@ import type { ServerNotification } from './generated/ServerNotification.ts';
 import type { ErrorNotification } from './generated/v2/ErrorNotification.ts';
 import type { ThreadItem } from './generated/v2/ThreadItem.ts';
 import type { Turn } from './generated/v2/Turn.ts';
-import { type PublicItem, toPublicItem, toSnakeCase } from './items.ts';
+import { toPublicItem, toSnakeCase } from './items.ts';
 import { toTurnFailure } from './turn-error.ts';
 import { TurnUsage } from './turn-usage.ts';
 
@@ -20,11 +20,6 @@ const maxPartBytes = 255 * 1024;
 const maxDeltaUnits = 40 * 1024;
 
 export type DeltaKind = 'agent_message' | 'reasoning' | 'reasoning_summary' | 'command_output' | 'file_change' | 'plan';
-
-export type TranslatedEvent = EventDraft & {
-  /** Present when the event's item was cut: this is all of it, with the line that said it. */
-  readonly wholeItem?: { readonly item: PublicItem; readonly raw: string };
-};
 
 /** What Codex said of the end of its turn. */
 export type CodexOutcome = {
@@ -78,7 +73,7 @@ export class TurnTranslator {
     return this.#transcriptProblem;
   }
 
-  feed(notification: Notification, line: string): TranslatedEvent[] {
+  feed(notification: Notification, line: string): EventDraft[] {
     const { method, params } = notification;
     const threadId = threadOf(params);
     if (threadId !== null && threadId !== this.#sessionId) return [this.#ofCodex(method, params, line, threadId)];
@@ -91,20 +86,20 @@ export class TurnTranslator {
     }
   }
 
-  #translate(notification: ServerNotification, line: string): TranslatedEvent[] {
+  #translate(notification: ServerNotification, line: string): EventDraft[] {
     switch (notification.method) {
       case 'item/agentMessage/delta':
-        return [this.#delta('agent_message', notification.params)];
+        return [this.#delta('agent_message', notification.params, line)];
       case 'item/commandExecution/outputDelta':
-        return [this.#delta('command_output', notification.params)];
+        return [this.#delta('command_output', notification.params, line)];
       case 'item/reasoning/textDelta':
-        return [this.#delta('reasoning', notification.params)];
+        return [this.#delta('reasoning', notification.params, line)];
       case 'item/reasoning/summaryTextDelta':
-        return [this.#delta('reasoning_summary', notification.params, notification.params.summaryIndex)];
+        return [this.#delta('reasoning_summary', notification.params, line, notification.params.summaryIndex)];
       case 'item/fileChange/outputDelta':
-        return [this.#delta('file_change', notification.params)];
+        return [this.#delta('file_change', notification.params, line)];
       case 'item/plan/delta':
-        return [this.#delta('plan', notification.params)];
+        return [this.#delta('plan', notification.params, line)];
       case 'item/started':
         return [this.#itemStarted(notification.params.item, line)];
       case 'item/completed':
@@ -146,25 +141,26 @@ export class TurnTranslator {
     return [this.#ofCodex(notification.method, notification.params, line)];
   }
 
-  /** The hot path: one object, no measuring, no raw line (a delta is rebuilt from its event). */
-  #delta(kind: DeltaKind, params: { itemId: string; delta: string }, summaryIndex?: number): TranslatedEvent {
+  /** The hot path: one object, no measuring, no raw line (a delta is rebuilt from its event, unless it was cut). */
+  #delta(kind: DeltaKind, params: { itemId: string; delta: string }, line: string, summaryIndex?: number): EventDraft {
     const { itemId, delta } = params;
     const fields: Record<string, unknown> = { item_id: itemId, kind, delta };
     if (summaryIndex !== undefined) fields['summary_index'] = summaryIndex;
-    if (delta.length > maxDeltaUnits) {
+    const isCut = delta.length > maxDeltaUnits;
+    if (isCut) {
       fields['delta'] = cutText(delta, maxDeltaUnits);
       fields['truncated'] = true;
     }
-    return this.#event('item.delta', fields, null);
+    return this.#event('item.delta', fields, isCut ? line : null);
   }
 
-  #itemStarted(item: ThreadItem, line: string): TranslatedEvent {
+  #itemStarted(item: ThreadItem, line: string): EventDraft {
     if (item.type === 'agentMessage') this.#openAnswers.set(item.id, 'agent_message');
     if (item.type === 'reasoning') this.#openAnswers.set(item.id, 'reasoning');
     return this.#item('item.started', item, line);
   }
 
-  #itemCompleted(item: ThreadItem, line: string): TranslatedEvent {
+  #itemCompleted(item: ThreadItem, line: string): EventDraft {
     this.#openAnswers.delete(item.id);
     if (item.type === 'agentMessage') {
       this.#lastMessage = item.text;
@@ -173,14 +169,14 @@ export class TurnTranslator {
     return this.#item('item.completed', item, line);
   }
 
-  #item(type: string, source: ThreadItem, line: string): TranslatedEvent {
+  #item(type: string, source: ThreadItem, line: string): EventDraft {
     const whole = toPublicItem(source);
+    // One that is cut here is whole in the line, where GET …/items/{id} finds it.
     const item = fitJson(whole, maxPartBytes, { keep: ['id', 'type', 'status'], sizeHint: line.length });
-    if (item === whole) return this.#event(type, { item }, line);
-    return { ...this.#event(type, { item }, null), wholeItem: { item: whole, raw: line } };
+    return this.#event(type, { item }, line);
   }
 
-  #error(params: ErrorNotification, line: string): TranslatedEvent[] {
+  #error(params: ErrorNotification, line: string): EventDraft[] {
     const events = [this.#ofCodex('error', params, line)];
     if (!params.willRetry) return events;
     // 0.169 streams the answer again under new ids and never completes the old items: a client that
@@ -198,17 +194,17 @@ export class TurnTranslator {
     this.#outcome = { status: turn.status, error: turn.status === 'failed' ? toTurnFailure(turn.error) : null };
   }
 
-  #ofCodex(method: string, params: unknown, line: string, threadId?: string): TranslatedEvent {
+  #ofCodex(method: string, params: unknown, line: string, threadId?: string): EventDraft {
     const fields = { ...(threadId === undefined ? {} : { thread_id: threadId }), params: params ?? null };
     return this.#fitted(`codex.${method.replaceAll('/', '.')}`, fields, line);
   }
 
-  #fitted(type: string, fields: Readonly<Record<string, unknown>>, line: string): TranslatedEvent {
+  #fitted(type: string, fields: Readonly<Record<string, unknown>>, line: string): EventDraft {
     const fitted = fitJson(fields, maxPartBytes, { keep: ['thread_id'], sizeHint: line.length });
-    return this.#event(type, fitted, fitted === fields ? line : null);
+    return this.#event(type, fitted, line);
   }
 
-  #event(type: string, fields: Readonly<Record<string, unknown>>, raw: string | null): TranslatedEvent {
+  #event(type: string, fields: Readonly<Record<string, unknown>>, raw: string | null): EventDraft {
     return { type, turnId: this.#turnId, fields, raw };
   }
 }

@@ -3,11 +3,12 @@
 
 import type { AgentNotification } from '../codex/agent-process.ts';
 import type { Clock } from '../core/clock.ts';
+import type { EventDraft } from '../core/event.ts';
 import type { SessionId } from '../core/ids.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Turn } from '../protocol/generated/v2/Turn.ts';
-import { type TranslatedEvent, TurnTranslator } from '../protocol/translate.ts';
+import { TurnTranslator } from '../protocol/translate.ts';
 import type { SessionWriter } from './session-writer.ts';
 
 export type AgentEarOptions = {
@@ -45,8 +46,7 @@ export class AgentEar {
     const { clock, writer } = this.#options;
     this.#lastHeardMs = clock.monotonicMs();
     for (const draft of this.#translator.feed(notification, line)) {
-      // An item too large for an event is whole in its record, where GET …/items/{id} finds it.
-      writer.write(draft.wholeItem === undefined ? draft : { ...draft, raw: draft.wholeItem.raw });
+      writer.write(draft);
       if (this.#expecting !== null && isOfTheAgent(draft)) this.#firstEvent(this.#expecting);
     }
     if (this.#translator.outcome !== null) this.#onCodexEnded();
@@ -92,6 +92,6 @@ export class AgentEar {
 }
 
 /** Not the prompt, which Codex repeats as the first item. */
-function isOfTheAgent({ type, fields }: TranslatedEvent): boolean {
+function isOfTheAgent({ type, fields }: EventDraft): boolean {
   return type.startsWith('item.') && (fields['item'] as { type?: unknown } | undefined)?.type !== 'user_message';
 }

@@ -103,7 +103,8 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
     slot.listener = listener;
     const { credential, id } = await bothOf(
       parts.grants
-        .issue({ ...key, epoch: session.epoch, models: session.model === null ? [] : [session.model] })
+        // Any model: the session's is where a turn that names none begins, not the only one it may name.
+        .issue({ ...key, epoch: session.epoch, models: [] })
         .then((issued) => {
           grantId = issued.id;
           return issued;

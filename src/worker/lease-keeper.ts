@@ -4,7 +4,7 @@
 import type { Lease, SessionDirectory } from '../contracts/session-directory.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
-import { answered } from './deadline.ts';
+import { answered } from './store-answer.ts';
 
 export type LeaseKeeperOptions = {
   readonly directory: SessionDirectory;

@@ -5,7 +5,7 @@ import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
-import { answered } from './deadline.ts';
+import { answered } from './store-answer.ts';
 
 /** More writers than this at one record at one time is a defect, not load. */
 const mostAttempts = 10;

@@ -2,13 +2,13 @@
 // say it. Decides nothing about queues, records or terminal events.
 
 import type { AgentExit, AgentProcess } from '../codex/agent-process.ts';
+import { within } from '../core/deadline.ts';
 import type { Clock } from '../core/clock.ts';
 import { isServiceError } from '../core/errors.ts';
 import type { TurnOutcome } from '../core/turn.ts';
 import type { Turn } from '../protocol/generated/v2/Turn.ts';
 import type { TurnStartParams } from '../protocol/generated/v2/TurnStartParams.ts';
 import type { HeardTurn } from './agent-ear.ts';
-import { within } from './deadline.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import type { SlotEndReason } from './slot.ts';
 import { codexOutcome, crashed, errorOf, refused, stopped, type StopReason } from './turn-outcomes.ts';

@@ -2,12 +2,12 @@
 
 import type { CommandRequest, CommandResult } from '../contracts/worker-link.ts';
 import { CodexRefused } from '../codex/connection-errors.ts';
+import { within } from '../core/deadline.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SandboxMode } from '../core/session.ts';
 import { buildCommandExec } from '../protocol/policy.ts';
 import type { Binding } from './binding.ts';
-import { within } from './deadline.ts';
 import type { SlotEndReason } from './slot.ts';
 
 /** Codex ends the command itself at its own limit, but none of what that left behind: ours has to come first. */

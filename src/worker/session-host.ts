@@ -2,13 +2,13 @@
 // session's events while it holds the lease. Does not choose slots and does not keep leases.
 
 import type { CommandRequest, CommandResult, SessionKey } from '../contracts/worker-link.ts';
+import { within } from '../core/deadline.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
-import { within } from './deadline.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
 import { runSessionCommand } from './session-command.ts';

@@ -8,7 +8,7 @@ import { isServiceError } from '../core/errors.ts';
 import { type EventDraft, formatCursor, type StoredEvent } from '../core/event.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import { answered } from './deadline.ts';
+import { answered } from './store-answer.ts';
 
 export type WriterLoss = 'stale_epoch' | 'out_of_order' | 'overfull';
 

@@ -8,7 +8,7 @@ import { ServiceError } from '../core/errors.ts';
 import type { WorkerId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { seedRollout } from '../protocol/rollout.ts';
-import { answered } from './deadline.ts';
+import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { SessionWriter } from './session-writer.ts';

@@ -52,10 +52,6 @@ export class TurnQueue {
     return this.#entries.shift() ?? null;
   }
 
-  find(id: TurnId): QueuedTurn | null {
-    return this.#entries.find((entry) => entry.id === id) ?? null;
-  }
-
   /** false when it was not waiting here. */
   remove(entry: QueuedTurn): boolean {
     const place = this.#entries.indexOf(entry);

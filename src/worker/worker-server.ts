@@ -7,6 +7,8 @@ import type { Records } from '../contracts/records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import { bearerTokenOf, type Principal, type TokenSet } from '../http/bearer.ts';
+// Brings the `isOpen` of a route's config.
+import '../http/request-context.ts';
 import type { ListenAddress } from '../http/listener.ts';
 import { registerProbes } from '../http/probes.ts';
 import { createHttpServer, type HttpLimits, type HttpServer } from '../http/server.ts';
@@ -41,6 +43,11 @@ export function createWorkerServer(options: WorkerServerOptions): HttpServer {
     if (principal === null) throw new ServiceError('unauthenticated');
     return principal;
   };
+
+  // Before the body is read: a caller without a credential does not get to send 16 MiB.
+  app.addHook('onRequest', async ({ headers, is404, routeOptions }) => {
+    if (routeOptions.config.isOpen !== true && !is404) authenticate(headers.authorization);
+  });
 
   registerProbes(app, {
     metrics,
@@ -77,10 +84,6 @@ export function createWorkerServer(options: WorkerServerOptions): HttpServer {
     url: '/execute',
     bodyLimit: options.promptBodyBytes,
     config: { route: 'worker' },
-    // Before the body is read: a caller without a credential does not get to send 16 MiB.
-    onRequest: async (request) => {
-      authenticate(request.headers.authorization);
-    },
     handler: async (request) => {
       const { tenant, name } = authenticate(request.headers.authorization);
       const body = validate(executeRequestSchema, request.body, 'body');

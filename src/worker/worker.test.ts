@@ -52,6 +52,18 @@ test('a session runs one turn at a time, in the order in which they came', async
   assert.equal(stage.agents.filter(({ asked }) => asked.includes('turn/start')).length, 1);
 });
 
+test('a turn may name another model than its session, under the same credential', async () => {
+  await open();
+  const session = await stage.newSession({ model: 'model-a' });
+  const own = await stage.ended(await stage.start(session));
+  const other = await stage.ended(await stage.start(session, { model: 'model-b' }));
+  assert.deepEqual([own.status, other.status], ['completed', 'completed']);
+  assert.deepEqual(
+    stage.grants.issued.map(({ sessionId, epoch, models }) => ({ sessionId, epoch, models })),
+    [{ sessionId: session.id, epoch: 1, models: [] }],
+  );
+});
+
 test('the same turn handed in twice runs once', async () => {
   await open();
   const session = await stage.newSession();

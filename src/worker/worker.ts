@@ -11,10 +11,11 @@ import type {
   WorkerLink,
   WorkerStatus,
 } from '../contracts/worker-link.ts';
+import { within } from '../core/deadline.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { WorkerId } from '../core/ids.ts';
 import type { TurnRecord } from '../core/turn.ts';
-import { answered, within } from './deadline.ts';
+import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { SessionHost } from './session-host.ts';

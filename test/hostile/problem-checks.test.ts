@@ -19,8 +19,16 @@ const headers: Readonly<Record<string, string>> = {
   'retry-after': '2',
 };
 
-function answer(change: Partial<typeof facts> = {}, headerChange: Record<string, string> = {}, status = 503): AnyAnswer {
-  return { status, headers: new Headers({ ...headers, ...headerChange }), body: JSON.stringify({ ...facts, ...change }) };
+function answer(
+  change: Partial<typeof facts> = {},
+  headerChange: Record<string, string> = {},
+  status = 503,
+): AnyAnswer {
+  return {
+    status,
+    headers: new Headers({ ...headers, ...headerChange }),
+    body: JSON.stringify({ ...facts, ...change }),
+  };
 }
 
 test('a refusal that is as it should be passes the check, and each flaw is found', () => {
@@ -37,5 +45,5 @@ test('a refusal that is as it should be passes the check, and each flaw is found
     answer({ retry: 'never' }),
     answer({}, {}, 500),
   ];
-  for (const [index, one] of flawed.entries()) assert.throws(() => assertProblem(one), undefined, `flaw ${index}`);
+  for (const [index, one] of flawed.entries()) assert.throws(() => assertProblem(one), `flaw ${index} is not found`);
 });

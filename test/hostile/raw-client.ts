@@ -32,11 +32,19 @@ export async function ask(port: number, bytes: Buffer): Promise<RawAnswer> {
   const socket = connect({ port, host: '127.0.0.1' });
   let sentMs = performance.now();
   try {
-    return await within('an answer', answerDeadlineMs, readAnswer(socket, () => sentMs, () => {
-      socket.write(bytes, () => {
-        sentMs = performance.now();
-      });
-    }));
+    return await within(
+      'an answer',
+      answerDeadlineMs,
+      readAnswer(
+        socket,
+        () => sentMs,
+        () => {
+          socket.write(bytes, () => {
+            sentMs = performance.now();
+          });
+        },
+      ),
+    );
   } finally {
     socket.destroy();
   }
@@ -50,8 +58,12 @@ function readAnswer(socket: Socket, sentMs: () => number, start: () => void): Pr
       const answer = parseAnswer(received);
       if (answer !== null) resolve({ ...answer, waitedMs: Math.max(0, performance.now() - sentMs()) });
     });
-    const fail = (why: unknown): void => reject(new Error(`${String(why)} after ${JSON.stringify(received.slice(0, 500))}`));
-    socket.once('error', fail).once('close', () => fail('closed')).once('connect', start);
+    const fail = (why: unknown): void =>
+      reject(new Error(`${String(why)} after ${JSON.stringify(received.slice(0, 500))}`));
+    socket
+      .once('error', fail)
+      .once('close', () => fail('closed'))
+      .once('connect', start);
   });
 }
 

@@ -33,9 +33,17 @@ function field(name: string, source: string): () => Buffer {
 const chunkedBody = '10\r\n{"prompt":"x" } \r\n0\r\n\r\n';
 
 const bodies: readonly Case[] = [
-  ...[['null'], ['[]'], ['"prompt"'], ['7'], ['true'], [''.padEnd(5000)], ['{'], ['{"prompt":}'], ["{'prompt':'x'}"]].map(
-    ([body = '']): Case => [`the body ${body.slice(0, 20)}`, 'invalid_json', post(body)],
-  ),
+  ...[
+    ['null'],
+    ['[]'],
+    ['"prompt"'],
+    ['7'],
+    ['true'],
+    [''.padEnd(5000)],
+    ['{'],
+    ['{"prompt":}'],
+    ["{'prompt':'x'}"],
+  ].map(([body = '']): Case => [`the body ${body.slice(0, 20)}`, 'invalid_json', post(body)]),
   ['no body', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json])],
   ['an empty object', 'invalid_request', post('{}')],
   ['garbage behind the JSON', 'invalid_json', post('{"prompt":"x"} {}')],
@@ -46,7 +54,11 @@ const bodies: readonly Case[] = [
   ['depth 8,000,000', 'invalid_json', post('['.repeat(8_000_000))],
   ['a million values', 'invalid_json', post(`{"prompt":[${'0,'.repeat(1_000_000)}0]}`)],
   ['a million objects', 'invalid_json', post(`{"prompt":[${'{},'.repeat(1_000_000)}0]}`)],
-  ['nine thousand unknown keys', 'invalid_request', post(`{${Array.from({ length: 9000 }, (_, n) => `"promp${n}":0`).join(',')}}`)],
+  [
+    'nine thousand unknown keys',
+    'invalid_request',
+    post(`{${Array.from({ length: 9000 }, (_, n) => `"promp${n}":0`).join(',')}}`),
+  ],
   ['a key twice', 'invalid_json', post('{"prompt":"x","prompt":"y"}')],
   ['a key twice, once in disguise', 'invalid_json', post('{"prompt":"x","pr\\u006fmpt":"y"}')],
   ['__proto__', 'invalid_json', post('{"prompt":"x","__proto__":{"stream":true}}')],
@@ -67,13 +79,26 @@ const bodies: readonly Case[] = [
 ];
 
 const numbers: readonly Case[] = [
-  ...['0', '-1', '1.5', '1e309', '-1e309', '"5"', '5e-324', '9007199254740993', '86400001', '[5]', '{}', 'true'].flatMap(
-    (source): Case[] => [
-      [`timeout_ms ${source}`, 'invalid_request', field('timeout_ms', source)],
-      [`queue_timeout_ms ${source}`, 'invalid_request', field('queue_timeout_ms', source)],
-    ],
+  ...[
+    '0',
+    '-1',
+    '1.5',
+    '1e309',
+    '-1e309',
+    '"5"',
+    '5e-324',
+    '9007199254740993',
+    '86400001',
+    '[5]',
+    '{}',
+    'true',
+  ].flatMap((source): Case[] => [
+    [`timeout_ms ${source}`, 'invalid_request', field('timeout_ms', source)],
+    [`queue_timeout_ms ${source}`, 'invalid_request', field('queue_timeout_ms', source)],
+  ]),
+  ...['-1', '600001', '0.1', '"0"'].map(
+    (source): Case => [`wait_ms ${source}`, 'invalid_request', field('wait_ms', source)],
   ),
-  ...['-1', '600001', '0.1', '"0"'].map((source): Case => [`wait_ms ${source}`, 'invalid_request', field('wait_ms', source)]),
   ...['NaN', 'Infinity', '0x10', '010', '+1', '1_000', '.5', '5.'].map(
     (source): Case => [`the number ${source}`, 'invalid_json', field('timeout_ms', source)],
   ),
@@ -85,9 +110,26 @@ const texts: readonly Case[] = [
   ['a lone surrogate', 'invalid_request', field('prompt', '"\\udc00"')],
   ['an empty prompt', 'invalid_request', field('prompt', '""')],
   ['a body of 20 MB', 'payload_too_large', field('prompt', `"${'x'.repeat(20_000_000)}"`)],
-  ...['"a\\u0000"', '"a\\u202eb"', '"\\ufeffa"', '"a\\nb"', '"а"', '"ⅰ"', '"a b"', '"a/b"', '"-a"', '".."', '"a..b"', '"%2e%2e"', `"${'a'.repeat(65_536)}"`, '"a\\r\\nset-cookie: x"', '7', '[]', '{}', '""'].map(
-    (source): Case => [`session_id ${source.slice(0, 30)}`, 'invalid_request', field('session_id', source)],
-  ),
+  ...[
+    '"a\\u0000"',
+    '"a\\u202eb"',
+    '"\\ufeffa"',
+    '"a\\nb"',
+    '"а"',
+    '"ⅰ"',
+    '"a b"',
+    '"a/b"',
+    '"-a"',
+    '".."',
+    '"a..b"',
+    '"%2e%2e"',
+    `"${'a'.repeat(65_536)}"`,
+    '"a\\r\\nset-cookie: x"',
+    '7',
+    '[]',
+    '{}',
+    '""',
+  ].map((source): Case => [`session_id ${source.slice(0, 30)}`, 'invalid_request', field('session_id', source)]),
   ...['"gpt 5"', '"../x"', '"a\\u0000"', '""', `"${'m'.repeat(1000)}"`].map(
     (source): Case => [`model ${source.slice(0, 20)}`, 'invalid_request', field('model', source)],
   ),
@@ -117,7 +159,11 @@ const paths: readonly Case[] = [
   ['a parameter twice', 'invalid_request', get('/api/v1/sessions?limit=1&limit=2')],
   ['a parameter as an array', 'invalid_request', get('/api/v1/sessions?limit[]=1')],
   ...['0', '-1', '1.5', '1e309', '%220%22', '101', '99999999999999999999', '0x10', '%20', '٣'].map(
-    (limit): Case => [`limit ${limit}`, 'invalid_request', get(`/api/v1/sessions?limit=${encodeURI(decodeURI(limit))}`)],
+    (limit): Case => [
+      `limit ${limit}`,
+      'invalid_request',
+      get(`/api/v1/sessions?limit=${encodeURI(decodeURI(limit))}`),
+    ],
   ),
   ['a cursor of somebody', 'cursor_invalid', get('/api/v1/sessions?after=00000000-0000-8000-8000-000000000000')],
   ['a token in the query', 'unauthenticated', get('/api/v1/sessions?access_token=x')],
@@ -126,25 +172,92 @@ const paths: readonly Case[] = [
 ];
 
 const headers: readonly Case[] = [
-  ['2,000 headers', 'headers_too_large', () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 2000 }, (_, n) => `x-${n}: y`)])],
-  ['2,000 headers of a byte', 'headers_too_large', () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 2000 }, () => 'a:')])],
-  ['300 headers', 'headers_too_large', () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 300 }, (_, n) => `x-${n}: y`)])],
+  [
+    '2,000 headers',
+    'headers_too_large',
+    () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 2000 }, (_, n) => `x-${n}: y`)]),
+  ],
+  [
+    '2,000 headers of a byte',
+    'headers_too_large',
+    () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 2000 }, () => 'a:')]),
+  ],
+  [
+    '300 headers',
+    'headers_too_large',
+    () => requestBytes('GET /health HTTP/1.1', [host(), ...Array.from({ length: 300 }, (_, n) => `x-${n}: y`)]),
+  ],
   ['a header of 64 KB', 'headers_too_large', get('/health', `x: ${'a'.repeat(65_536)}`)],
   ['a header of 5 MB', 'headers_too_large', get('/health', `x: ${'a'.repeat(5_000_000)}`)],
-  ['Content-Length and Transfer-Encoding', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'content-length: 5', 'transfer-encoding: chunked'], chunkedBody)],
-  ['Content-Length twice', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'content-length: 2', 'content-length: 3'], '{}')],
-  ['Content-Length with a sign', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'content-length: +2'], '{}')],
-  ['Content-Length of a list', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'content-length: 2, 2'], '{}')],
+  [
+    'Content-Length and Transfer-Encoding',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'content-length: 5', 'transfer-encoding: chunked'], chunkedBody),
+  ],
+  [
+    'Content-Length twice',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'content-length: 2', 'content-length: 3'], '{}'),
+  ],
+  [
+    'Content-Length with a sign',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'content-length: +2'], '{}'),
+  ],
+  [
+    'Content-Length of a list',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'content-length: 2, 2'], '{}'),
+  ],
   ...['gzip, chunked', 'chunked, identity', 'xchunked', 'chunked, chunked', 'identity'].map(
-    (coding): Case => [`Transfer-Encoding: ${coding}`, 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, `transfer-encoding: ${coding}`], chunkedBody)],
+    (coding): Case => [
+      `Transfer-Encoding: ${coding}`,
+      'invalid_request',
+      () => requestBytes(exec, [host(), bearer(), json, `transfer-encoding: ${coding}`], chunkedBody),
+    ],
   ),
-  ['Transfer-Encoding in HTTP/1.0', 'invalid_request', () => requestBytes('POST /api/v1/exec HTTP/1.0', [host(), bearer(), json, 'transfer-encoding: chunked'], chunkedBody)],
-  ['a chunk that is no number', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], 'zz\r\nx\r\n0\r\n\r\n')],
-  ['a chunk that ends in LF', 'invalid_request', () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], '1\nx\r\n0\r\n\r\n')],
-  ['an extension of a chunk of 64 KB', 'headers_too_large', () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], `1;${'e'.repeat(65_536)}\r\nx\r\n0\r\n\r\n`)],
-  ['trailers of 64 KB', 'headers_too_large', () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], `1\r\nx\r\n0\r\nt: ${'e'.repeat(65_536)}\r\n\r\n`)],
+  [
+    'Transfer-Encoding in HTTP/1.0',
+    'invalid_request',
+    () =>
+      requestBytes('POST /api/v1/exec HTTP/1.0', [host(), bearer(), json, 'transfer-encoding: chunked'], chunkedBody),
+  ],
+  [
+    'a chunk that is no number',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], 'zz\r\nx\r\n0\r\n\r\n'),
+  ],
+  [
+    'a chunk that ends in LF',
+    'invalid_request',
+    () => requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: chunked'], '1\nx\r\n0\r\n\r\n'),
+  ],
+  [
+    'an extension of a chunk of 64 KB',
+    'headers_too_large',
+    () =>
+      requestBytes(
+        exec,
+        [host(), bearer(), json, 'transfer-encoding: chunked'],
+        `1;${'e'.repeat(65_536)}\r\nx\r\n0\r\n\r\n`,
+      ),
+  ],
+  [
+    'trailers of 64 KB',
+    'headers_too_large',
+    () =>
+      requestBytes(
+        exec,
+        [host(), bearer(), json, 'transfer-encoding: chunked'],
+        `1\r\nx\r\n0\r\nt: ${'e'.repeat(65_536)}\r\n\r\n`,
+      ),
+  ],
   ['a folded header', 'invalid_request', get('/health', 'x-a: one\r\n two')],
-  ['a folded credential', 'invalid_request', () => requestBytes('GET /api/v1/sessions HTTP/1.1', [host(), 'authorization: Bearer\r\n x'])],
+  [
+    'a folded credential',
+    'invalid_request',
+    () => requestBytes('GET /api/v1/sessions HTTP/1.1', [host(), 'authorization: Bearer\r\n x']),
+  ],
   ['a bare LF', 'invalid_request', () => Buffer.from(`GET /health HTTP/1.1\n${host()}\n\n`)],
   ['a bare CR', 'invalid_request', get('/health', 'x: a\rb')],
   ['a NUL in a header', 'invalid_request', get('/health', 'x: a\0b')],
@@ -156,30 +269,94 @@ const headers: readonly Case[] = [
   ['two Idempotency-Keys', 'invalid_request', post('{"prompt":"x"}', json, 'idempotency-key: a', 'idempotency-key: b')],
   ['an Idempotency-Key with a space', 'invalid_request', post('{"prompt":"x"}', json, 'idempotency-key: a b')],
   ['an Idempotency-Key of 256', 'invalid_request', post('{"prompt":"x"}', json, `idempotency-key: ${'k'.repeat(256)}`)],
-  ...['text/plain', 'application/jsonx', 'text/plain, application/json', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/merge-patch+json', 'x'].map(
-    (type): Case => [`Content-Type: ${type}`, 'unsupported_media_type', post('{"prompt":"x"}', `content-type: ${type}`)],
+  ...[
+    'text/plain',
+    'application/jsonx',
+    'text/plain, application/json',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/merge-patch+json',
+    'x',
+  ].map(
+    (type): Case => [
+      `Content-Type: ${type}`,
+      'unsupported_media_type',
+      post('{"prompt":"x"}', `content-type: ${type}`),
+    ],
   ),
   ['an Expect of tea', 'invalid_request', post('{"prompt":"x"}', json, 'expect: tea')],
-  ['a wait for a word without a credential', 'unauthenticated', () => requestBytes(exec, [host(), json, 'expect: 100-continue', 'content-length: 10'])],
-  ['a wait for a word for 17 MB', 'payload_too_large', () => requestBytes(exec, [host(), bearer(), json, 'expect: 100-continue', 'content-length: 17000000'])],
+  [
+    'a wait for a word without a credential',
+    'unauthenticated',
+    () => requestBytes(exec, [host(), json, 'expect: 100-continue', 'content-length: 10']),
+  ],
+  [
+    'a wait for a word for 17 MB',
+    'payload_too_large',
+    () => requestBytes(exec, [host(), bearer(), json, 'expect: 100-continue', 'content-length: 17000000']),
+  ],
   ['a Range of a session', 'session_not_found', get('/api/v1/sessions/none', 'range: bytes=0-,0-,0-')],
-  ['another name of this server', 'forbidden', () => requestBytes('GET /health HTTP/1.1', ['host: rebound.example', bearer()])],
-  ['a name that begins like ours', 'forbidden', () => requestBytes('GET /health HTTP/1.1', ['host: 127.0.0.1.evil.example', bearer()])],
-  ['another name in the target', 'forbidden', () => requestBytes('GET http://rebound.example/health HTTP/1.1', [host(), bearer()])],
+  [
+    'another name of this server',
+    'forbidden',
+    () => requestBytes('GET /health HTTP/1.1', ['host: rebound.example', bearer()]),
+  ],
+  [
+    'a name that begins like ours',
+    'forbidden',
+    () => requestBytes('GET /health HTTP/1.1', ['host: 127.0.0.1.evil.example', bearer()]),
+  ],
+  [
+    'another name in the target',
+    'forbidden',
+    () => requestBytes('GET http://rebound.example/health HTTP/1.1', [host(), bearer()]),
+  ],
   ['a page of another origin', 'forbidden', post('{"prompt":"x"}', json, 'origin: https://evil.example')],
   ['a page without an origin', 'forbidden', post('{"prompt":"x"}', json, 'origin: null')],
-  ["a form of another origin's page", 'forbidden', () => requestBytes('POST /api/v1/tickets HTTP/1.1', [host(), bearer(), 'origin: https://evil.example', 'content-type: text/plain'], 'x')],
-  ['a question of another origin', 'forbidden', () => requestBytes('OPTIONS /api/v1/exec HTTP/1.1', [host(), 'origin: https://evil.example', 'access-control-request-method: POST'])],
+  [
+    "a form of another origin's page",
+    'forbidden',
+    () =>
+      requestBytes(
+        'POST /api/v1/tickets HTTP/1.1',
+        [host(), bearer(), 'origin: https://evil.example', 'content-type: text/plain'],
+        'x',
+      ),
+  ],
+  [
+    'a question of another origin',
+    'forbidden',
+    () =>
+      requestBytes('OPTIONS /api/v1/exec HTTP/1.1', [
+        host(),
+        'origin: https://evil.example',
+        'access-control-request-method: POST',
+      ]),
+  ],
   ['no credential', 'unauthenticated', () => requestBytes(exec, [host(), json], '{"prompt":"x"}')],
-  ['a credential of 8 KB', 'unauthenticated', () => requestBytes(exec, [host(), json, `authorization: Bearer ${'x'.repeat(8000)}`], '{}')],
+  [
+    'a credential of 8 KB',
+    'unauthenticated',
+    () => requestBytes(exec, [host(), json, `authorization: Bearer ${'x'.repeat(8000)}`], '{}'),
+  ],
   ['a credential with a tail', 'unauthenticated', () => requestBytes(exec, [host(), json, `${bearer()} x`], '{}')],
-  ['no credential and a body of 10 MB', 'unauthenticated', () => requestBytes(exec, [host(), json], 'x'.repeat(10_000_000))],
+  [
+    'no credential and a body of 10 MB',
+    'unauthenticated',
+    () => requestBytes(exec, [host(), json], 'x'.repeat(10_000_000)),
+  ],
 ];
 
 const methods: readonly Case[] = [
-  ...['HEAD', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY'].filter((method) => method !== 'HEAD').map(
-    (method): Case => [`${method} of exec`, 'method_not_allowed', () => requestBytes(`${method} /api/v1/exec HTTP/1.1`, [host(), bearer()])],
-  ),
+  ...['HEAD', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'PROPFIND', 'QUERY']
+    .filter((method) => method !== 'HEAD')
+    .map(
+      (method): Case => [
+        `${method} of exec`,
+        'method_not_allowed',
+        () => requestBytes(`${method} /api/v1/exec HTTP/1.1`, [host(), bearer()]),
+      ],
+    ),
   ['a method of nobody', 'invalid_request', () => requestBytes('BREW /health HTTP/1.1', [host()])],
   ['a method in small letters', 'invalid_request', () => requestBytes('get /health HTTP/1.1', [host()])],
   ['CONNECT', 'invalid_request', () => requestBytes('CONNECT evil.example:443 HTTP/1.1', [host()])],
@@ -189,8 +366,22 @@ const methods: readonly Case[] = [
   ['Redis', 'invalid_request', () => Buffer.from('*1\r\n$4\r\nPING\r\n')],
   ['four gigabytes of nothing much', 'invalid_request', () => Buffer.alloc(1_000_000)],
   ['a WebSocket without a key', 'invalid_request', get('/ws', 'connection: upgrade', 'upgrade: websocket')],
-  ['a WebSocket of another version', 'invalid_request', get('/ws', 'connection: upgrade', 'upgrade: websocket', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version: 12')],
-  ['a WebSocket by POST', 'method_not_allowed', () => requestBytes('POST /ws HTTP/1.1', [host(), bearer(), 'connection: upgrade', 'upgrade: websocket'], '{}')],
+  [
+    'a WebSocket of another version',
+    'invalid_request',
+    get(
+      '/ws',
+      'connection: upgrade',
+      'upgrade: websocket',
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+      'sec-websocket-version: 12',
+    ),
+  ],
+  [
+    'a WebSocket by POST',
+    'method_not_allowed',
+    () => requestBytes('POST /ws HTTP/1.1', [host(), bearer(), 'connection: upgrade', 'upgrade: websocket'], '{}'),
+  ],
   ['a WebSocket elsewhere', 'not_found', get('/api/v1/exec', 'connection: upgrade', 'upgrade: websocket')],
   ['a WebSocket of two Hosts', 'invalid_request', get('/ws', 'connection: upgrade', 'upgrade: websocket', 'host: x')],
 ];
@@ -223,7 +414,11 @@ test('what is strange and harmless is taken', async () => {
   assert.equal(await statusOf(get('/livez', 'range: bytes=0-10,5-6')()), 200);
   assert.equal(await statusOf(get('/%6civez')()), 200);
   assert.equal(await statusOf(requestBytes(`GET ${fleet().client.url}/livez HTTP/1.1`, ['host: other.example'])), 200);
-  const chunked = requestBytes(exec, [host(), bearer(), json, 'transfer-encoding: Chunked'], `19\r\n{"prompt":"x","wait_ms":0\r\n1\r\n}\r\n0\r\n\r\n`);
+  const chunked = requestBytes(
+    exec,
+    [host(), bearer(), json, 'transfer-encoding: Chunked'],
+    `19\r\n{"prompt":"x","wait_ms":0\r\n1\r\n}\r\n0\r\n\r\n`,
+  );
   assert.equal(await statusOf(chunked), 202);
   const waits = requestBytes(exec, [host(), bearer(), json, 'expect: 100-continue'], '{"prompt":"x","wait_ms":0}');
   assert.equal(await statusOf(waits), 202);

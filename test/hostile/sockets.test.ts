@@ -97,12 +97,20 @@ test('a body of 100,000 chunks of one byte is read, and costs no more than it is
   const body = `{"prompt":"say: whole\\n${'\\n'.repeat(50_000)}","wait_ms":0}`;
   const bytes = requestBytes(
     'POST /api/v1/exec HTTP/1.1',
-    [`host: ${new URL(url).host}`, `authorization: Bearer ${token}`, 'content-type: application/json', 'transfer-encoding: chunked'],
-    `${[...body].map((character) => `1\r\n${character}\r\n`).join('')}0\r\n\r\n`,
+    [
+      `host: ${new URL(url).host}`,
+      `authorization: Bearer ${token}`,
+      'content-type: application/json',
+      'transfer-encoding: chunked',
+    ],
+    `${body.split('').map((character) => `1\r\n${character}\r\n`).join('')}0\r\n\r\n`,
   );
   const before = residentKiB();
   const answers = await Promise.all(Array.from({ length: 5 }, () => ask(portOf(url), bytes)));
-  assert.deepEqual(answers.map(({ status }) => status), [202, 202, 202, 202, 202]);
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [202, 202, 202, 202, 202],
+  );
   assert.ok(residentKiB() - before < 200_000, `it grew by ${residentKiB() - before} KiB`);
 });
 
@@ -111,7 +119,10 @@ test('clients that ask for much and read nothing hold no more than their share, 
   const port = portOf(client.url);
   const long = await client.exec({ prompt: `say: ok\n\nsay: ${'x'.repeat(500_000)}` });
   const path = `/api/v1/sessions/${long.body.session_id}/turns`;
-  const bytes = requestBytes(`GET ${path} HTTP/1.1`, [`host: 127.0.0.1:${port}`, `authorization: Bearer ${client.token}`]);
+  const bytes = requestBytes(`GET ${path} HTTP/1.1`, [
+    `host: 127.0.0.1:${port}`,
+    `authorization: Bearer ${client.token}`,
+  ]);
   const before = residentKiB();
   const sockets = await Promise.all(Array.from({ length: 50 }, () => openSocket(port, true)));
   // Pipelined: each connection asks a hundred times.
@@ -135,9 +146,17 @@ test('beyond the limit a connection is refused in words and at once; those befor
     const refused = await ask(port, requestBytes('GET /api/v1/sessions HTTP/1.1', auth));
     assertRefusal(refused, 'too_many_connections');
     assert.equal(refused.headers.get('connection'), 'close');
-    const upgrade = ['connection: upgrade', 'upgrade: websocket', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==', 'sec-websocket-version: 13'];
+    const upgrade = [
+      'connection: upgrade',
+      'upgrade: websocket',
+      'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==',
+      'sec-websocket-version: 13',
+    ];
     assertRefusal(await ask(port, requestBytes('GET /ws HTTP/1.1', [...auth, ...upgrade])), 'too_many_connections');
-    assert.equal((await ask(port, requestBytes('GET /livez HTTP/1.1', [`host: 127.0.0.1:${port}`]))).headers.get('content-type'), 'application/json; charset=utf-8');
+    assert.equal(
+      (await ask(port, requestBytes('GET /livez HTTP/1.1', [`host: 127.0.0.1:${port}`]))).headers.get('content-type'),
+      'application/json; charset=utf-8',
+    );
     early.write(requestBytes('GET /api/v1/sessions HTTP/1.1', auth));
     await eventually('the early one is answered', 5_000, () => parseAnswer(earlySaid)?.status === 200);
     const silent = await openSocket(port);
@@ -150,7 +169,11 @@ test('beyond the limit a connection is refused in words and at once; those befor
   } finally {
     for (const socket of [early, ...sockets]) socket.destroy();
   }
-  await eventually('there is room again', sweepSlackMs, async () => (await client.request('GET', '/api/v1/sessions')).status === 200);
+  await eventually(
+    'there is room again',
+    sweepSlackMs,
+    async () => (await client.request('GET', '/api/v1/sessions')).status === 200,
+  );
 });
 
 test('garbage behind a request is answered behind its answer, and a half of a request that is given up harms nobody [hostile-typed]', async () => {
@@ -175,6 +198,10 @@ test('garbage behind a request is answered behind its answer, and a half of a re
     if (tries % 3 === 0) quitter.end();
     else quitter.resetAndDestroy();
   }
-  await eventually('their connections are gone', requestTimeoutMs + sweepSlackMs, async () => (await connectionsNow()) < 20);
+  await eventually(
+    'their connections are gone',
+    requestTimeoutMs + sweepSlackMs,
+    async () => (await connectionsNow()) < 20,
+  );
   assert.equal((await client.completed('say: fine')).stdout, 'fine');
 });

@@ -36,7 +36,9 @@ async function open(options: ClientOptions = {}): Promise<WebSocket> {
 async function openRaw(): Promise<Socket> {
   const { url, token } = fleet().client;
   const socket = await openSocket(portOf(url));
-  socket.write(requestBytes('GET /ws HTTP/1.1', [`host: ${new URL(url).host}`, `authorization: Bearer ${token}`, ...handshake]));
+  socket.write(
+    requestBytes('GET /ws HTTP/1.1', [`host: ${new URL(url).host}`, `authorization: Bearer ${token}`, ...handshake]),
+  );
   const [answer] = (await within('the upgrade', 5_000, once(socket, 'data'))) as [Buffer];
   assert.match(answer.toString('latin1'), /^HTTP\/1\.1 101 /);
   return socket;
@@ -104,7 +106,10 @@ test('frames that make no sense get a typed error, and the socket goes on [hosti
     ['{"type":"subscribe","session_id":"../x"}', 'invalid_request'],
     ['{"type":"subscribe","session_id":"x","after":"1.1"}', 'session_not_found'],
     [`{"type":"ping","ref":"${'r'.repeat(129)}"}`, 'invalid_request'],
-    [JSON.stringify({ prompt: 'x', ...Object.fromEntries(Array.from({ length: 9000 }, (_, n) => [`promp${n}`, 0])) }), 'invalid_request'],
+    [
+      JSON.stringify({ prompt: 'x', ...Object.fromEntries(Array.from({ length: 9000 }, (_, n) => [`promp${n}`, 0])) }),
+      'invalid_request',
+    ],
   ];
   for (const [data, code] of cases) {
     const answer = await answerTo(socket, data);
@@ -128,7 +133,11 @@ test('frames that break the protocol close their socket with the code that says 
     ['a long ping', 1002, [frameBytes(opcodes.ping, Buffer.alloc(200))]],
     ['a text that is no UTF-8', 1007, [frameBytes(opcodes.text, Buffer.from([0xff, 0xfe]))]],
     ['20 MB announced', 1009, [Buffer.from([0x81, 0xff, 0, 0, 0, 0, 1, 0x40, 0, 0, 1, 2, 3, 4])]],
-    ['more than there is', 1009, [Buffer.from([0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4])]],
+    [
+      'more than there is',
+      1009,
+      [Buffer.from([0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4])],
+    ],
   ];
   for (const [what, code, frames] of cases) {
     const socket = await openRaw();
@@ -170,7 +179,9 @@ test('clients that ping without end and never read do not make pongs pile up [ho
     socket.pause();
     socket.write(flood);
   }
-  await eventually('the pings are read', 20_000, () => sockets.every((socket) => socket.destroyed || socket.writableLength === 0));
+  await eventually('the pings are read', 20_000, () =>
+    sockets.every((socket) => socket.destroyed || socket.writableLength === 0),
+  );
   // 10 × 10 MB of pongs would be 100 MB and more.
   assert.ok(residentKiB() - before < 80_000, `it grew by ${residentKiB() - before} KiB`);
   await assertHealthy();
@@ -193,10 +204,15 @@ test('10,000 frames at once are answered one by one, in order', async () => {
   const refs: unknown[] = [];
   socket.on('message', (data: Buffer) => refs.push((JSON.parse(data.toString('utf8')) as Frame).ref));
   for (let index = 0; index < 10_000; index += 1) {
-    socket.send(JSON.stringify(index % 2 === 0 ? { type: 'ping', ref: String(index) } : { prompt: 7, ref: String(index) }));
+    socket.send(
+      JSON.stringify(index % 2 === 0 ? { type: 'ping', ref: String(index) } : { prompt: 7, ref: String(index) }),
+    );
   }
   await eventually('all answers', 30_000, () => refs.length === 10_000);
-  assert.deepEqual(refs, Array.from({ length: 10_000 }, (_, index) => String(index)));
+  assert.deepEqual(
+    refs,
+    Array.from({ length: 10_000 }, (_, index) => String(index)),
+  );
   socket.close();
 });
 
@@ -229,6 +245,9 @@ test('upgrades of foreign pages, by other names, without a credential or in a wr
   await within('a ticket opens a socket', 5_000, once(first, 'open'));
   assert.equal(first.protocol, 'codex-fleet');
   first.terminate();
-  const again = await ask(port, requestBytes('GET /ws HTTP/1.1', [host, `sec-websocket-protocol: ${protocols.join(', ')}`, ...handshake]));
+  const again = await ask(
+    port,
+    requestBytes('GET /ws HTTP/1.1', [host, `sec-websocket-protocol: ${protocols.join(', ')}`, ...handshake]),
+  );
   assertRefusal(again, 'unauthenticated');
 });

@@ -74,6 +74,14 @@ test('GET /health needs no credential and POST /execute does [seed-worker]', asy
   }
 });
 
+test('GET /metrics has the names of the seed, and needs a credential', async () => {
+  const { url } = worker().client;
+  assert.equal((await fetch(`${url}/metrics`)).status, 401);
+  const metrics = await worker().client.request('GET', '/metrics');
+  assert.equal(metrics.status, 200);
+  assert.match(metrics.text, /codex_requests_total/);
+});
+
 test('WORKER_ID names the worker in what it says and in its log [seed-worker]', () => {
   assert.match(worker().screen, new RegExp(`\\b${workerEnvironment.WORKER_ID}\\b`));
   assert.ok(worker().logLines.some((line) => line['worker_id'] === workerEnvironment.WORKER_ID));

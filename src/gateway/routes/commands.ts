@@ -2,10 +2,10 @@
 
 import { toCommandSpec, type CommandResponse } from '../../api/commands.ts';
 import { operations } from '../../api/operations.ts';
+import { within } from '../../core/deadline.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
-import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';

@@ -6,11 +6,11 @@ import type { ModelResource, TicketResource, WorkerResource } from '../../api/fl
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import type { WorkerStatus } from '../../contracts/worker-link.ts';
+import { within } from '../../core/deadline.ts';
 import { toTimestamp } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
-import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { homePage } from '../home-page.ts';

@@ -3,11 +3,11 @@
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import { patchedSession, toSessionResource, toSessionSpec } from '../../api/sessions.ts';
+import { within } from '../../core/deadline.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionRecord } from '../../core/session.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
-import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { makeSession, requireSession } from '../session-door.ts';

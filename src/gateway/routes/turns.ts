@@ -3,13 +3,13 @@
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import { toTurnResource, toTurnSpec } from '../../api/turns.ts';
+import { within } from '../../core/deadline.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { TenantId, TurnId } from '../../core/ids.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { admitTurn } from '../admission.ts';
 import { principalOf } from '../auth.ts';
-import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { fittingPage } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';

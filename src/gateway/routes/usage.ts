@@ -1,9 +1,9 @@
 // GET /api/v1/usage: what the caller's tenant consumed.
 
+import { within } from '../../core/deadline.ts';
 import { operations } from '../../api/operations.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
-import { within } from '../deadline.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { UsageReader } from '../usage-reader.ts';

@@ -9,7 +9,7 @@ import { MemoryEventLog } from '../../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../../adapters/memory/memory-records.ts';
 import { MemorySessionDirectory } from '../../adapters/memory/memory-session-directory.ts';
 import type { AgentProcess } from '../../codex/agent-process.ts';
-import type { GrantId, ModelGrants } from '../../contracts/model-grants.ts';
+import type { GrantId, GrantRequest, ModelGrants } from '../../contracts/model-grants.ts';
 import type { TurnKey } from '../../contracts/worker-link.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { mintId } from '../../core/ids.ts';
@@ -47,9 +47,11 @@ export type StageOptions = {
 export class PlayedGrants implements ModelGrants {
   readonly standing = new Map<GrantId, string | null>();
   readonly begun: string[] = [];
+  readonly issued: GrantRequest[] = [];
 
-  async issue(): Promise<{ id: GrantId; credential: string }> {
+  async issue(request: GrantRequest): Promise<{ id: GrantId; credential: string }> {
     const id = mintId();
+    this.issued.push(request);
     this.standing.set(id, null);
     return { id, credential: `credential-${id}` };
   }
