@@ -65,7 +65,8 @@ function modelWords({ model }: FirstScreenFacts): string {
 
 function cageWords({ isolation, network }: FirstScreenFacts): string {
   if (isolation.cage === 'none') {
-    return `NONE: agents can read whatever this user can (${isolation.cageProblem ?? 'no reason given'})`;
+    const reach = isolation.innerSandbox === 'none' ? 'read, change and run' : 'read';
+    return `NONE: agents can ${reach} whatever this user can (${isolation.cageProblem ?? 'no reason given'})`;
   }
   const reach = network === 'none' ? 'no network but the model' : "THE HOST'S NETWORK, its loopback included";
   return `one per session: own root, own processes, ${reach}; the host's files and other sessions do not exist inside`;

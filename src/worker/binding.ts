@@ -38,6 +38,8 @@ export type Binding = {
    * turn's: another one at turn/start would tell the agent of a switch. The cage ends when it fails.
    */
   readonly load: (model: string, signal: AbortSignal) => Promise<void>;
+  /** Resolves when the model proxy knows that the last turn has ended; the next one waits for it. */
+  turnEnding: Promise<void>;
   /** Ends the cage, keeps the session's files, revokes the credential. Idempotent. */
   readonly end: (reason: SlotEndReason) => Promise<void>;
 };
@@ -122,7 +124,7 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
     signal.throwIfAborted();
     let loading: Promise<void> | null = null;
     const load: Binding['load'] = (model, turnSignal) => (loading ??= loadThread(credential, model, turnSignal));
-    return { slot, agent, grantId: id, load, end: endOnce };
+    return { slot, agent, grantId: id, load, turnEnding: Promise.resolve(), end: endOnce };
   } catch (error) {
     return await failed(error);
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -114,4 +115,15 @@ test('a tree is removed with its closed directories, and no further than its lin
   await removeTree(tree);
   await assert.rejects(lstat(tree));
   await lstat(path.join(root, 'outside'));
+});
+
+test('a tree that is nested deeper than a path can be long is removed', async (t) => {
+  const { root } = await place(t);
+  const tree = path.join(root, 'tree');
+  await mkdir(tree);
+  const nest =
+    'i=0; while [ $i -lt 60 ]; do mkdir "$1" && cd -P "$1" || exit 1; i=$((i+1)); done; mkdir closed; chmod 0 closed';
+  execFileSync('/bin/bash', ['-c', nest, 'nest', 'd'.repeat(200)], { cwd: tree });
+  await removeTree(tree);
+  await assert.rejects(lstat(tree));
 });

@@ -43,7 +43,7 @@ export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise
   } finally {
     deps.ear.endTurn();
     // Unless the cage ended: the grant is revoked with it.
-    if (deps.slot.binding === binding) await endGrantedTurn(deps, binding, entry);
+    if (deps.slot.binding === binding) binding.turnEnding = endGrantedTurn(deps, binding, entry);
   }
 }
 
@@ -106,6 +106,7 @@ async function runGranted(
 
 /** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */
 async function grantedBinding({ bind, parts, slot }: SlotTurnParts, entry: QueuedTurn): Promise<Binding> {
+  await slot.binding?.turnEnding;
   const binding = await bind(entry);
   try {
     await parts.grants.beginTurn(binding.grantId, entry.id);
@@ -119,7 +120,8 @@ async function grantedBinding({ bind, parts, slot }: SlotTurnParts, entry: Queue
   return again;
 }
 
-// How the turn ended is known: a proxy that does not answer must not change it, only cost the binding.
+// How the turn ended is known, and is told without waiting for this: a proxy that does not answer costs
+// the binding, nothing else.
 async function endGrantedTurn({ parts, slot }: SlotTurnParts, binding: Binding, entry: QueuedTurn): Promise<void> {
   try {
     await parts.grants.endTurn(binding.grantId, entry.id);

@@ -103,7 +103,10 @@ test('a body of 100,000 chunks of one byte is read, and costs no more than it is
       'content-type: application/json',
       'transfer-encoding: chunked',
     ],
-    `${body.split('').map((character) => `1\r\n${character}\r\n`).join('')}0\r\n\r\n`,
+    `${body
+      .split('')
+      .map((character) => `1\r\n${character}\r\n`)
+      .join('')}0\r\n\r\n`,
   );
   const before = residentKiB();
   const answers = await Promise.all(Array.from({ length: 5 }, () => ask(portOf(url), bytes)));

@@ -1,0 +1,114 @@
+// The tables, and how an older file becomes one of today: forward only, in one transaction. A file
+// that a newer program wrote, or that is not ours, is refused and left as it is.
+
+import type { DatabaseSync } from 'node:sqlite';
+import { ServiceError } from '../../core/errors.ts';
+
+/** "CFLT": says in the file's header whose it is. */
+const applicationId = 0x43464c54;
+
+/** One entry per version, never changed once released: what makes version n + 1 of version n. */
+const migrations: readonly string[] = [
+  // events.place is log_id * 2^31 + seq: a session's events lie side by side in one B-tree, without a
+  // second one for an index. log_id is never used again, so a place names one event for ever.
+  `CREATE TABLE logs (
+     log_id INTEGER PRIMARY KEY AUTOINCREMENT,
+     tenant TEXT NOT NULL,
+     session_id TEXT NOT NULL,
+     epoch INTEGER NOT NULL,
+     first_seq INTEGER NOT NULL,
+     last_seq INTEGER NOT NULL,
+     first_at INTEGER NOT NULL,
+     UNIQUE (tenant, session_id)
+   );
+   CREATE INDEX logs_by_age ON logs (first_at);
+   CREATE TABLE events (
+     place INTEGER PRIMARY KEY,
+     version INTEGER NOT NULL,
+     epoch INTEGER NOT NULL,
+     turn_id TEXT,
+     type TEXT NOT NULL,
+     at INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     header_checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     raw TEXT
+   );
+   CREATE TABLE erased_logs (
+     log_id INTEGER PRIMARY KEY,
+     next_seq INTEGER NOT NULL,
+     last_seq INTEGER NOT NULL
+   );
+   CREATE TABLE leases (
+     tenant TEXT NOT NULL,
+     session_id TEXT NOT NULL,
+     worker TEXT NOT NULL,
+     epoch INTEGER NOT NULL,
+     boot_id TEXT NOT NULL,
+     ttl_ms REAL NOT NULL,
+     until_ms REAL NOT NULL,
+     PRIMARY KEY (tenant, session_id)
+   ) WITHOUT ROWID;
+   CREATE TABLE sessions (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     alias TEXT,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE UNIQUE INDEX sessions_by_alias ON sessions (tenant, alias) WHERE alias IS NOT NULL;
+   CREATE INDEX sessions_by_age ON sessions (tenant, created_at, id);
+   CREATE TABLE turns (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     session_id TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX turns_by_age ON turns (tenant, session_id, created_at, id);`,
+];
+
+export const schemaVersion = migrations.length;
+
+/** Throws SQLite's own errors too; several processes may call it at once on one file. */
+export function migrate(db: DatabaseSync): void {
+  if (readPragma(db, 'user_version') === schemaVersion && readPragma(db, 'application_id') === applicationId) return;
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    // Read again: another process may have been faster.
+    const version = readPragma(db, 'user_version');
+    assertOurs(db, version);
+    for (const migration of migrations.slice(version)) db.exec(migration);
+    db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`);
+    db.exec('COMMIT');
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function assertOurs(db: DatabaseSync, version: number): void {
+  const isEmpty = db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() === undefined;
+  if (!isEmpty && readPragma(db, 'application_id') !== applicationId) {
+    throw new ServiceError('store_unavailable', {}, { message: 'The database file belongs to another program.' });
+  }
+  if (version > schemaVersion) {
+    throw new ServiceError(
+      'store_unavailable',
+      { schema_version: version, supported_version: schemaVersion },
+      {
+        message: `The database was written by a newer version of this program (format ${version}, this one knows ${schemaVersion}).`,
+      },
+    );
+  }
+}
+
+function readPragma(db: DatabaseSync, name: 'user_version' | 'application_id'): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name]);
+}
