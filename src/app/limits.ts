@@ -14,12 +14,17 @@ export function gatewayLimits({ server, turns }: Config): Partial<GatewayLimits>
     promptBodyBytes: server.bodyLimitExecBytes,
     heartbeatMs: server.heartbeatMs,
     connectionBufferBytes: server.connectionBufferBytes,
+    stallMs: server.stallTimeoutMs,
+    wsFrameBytes: server.frameLimitBytes,
+    streamsPerSocket: server.streamsPerSocket,
   };
 }
 
 export function httpLimits({ server }: Config): Partial<HttpLimits> {
   return {
     bodyBytes: server.bodyLimitBytes,
+    headerBytes: server.headerLimitBytes,
+    answerTimeoutMs: server.answerTimeoutMs,
     maxConnections: server.maxConnections,
     headersTimeoutMs: server.headersTimeoutMs,
     requestTimeoutMs: server.requestTimeoutMs,

@@ -85,6 +85,15 @@ const server = z.strictObject({
   requestTimeoutMs: durationMs(second, hour, 2 * minute, {
     doc: 'The longest that a whole request may take to arrive.',
   }),
+  headerLimitBytes: bytes(4 * KiB, MiB, 16 * KiB, { doc: 'The largest request line and headers together.' }),
+  answerTimeoutMs: durationMs(second, hour, 2 * minute, {
+    doc: 'The longest that a client may take to read an answer that is whole; streams go by stall_timeout_ms.',
+  }),
+  stallTimeoutMs: durationMs(second, hour, 30 * second, {
+    doc: 'A stream whose reader takes nothing for so long is cut, to be resumed by its cursor.',
+  }),
+  frameLimitBytes: bytes(KiB, 16 * MiB, MiB, { doc: 'The largest frame that a WebSocket client may send.' }),
+  streamsPerSocket: count(1, 10_000, 64, { doc: 'The most streams that one WebSocket may carry at once.' }),
   drainTimeoutMs: durationMs(0, 24 * hour, 30 * second, {
     doc: 'How long a stop waits for running turns before it interrupts them.',
   }),

@@ -61,6 +61,22 @@ export async function admitTurn(gear: Gear, principal: Principal, request: TurnR
   return { session, turn, beforeSeq };
 }
 
+/** The one line that says a prompt came in: how long it is, and what it says only where the operator wants that. */
+export function logAccepted(gear: Gear, turn: TurnRecord, requestId: string, door: 'exec' | 'turns'): void {
+  gear.logger.info(
+    {
+      event: door === 'exec' ? 'exec_accepted' : 'turn_accepted',
+      request_id: requestId,
+      session_id: turn.sessionId,
+      turn_id: turn.id,
+      prompt_length: turn.prompt.length,
+      ...(gear.logPrompts ? { prompt: turn.prompt } : {}),
+      tenant: turn.tenant,
+    },
+    door === 'exec' ? 'Processing execution request' : 'Turn accepted',
+  );
+}
+
 /** Nobody was told of what was made for a request that is refused: kept, a flood of them would fill the store. */
 async function forgetRefused(gear: Gear, turn: TurnRecord, error: unknown, isSessionUnknown: boolean): Promise<void> {
   const wasUntouched = untouchedCodes.some((code) => isServiceError(error, code));

@@ -23,7 +23,7 @@ import { logError, problemOf, type ErrorContext } from '../http/error-reply.ts';
 import { parseJsonObject } from '../http/json-text.ts';
 import { upgradeContextOf, type HttpServer } from '../http/server.ts';
 import { statusClassOf } from '../observability/metrics.ts';
-import { admitTurn } from './admission.ts';
+import { admitTurn, logAccepted } from './admission.ts';
 import { EventStream, type StreamScope } from './event-stream.ts';
 import type { Gear } from './gateway-parts.ts';
 import { isTurnOverAt, seqOfCursor } from './log-places.ts';
@@ -172,7 +172,7 @@ export class WsConnection {
   }
 
   async #exec(frame: ExecFrame, ref: string | null): Promise<void> {
-    const { clock, logger, metrics } = this.#gear;
+    const { clock, metrics } = this.#gear;
     const startedMs = clock.monotonicMs();
     const answered = (status: number): void => {
       metrics.requests.inc({ route: 'ws', status_class: statusClassOf(status) });
@@ -194,18 +194,7 @@ export class WsConnection {
             ? null
             : { route: execRoute, key: frame.idempotency_key },
       });
-      logger.info(
-        {
-          event: 'exec_accepted',
-          request_id: this.#context.requestId,
-          session_id: turn.sessionId,
-          turn_id: turn.id,
-          prompt_length: frame.prompt.length,
-          ...(this.#gear.logPrompts ? { prompt: frame.prompt } : {}),
-          tenant: this.#principal.tenant,
-        },
-        'Processing execution request',
-      );
+      logAccepted(this.#gear, turn, this.#context.requestId, 'exec');
       await this.#accept({ session_id: turn.sessionId, turn_id: turn.id, status: turn.status }, ref);
       const key = { tenant: turn.tenant, sessionId: turn.sessionId };
       const scope = { key, afterSeq: beforeSeq, turnId: turn.id };

@@ -15,7 +15,7 @@ export type BodyLimits = {
 
 export const defaultBodyLimits: BodyLimits = { maxBytes: 64 * 1024 * 1024, maxBufferedBytes: 512 * 1024 * 1024 };
 
-export type InspectedBody = { readonly bytes: Buffer; readonly parsed: object; readonly model: string };
+export type InspectedBody = { readonly bytes: Buffer; readonly parsed: object };
 
 const decoders: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>>> = {
   zstd: promisify(zstdDecompress),
@@ -84,7 +84,7 @@ export async function inspectBody(
       throw new ModelRefusal('field_not_allowed', `(${field})`);
     }
   }
-  return { bytes, parsed, model };
+  return { bytes, parsed };
 }
 
 async function decode(bytes: Buffer, encoding: string | undefined, maxBytes: number): Promise<Buffer> {

@@ -63,6 +63,12 @@ async function runCaged(binding: Binding, command: readonly string[]): Promise<b
     sandbox: 'danger-full-access',
     network: false,
   });
-  const { exitCode } = await binding.agent.calls.commandExec({ ...call, timeoutMs: gitPlaceMs });
-  return exitCode === 0;
+  try {
+    const { exitCode } = await binding.agent.calls.commandExec({ ...call, timeoutMs: gitPlaceMs });
+    return exitCode === 0;
+  } catch (error) {
+    // The agent closed its own workspace (`chmod 0 .`): the command, run or not, says what there is to say.
+    if (error instanceof CodexRefused) return false;
+    throw error;
+  }
 }

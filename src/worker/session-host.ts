@@ -210,8 +210,11 @@ export class SessionHost {
 
   async #bind(request: Omit<SlotRequest, 'session'>): Promise<Binding> {
     const binding = await this.#slot.bind({ ...request, session: this.#recorder.session });
-    if (this.#isHibernated) this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
+    if (!this.#isHibernated) return binding;
     this.#isHibernated = false;
+    this.#writer.write({ type: 'session.woken', turnId: null, fields: {}, raw: null });
+    // A turn says `running` itself; a command has no state of its own.
+    if (!this.#turns.hasActive) void this.#recorder.setStatus('idle');
     return binding;
   }
 

@@ -391,3 +391,12 @@ test('a command runs in the workspace, and not beside a turn', async () => {
   await stage.running(await stage.start(session));
   await assert.rejects(stage.worker.runCommand({ key, command: ['true'], timeoutMs: 1_000 }), code('session_busy'));
 });
+
+test('a session that a command woke is not called hibernated', async () => {
+  await open();
+  const session = await stage.newSession({ status: 'hibernated', worker: 'worker-1' });
+  const key = { tenant: session.tenant, sessionId: session.id };
+  await stage.worker.runCommand({ key, command: ['true'], timeoutMs: 1_000 });
+  assert.equal((await stage.story(key)).at(-1), 'session.woken');
+  await stage.until(async () => (await stage.session(key)).status === 'idle');
+});

@@ -4,6 +4,7 @@
 
 import { closeSync, fdatasync, fsyncSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { ServiceError } from '../../core/errors.ts';
 
 export type WalSyncOptions = {
   /** Of the database. Its connection must have read or written by now, so that the log file exists. */
@@ -61,7 +62,7 @@ export class WalSync {
   async #syncOnce(): Promise<void> {
     if (this.#isSuspect) {
       // Written afresh from memory into the database file: that sync does mean something.
-      if (!this.#options.checkpoint()) throw new Error('the database could not be checkpointed after a failed sync');
+      if (!this.#options.checkpoint()) throw new ServiceError('store_unavailable', { reason: 'sync_failed' });
       this.#isSuspect = false;
     }
     try {

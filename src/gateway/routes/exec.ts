@@ -5,7 +5,7 @@ import { operations } from '../../api/operations.ts';
 import { toTurnSpec } from '../../api/turns.ts';
 import { isTerminal } from '../../core/turn.ts';
 import type { HttpServer } from '../../http/server.ts';
-import { admitTurn } from '../admission.ts';
+import { admitTurn, logAccepted } from '../admission.ts';
 import { principalOf } from '../auth.ts';
 import { awaitTurn } from '../await-turn.ts';
 import type { Gear } from '../gateway-parts.ts';
@@ -25,18 +25,7 @@ export function registerExec(gear: Gear, server: HttpServer): void {
       requestId: request.id,
       idempotency: idempotencyKey === null ? null : { route: execRoute, key: idempotencyKey },
     });
-    gear.logger.info(
-      {
-        event: 'exec_accepted',
-        request_id: request.id,
-        session_id: turn.sessionId,
-        turn_id: turn.id,
-        prompt_length: body.prompt.length,
-        ...(gear.logPrompts ? { prompt: body.prompt } : {}),
-        tenant: principal.tenant,
-      },
-      'Processing execution request',
-    );
+    logAccepted(gear, turn, request.id, 'exec');
 
     if (body.stream === true) {
       const key = { tenant: turn.tenant, sessionId: turn.sessionId };

@@ -8,7 +8,7 @@ import { ServiceError } from '../../core/errors.ts';
 import type { TenantId, TurnId } from '../../core/ids.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import type { HttpServer } from '../../http/server.ts';
-import { admitTurn } from '../admission.ts';
+import { admitTurn, logAccepted } from '../admission.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { fittingPage } from '../page-size.ts';
@@ -30,17 +30,7 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
       idempotency:
         idempotencyKey === null ? null : { route: `POST /api/v1/sessions/${session.id}/turns`, key: idempotencyKey },
     });
-    gear.logger.info(
-      {
-        event: 'turn_accepted',
-        request_id: request.id,
-        session_id: turn.sessionId,
-        turn_id: turn.id,
-        prompt_length: body.prompt.length,
-        ...(gear.logPrompts ? { prompt: body.prompt } : {}),
-      },
-      'Turn accepted',
-    );
+    logAccepted(gear, turn, request.id, 'turns');
     reply.code(202).header('location', turnPath(turn));
     return toTurnResource(turn, gear.clock.now());
   });
