@@ -261,6 +261,18 @@ export const errorRegister = {
     retry: 'after',
     doc: 'The provider refused, failed, or sent nothing in time.',
   },
+  session_corrupt: {
+    status: 500,
+    title: 'Stored data of the session is damaged',
+    retry: 'never',
+    doc: 'A checksum does not match what was stored; `part` says where. Nothing of it was handed out; other sessions are not touched.',
+  },
+  store_corrupt: {
+    status: 500,
+    title: 'The database is damaged',
+    retry: 'never',
+    doc: 'A part of the database file cannot be read. What lies in other parts still can; restore the file or move it away.',
+  },
   storage_full: {
     status: 507,
     title: 'The disk is full',

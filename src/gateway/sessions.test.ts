@@ -60,6 +60,17 @@ test('a session needs nothing to be made, not even a body', async (t) => {
   assert.equal((await post(sessions, {})).status, 201);
 });
 
+test('a session is erased on the worker again when nobody can find it any longer', async (t) => {
+  const { url, post, worker, records } = await startGateway(t);
+  const { id } = await jsonOf(await post(sessions, {}));
+  const couldBeFound: boolean[] = [];
+  worker.eraseSession = async ({ tenant, sessionId }) => {
+    couldBeFound.push((await records.sessions.get(tenant, sessionId)) !== null);
+  };
+  await fetch(`${url}${sessions}/${String(id)}`, { method: 'DELETE', headers: { authorization: `Bearer ${token}` } });
+  assert.deepEqual(couldBeFound, [true, false]);
+});
+
 test('lists come in pages that meet and do not overlap, either way', async (t) => {
   const { post, get } = await startGateway(t);
   const ids: unknown[] = [];

@@ -397,6 +397,6 @@ test('a session that a command woke is not called hibernated', async () => {
   const session = await stage.newSession({ status: 'hibernated', worker: 'worker-1' });
   const key = { tenant: session.tenant, sessionId: session.id };
   await stage.worker.runCommand({ key, command: ['true'], timeoutMs: 1_000 });
-  assert.equal((await stage.story(key)).at(-1), 'session.woken');
+  await stage.until(async () => (await stage.story(key)).at(-1) === 'session.woken');
   await stage.until(async () => (await stage.session(key)).status === 'idle');
 });

@@ -45,7 +45,7 @@ export class EventRows {
 
   insert(logId: number, { version, header, body, raw }: StoredEvent): void {
     const { seq, epoch, turnId, type, at, checksum } = header;
-    if (seq > highestSeq) throw new ServiceError('session_full', { last_seq: highestSeq });
+    if (seq > highestSeq) throw new ServiceError('internal', {}, { message: 'a log has no place for so many events' });
     const headerSum = headerChecksum(header, raw);
     this.#insert.run(logId, seq, version, epoch, turnId, type, at, checksum, headerSum, body, raw);
   }

@@ -4,6 +4,7 @@
 import type { LogKey } from '../../contracts/event-log.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { StoredEvent } from '../../core/event.ts';
+import { isBusy } from './sqlite-errors.ts';
 
 export type Listener = (events: readonly StoredEvent[]) => void;
 
@@ -16,7 +17,10 @@ export type EventSubscriptionsOptions = {
   /** Another number than last time when other processes have written. May throw. */
   readonly dataVersion: () => number;
   /** The end of the log, and a bounded number of the events between. May throw. */
-  readonly readSince: (key: LogKey, place: LogPlace) => { readonly end: LogPlace; readonly events: readonly StoredEvent[] };
+  readonly readSince: (
+    key: LogKey,
+    place: LogPlace,
+  ) => { readonly end: LogPlace; readonly events: readonly StoredEvent[] };
   readonly onListenerError: (error: unknown) => void;
 };
 
@@ -70,7 +74,7 @@ export class EventSubscriptions {
       const version = this.#options.dataVersion();
       if (version !== this.#seenVersion && this.#readAll()) this.#seenVersion = version;
     } catch {
-      // Busy or broken: the next poll tries again, and the reader's own `read` says what is wrong.
+      // The file is busy or broken: the next poll tries again.
     }
     if (this.#topics.size > 0) this.#schedulePoll();
   }
@@ -79,14 +83,23 @@ export class EventSubscriptions {
   #readAll(): boolean {
     let isComplete = true;
     for (const topic of [...this.#topics.values()]) {
-      const [first] = topic.subscriptions;
-      if (first === undefined) continue;
-      // They stand together but for one that has just come, which is ahead.
-      const { end, events } = this.#options.readSince(topic.key, first.place);
-      this.#deliver(topic, end.logId, events);
-      if (end.logId !== 0 && (events.at(-1)?.header.seq ?? end.seq) < end.seq) isComplete = false;
+      try {
+        if (!this.#readTopic(topic)) isComplete = false;
+      } catch (error) {
+        // A damaged log stays so: its readers learn it from `read`, and the others' polls stay cheap.
+        if (isBusy(error)) isComplete = false;
+      }
     }
     return isComplete;
+  }
+
+  #readTopic(topic: Topic): boolean {
+    // The one that came first is the one furthest behind.
+    const [first] = topic.subscriptions;
+    if (first === undefined) return true;
+    const { end, events } = this.#options.readSince(topic.key, first.place);
+    this.#deliver(topic, end.logId, events);
+    return (events.at(-1)?.header.seq ?? end.seq) >= end.seq;
   }
 
   #deliver({ subscriptions }: Topic, logId: number, events: readonly StoredEvent[]): void {

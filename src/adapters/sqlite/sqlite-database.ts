@@ -18,8 +18,8 @@ export type SqliteDatabaseOptions = {
   readonly clock: Clock;
   /** How long a call waits for other processes before it fails as `store_unavailable`. */
   readonly busyDeadlineMs?: number;
-  /** The most that the file may grow to; null: what the disk holds. */
-  readonly maxBytes?: number | null;
+  /** The most that the file may grow to; else what the disk holds. */
+  readonly maxBytes?: number;
   /** Brings a file's data to the disk, off the event loop. */
   readonly syncFile?: (fd: number) => Promise<void>;
 };
@@ -91,14 +91,15 @@ export class SqliteDatabase {
       db.exec(`
         PRAGMA busy_timeout = ${blockingWaitMs};
         PRAGMA auto_vacuum = INCREMENTAL;
-        PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;
         PRAGMA journal_size_limit = ${walKeptBytes};
         PRAGMA secure_delete = ON;
         PRAGMA cell_size_check = ON;
         PRAGMA trusted_schema = OFF;
       `);
-      if (options.maxBytes != null) db.exec(`PRAGMA max_page_count = ${Math.floor(options.maxBytes / pageBytes)}`);
+      useLog(db);
+      if (options.maxBytes !== undefined)
+        db.exec(`PRAGMA max_page_count = ${Math.floor(options.maxBytes / pageBytes)}`);
       migrate(db);
       return new SqliteDatabase(options, db);
     } catch (error) {
@@ -144,7 +145,8 @@ export class SqliteDatabase {
 
   /** Gives a bounded number of freed pages back to the disk, if many are free. */
   async shrink(): Promise<void> {
-    const pragma = (name: 'freelist_count' | 'page_count'): number => Number(this.#db.prepare(`PRAGMA ${name}`).get()?.[name]);
+    const pragma = (name: 'freelist_count' | 'page_count'): number =>
+      Number(this.#db.prepare(`PRAGMA ${name}`).get()?.[name]);
     await this.write(() => {
       const free = pragma('freelist_count');
       if (free < vacuumAtPages || free * 4 < pragma('page_count')) return;
@@ -194,6 +196,17 @@ export class SqliteDatabase {
   #translate(error: unknown): ServiceError {
     return translateSqliteError(error, () => hasSpace(this.#options.path));
   }
+}
+
+function useLog(db: DatabaseSync): void {
+  // It stays in the file; where the file system cannot share memory SQLite keeps another mode, and says so here alone.
+  const mode = db.prepare('PRAGMA journal_mode = WAL').get()?.['journal_mode'];
+  if (mode === 'wal') return;
+  throw new ServiceError(
+    'store_unavailable',
+    { journal_mode: mode },
+    { message: 'The data directory is on a file system where SQLite cannot keep a write-ahead log.' },
+  );
 }
 
 /** What SQLite creates beside the file later has the same mode. An existing file is left alone: closing it here would drop the locks that this process has on it. */

@@ -3,6 +3,7 @@
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import { patchedSession, toSessionResource, toSessionSpec } from '../../api/sessions.ts';
+import type { SessionKey } from '../../contracts/worker-link.ts';
 import { within } from '../../core/deadline.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionRecord } from '../../core/session.ts';
@@ -52,13 +53,7 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
     const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
     const key = { tenant, sessionId: id };
     // The worker first: what it still wrote afterwards would come back from the dead.
-    const erased = await within(
-      gear.clock,
-      gear.limits.workerDeadlineMs,
-      gear.worker.eraseSession(key).then(() => 'erased'),
-      'late',
-    );
-    if (erased === 'late')
+    if ((await eraseOnWorker(gear, key)) === 'late')
       throw new ServiceError(
         'no_worker_ready',
         {},
@@ -66,8 +61,17 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
       );
     await gear.log.erase(key);
     await gear.records.sessions.erase(tenant, id);
+    // A turn that came in between has brought it back; from here on nobody can.
+    if ((await eraseOnWorker(gear, key)) === 'late')
+      gear.logger.warn({ event: 'session_erased_late', session_id: id }, 'Worker did not answer in time');
+    await gear.log.erase(key);
     return { id, object: 'session', deleted: true };
   });
+}
+
+function eraseOnWorker(gear: Gear, key: SessionKey): Promise<'erased' | 'late'> {
+  const erased = gear.worker.eraseSession(key).then(() => 'erased' as const);
+  return within(gear.clock, gear.limits.workerDeadlineMs, erased, 'late');
 }
 
 /** Worth no wait and no error: null when the worker does not say at once. */

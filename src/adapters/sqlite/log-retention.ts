@@ -1,0 +1,50 @@
+// Takes events out of the file: those of erased logs, and those that are older than they need be kept.
+// In steps, so that nobody waits long for the file or the event loop meanwhile.
+
+import type { EventRows } from './event-rows.ts';
+import type { LogHeads } from './log-heads.ts';
+import type { SqliteDatabase } from './sqlite-database.ts';
+
+const stepEvents = 2_000;
+
+/** Several processes may do so at once; each event is then removed by one of them. */
+export async function removeErased(db: SqliteDatabase, heads: LogHeads, rows: EventRows): Promise<void> {
+  const isMore = (): boolean => {
+    const erased = heads.nextErased();
+    if (erased === null) return false;
+    const { logId, nextSeq, lastSeq } = erased;
+    rows.delete(logId, nextSeq, Math.min(lastSeq, nextSeq + stepEvents - 1));
+    if (nextSeq + stepEvents > lastSeq) heads.forgetErased(logId);
+    else heads.noteErased({ logId, nextSeq: nextSeq + stepEvents, lastSeq });
+    return true;
+  };
+  while (await db.write(isMore, 'os')) await db.shrink();
+}
+
+export async function dropOlderEvents(
+  db: SqliteDatabase,
+  heads: LogHeads,
+  rows: EventRows,
+  cutoffMs: number,
+): Promise<number> {
+  let dropped = 0;
+  let afterLogId = 0;
+  const step = (): { dropped: number; afterLogId: number } | null => {
+    const head = heads.nextOlder(cutoffMs, afterLogId);
+    if (head === null) return null;
+    const { logId } = head;
+    const end = Math.min(head.lastSeq, head.firstSeq + stepEvents);
+    const firstSeq = rows.firstSince(logId, head.firstSeq, end - 1, cutoffMs) ?? end;
+    rows.delete(logId, head.firstSeq, firstSeq - 1);
+    heads.advance({ ...head, firstSeq, firstAt: rows.at(logId, firstSeq) });
+    // A log that has more to drop is found again; one whose first event stays is passed.
+    const isDone = firstSeq < end || end === head.lastSeq;
+    return { dropped: firstSeq - head.firstSeq, afterLogId: isDone ? logId : logId - 1 };
+  };
+  for (let done = await db.write(step, 'os'); done !== null; done = await db.write(step, 'os')) {
+    dropped += done.dropped;
+    afterLogId = done.afterLogId;
+    await db.shrink();
+  }
+  return dropped;
+}

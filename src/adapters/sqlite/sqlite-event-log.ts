@@ -1,0 +1,178 @@
+// The event log in the shared file: survives every process, tells those of one host of each other's
+// events. What starts, ends or halts a turn is on disk before it is answered; what streams between is
+// the operating system's until the next such event, a checkpoint, or its own good time.
+
+import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
+import type { Clock } from '../../core/clock.ts';
+import { ServiceError } from '../../core/errors.ts';
+import { isTerminalEventType, type StoredEvent } from '../../core/event.ts';
+import { bodyChecksum, EventRows } from './event-rows.ts';
+import { EventSubscriptions, type Listener, type LogPlace } from './event-subscriptions.ts';
+import { type LogHead, LogHeads } from './log-heads.ts';
+import { dropOlderEvents, removeErased } from './log-retention.ts';
+import type { SqliteDatabase } from './sqlite-database.ts';
+
+export type SqliteEventLogOptions = {
+  readonly maxEventsPerSession: number;
+  /** How often the file is asked for other processes' events, while anyone listens. At most 50. */
+  readonly pollMs: number;
+  /** A listener must not throw; when one does, the others get their events all the same. */
+  readonly onListenerError: (error: unknown) => void;
+};
+
+const defaults: SqliteEventLogOptions = {
+  maxEventsPerSession: 200_000,
+  pollMs: 25,
+  onListenerError: (error) => process.emitWarning(`an event listener threw: ${String(error)}`),
+};
+
+/** Bounds what a page takes in memory: it may be shorter than its limit. */
+const maxPageChars = 8 * 1024 * 1024;
+const pollPageLimit = 256;
+/** Bounds how long an append takes that finds far more events than may be kept. */
+const maxTrimmed = 5_000;
+
+export class SqliteEventLog implements EventLog {
+  readonly #db: SqliteDatabase;
+  readonly #options: SqliteEventLogOptions;
+  readonly #heads: LogHeads;
+  readonly #rows: EventRows;
+  readonly #subscriptions: EventSubscriptions;
+
+  constructor(db: SqliteDatabase, clock: Clock, options: Partial<SqliteEventLogOptions> = {}) {
+    this.#db = db;
+    this.#options = { ...defaults, ...options };
+    this.#heads = new LogHeads(db);
+    this.#rows = new EventRows(db);
+    this.#subscriptions = new EventSubscriptions({
+      clock,
+      pollMs: this.#options.pollMs,
+      dataVersion: () => db.dataVersion(),
+      readSince: (key, place) => db.readNow(() => this.#readSince(key, place)),
+      onListenerError: this.#options.onListenerError,
+    });
+  }
+
+  async append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {
+    assertBatch(key, epoch, events);
+    const durability = events.some(({ header }) => isTurningPoint(header.type)) ? 'disk' : 'os';
+    const { result, logId, fresh } = await this.#db.write(() => this.#append(key, epoch, events), durability);
+    if (fresh.length > 0) this.#subscriptions.push(key, logId, fresh);
+    return result;
+  }
+
+  read(key: LogKey, afterSeq: number, limit: number): Promise<LogPage> {
+    return this.#db.read(() => {
+      const head = this.#heads.find(key);
+      if (head === null || head.lastSeq === 0) return { events: [], firstSeq: 0, lastSeq: 0 };
+      const first = Math.max(afterSeq + 1, head.firstSeq);
+      const last = Math.min(head.lastSeq, first + limit - 1);
+      const events = this.#rows.read(head.logId, key, first, last, maxPageChars);
+      return { events, firstSeq: head.firstSeq, lastSeq: head.lastSeq };
+    });
+  }
+
+  async subscribe(key: LogKey, listener: Listener): Promise<() => void> {
+    const head = await this.#db.read(() => this.#heads.find(key));
+    return this.#subscriptions.add(key, { logId: head?.logId ?? 0, seq: head?.lastSeq ?? 0 }, listener);
+  }
+
+  /** The session is empty at once; its events leave the file step by step, before this resolves or after a restart. */
+  async erase(key: LogKey): Promise<void> {
+    await this.#db.write(() => this.#heads.erase(key), 'disk');
+    await this.removeErased();
+  }
+
+  /** Ends what an erasure cut short by a crash left behind. */
+  removeErased(): Promise<void> {
+    return removeErased(this.#db, this.#heads, this.#rows);
+  }
+
+  /** Drops what was written before, of all sessions, but each one's last event. Answers how many events went. */
+  dropOlderThan(cutoffMs: number): Promise<number> {
+    return dropOlderEvents(this.#db, this.#heads, this.#rows, cutoffMs);
+  }
+
+  /** Ends all subscriptions. */
+  close(): void {
+    this.#subscriptions.close();
+  }
+
+  #append(
+    key: LogKey,
+    epoch: number,
+    events: readonly StoredEvent[],
+  ): { result: AppendResult; logId: number; fresh: readonly StoredEvent[] } {
+    const head = this.#heads.find(key) ?? this.#heads.create(key, epoch);
+    const { logId, lastSeq } = head;
+    if (epoch < head.epoch) return { result: { outcome: 'stale_epoch', epoch: head.epoch }, logId, fresh: [] };
+    // Refused or not: from now on earlier writers are fenced.
+    if (epoch > head.epoch) this.#heads.raiseEpoch(logId, epoch);
+
+    const isNext = events[0]?.header.seq === lastSeq + 1;
+    const fresh = isNext ? events : events.filter((event) => event.header.seq > lastSeq);
+    const repeated = events.slice(0, events.length - fresh.length);
+    const isGap = fresh[0] !== undefined && fresh[0].header.seq !== lastSeq + 1;
+    if (isGap || !repeated.every((event) => this.#isWritten(logId, event))) {
+      return { result: { outcome: 'out_of_order', lastSeq }, logId, fresh: [] };
+    }
+    for (const event of fresh) this.#rows.insert(logId, event);
+    const newLastSeq = fresh.at(-1)?.header.seq ?? lastSeq;
+    if (fresh.length > 0) this.#heads.advance(this.#trimmed(head, newLastSeq, fresh));
+    return { result: { outcome: 'appended', lastSeq: newLastSeq }, logId, fresh };
+  }
+
+  #isWritten(logId: number, { header }: StoredEvent): boolean {
+    const written = this.#rows.written(logId, header.seq);
+    return written?.epoch === header.epoch && written.checksum === header.checksum;
+  }
+
+  /** The head after the append, without the events that are too many. */
+  #trimmed(head: LogHead, lastSeq: number, fresh: readonly StoredEvent[]): LogHead {
+    if (head.lastSeq === 0) head = { ...head, firstSeq: 1, firstAt: fresh[0]?.header.at ?? 0 };
+    const excess = Math.min(maxTrimmed, lastSeq - head.firstSeq + 1 - this.#options.maxEventsPerSession);
+    if (excess <= 0) return { ...head, lastSeq };
+    const firstSeq = head.firstSeq + excess;
+    this.#rows.delete(head.logId, head.firstSeq, firstSeq - 1);
+    return { ...head, lastSeq, firstSeq, firstAt: this.#rows.at(head.logId, firstSeq) };
+  }
+
+  #readSince(key: LogKey, place: LogPlace): { end: LogPlace; events: readonly StoredEvent[] } {
+    const head = this.#heads.find(key);
+    if (head === null) return { end: { logId: place.logId, seq: 0 }, events: [] };
+    const end = { logId: head.logId, seq: head.lastSeq };
+    const first = Math.max(head.firstSeq, (place.logId === head.logId ? place.seq : 0) + 1);
+    if (head.lastSeq === 0 || first > head.lastSeq) return { end, events: [] };
+    const last = Math.min(head.lastSeq, first + pollPageLimit - 1);
+    return { end, events: this.#rows.read(head.logId, key, first, last, maxPageChars) };
+  }
+}
+
+/** Events that someone acts on: losing one to a power cut would be noticed. */
+function isTurningPoint(type: string): boolean {
+  return (
+    isTerminalEventType(type) ||
+    type === 'turn.queued' ||
+    type === 'turn.requires_action' ||
+    type.startsWith('session.') ||
+    type.startsWith('approval.')
+  );
+}
+
+/** What the types cannot say: a batch that breaks it is a defect of the caller's. */
+function assertBatch(key: LogKey, epoch: number, events: readonly StoredEvent[]): void {
+  const firstSeq = events[0]?.header.seq ?? 1;
+  for (const [index, { header, body, raw }] of events.entries()) {
+    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === epoch;
+    if (!isOfKey || header.seq !== firstSeq + index || firstSeq < 1) {
+      throw new ServiceError(
+        'internal',
+        {},
+        { message: 'a batch must be of one session and epoch, its seqs consecutive' },
+      );
+    }
+    if (bodyChecksum(body, raw) !== header.checksum) {
+      throw new ServiceError('internal', {}, { message: "an event's checksum must be that of its body and raw line" });
+    }
+  }
+}

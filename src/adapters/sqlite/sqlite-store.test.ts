@@ -1,0 +1,347 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { after, test } from 'node:test';
+import type { LogKey } from '../../contracts/event-log.ts';
+import { SystemClock } from '../../observability/system-clock.ts';
+import { eventLogSuite } from '../../testing/contract-suites/event-log-suite.ts';
+import { PushedEvents } from '../../testing/contract-suites/pushed-events.ts';
+import { recordsSuite } from '../../testing/contract-suites/records-suite.ts';
+import { sessionDirectorySuite } from '../../testing/contract-suites/session-directory-suite.ts';
+import { FakeClock } from '../../testing/fake-clock.ts';
+import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
+import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
+import { SqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
+
+const home = mkdtempSync(join(tmpdir(), 'sqlite-store-'));
+after(() => rmSync(home, { recursive: true, force: true }));
+const clock = new SystemClock();
+const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
+const otherKey: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000002' };
+
+let files = 0;
+function newPath(): string {
+  files++;
+  return join(home, `store-${files}.db`);
+}
+
+function open(path: string, options: Partial<SqliteStoreOptions> = {}): Promise<SqliteStore> {
+  return SqliteStore.open({ path, clock, ...options });
+}
+
+async function withStore(
+  run: (store: SqliteStore, path: string) => Promise<void>,
+  options: Partial<SqliteStoreOptions> = {},
+): Promise<void> {
+  const path = newPath();
+  const store = await open(path, options);
+  try {
+    await run(store, path);
+  } finally {
+    await store.close();
+  }
+}
+
+eventLogSuite('the SQLite log', async () => {
+  const store = await open(newPath());
+  return { adapter: store.log, close: () => store.close() };
+});
+
+recordsSuite('the SQLite record store', async () => {
+  const store = await open(newPath());
+  return { adapter: store.records, close: () => store.close() };
+});
+
+sessionDirectorySuite('the SQLite directory', async () => {
+  const time = new FakeClock();
+  const store = await open(newPath(), { hostTime: { bootId: 'boot-1', monotonicMs: () => time.monotonicMs() } });
+  const adapter = { directory: store.directory, passTime: async (ms: number): Promise<void> => time.advance(ms) };
+  return { adapter, close: () => store.close() };
+});
+
+test('what was answered is there after the store was closed and opened again, to the byte', async () => {
+  const path = newPath();
+  const events = [
+    storedEvent({ key, epoch: 2, seq: 1, text: 'é \u2028 \u0000 "quoted"\n', raw: 'a line\u0000with a NUL' }),
+    ...storedEvents(key, 2, 2, 500),
+  ];
+  const session = sessionRecord({ alias: 'my-session', metadata: { ticket: 'é' } });
+  const turn = turnRecord({ prompt: 'lone \ud800 half' });
+  const first = await open(path);
+  await first.log.append(key, 2, events);
+  await first.records.sessions.create(session);
+  await first.records.turns.create(turn);
+  await first.close();
+  const second = await open(path);
+  assert.deepEqual(await second.log.read(key, 0, 1_000), { events, firstSeq: 1, lastSeq: 500 });
+  assert.deepEqual(await second.log.append(key, 1, storedEvents(key, 1, 501, 501)), {
+    outcome: 'stale_epoch',
+    epoch: 2,
+  });
+  assert.deepEqual(await second.records.sessions.findByAlias('acme', 'my-session'), session);
+  assert.deepEqual(await second.records.turns.get('acme', turn.id), turn);
+  await second.close();
+});
+
+test('the file and what lies beside it are for its owner alone', async () => {
+  await withStore(async (_store, path) => {
+    for (const suffix of ['', '-wal', '-shm']) assert.equal(statSync(path + suffix).mode & 0o077, 0, suffix);
+  });
+});
+
+test('closing twice is harmless, and what comes later is refused', async () => {
+  const store = await open(newPath());
+  const appended = store.log.append(key, 1, storedEvents(key, 1, 1, 1));
+  await Promise.all([store.close(), store.close()]);
+  assert.deepEqual(await appended, { outcome: 'appended', lastSeq: 1 });
+  await assert.rejects(store.log.append(key, 1, storedEvents(key, 1, 2, 2)), { code: 'store_unavailable' });
+  await assert.rejects(store.log.read(key, 0, 1), { code: 'store_unavailable' });
+});
+
+test('a session keeps its latest events, says which is the first, and goes on in order', async () => {
+  await withStore(
+    async ({ log }) => {
+      for (let first = 1; first <= 901; first += 100) await log.append(key, 1, storedEvents(key, 1, first, first + 99));
+      const page = await log.read(key, 0, 2);
+      assert.deepEqual(page, { events: storedEvents(key, 1, 701, 702), firstSeq: 701, lastSeq: 1_000 });
+      const repeat = await log.append(key, 1, storedEvents(key, 1, 700, 701));
+      assert.deepEqual(repeat, { outcome: 'out_of_order', lastSeq: 1_000 });
+      const next = await log.append(key, 1, storedEvents(key, 1, 1_001, 1_001));
+      assert.deepEqual(next, { outcome: 'appended', lastSeq: 1_001 });
+    },
+    { log: { maxEventsPerSession: 300 } },
+  );
+});
+
+test('events older than a moment are dropped from every session, but for its last one', async () => {
+  await withStore(async ({ log }) => {
+    const at = (seq: number): number => storedEvent({ key, epoch: 1, seq }).header.at;
+    await log.append(key, 1, storedEvents(key, 1, 1, 5_000));
+    await log.append(otherKey, 1, storedEvents(otherKey, 1, 1, 10));
+    assert.equal(await log.dropOlderThan(at(4_500)), 4_499 + 9);
+    const places = async (of: LogKey): Promise<number[]> => {
+      const { events, firstSeq, lastSeq } = await log.read(of, 0, 1);
+      return [events[0]?.header.seq ?? 0, firstSeq, lastSeq];
+    };
+    assert.deepEqual(await places(key), [4_500, 4_500, 5_000]);
+    assert.deepEqual(await places(otherKey), [10, 10, 10]);
+    assert.equal(await log.dropOlderThan(at(4_500)), 0);
+    assert.equal((await log.append(otherKey, 1, storedEvents(otherKey, 1, 11, 11))).outcome, 'appended');
+  });
+});
+
+test('erasing a long log leaves none of its events in the file, also when a crash cut it short', async () => {
+  const path = newPath();
+  const store = await open(path);
+  await store.log.append(key, 1, storedEvents(key, 1, 1, 5_000));
+  await store.close();
+  const db = new DatabaseSync(path);
+  // As if the process had died between the first step of an erasure and the next.
+  db.exec('INSERT INTO erased_logs SELECT log_id, first_seq, last_seq FROM logs; DELETE FROM logs');
+  const again = await open(path);
+  await again.log.append(key, 1, storedEvents(key, 1, 1, 3));
+  await again.log.removeErased();
+  assert.equal(db.prepare('SELECT count(*) AS events FROM events').get()?.['events'], 3);
+  await again.log.erase(key);
+  assert.equal(db.prepare('SELECT count(*) AS events FROM events').get()?.['events'], 0);
+  db.close();
+  await again.close();
+});
+
+test('space that erased sessions took is given back to the disk', async () => {
+  await withStore(async ({ log }, path) => {
+    const text = 'x'.repeat(100_000);
+    for (let seq = 1; seq <= 200; seq++) await log.append(key, 1, [storedEvent({ key, epoch: 1, seq, text })]);
+    await log.erase(key);
+    const db = new DatabaseSync(path);
+    assert.ok(Number(db.prepare('PRAGMA page_count').get()?.['page_count']) < 4_000);
+    db.close();
+  });
+});
+
+test('a page of large events is shorter than its limit, and the next one goes on', async () => {
+  await withStore(async ({ log }) => {
+    const text = 'x'.repeat(250_000);
+    for (let seq = 1; seq <= 80; seq++) await log.append(key, 1, [storedEvent({ key, epoch: 1, seq, text })]);
+    const first = await log.read(key, 0, 80);
+    assert.ok(first.events.length >= 32 && first.events.length < 80, String(first.events.length));
+    const next = await log.read(key, first.events.length, 1);
+    assert.equal(next.events[0]?.header.seq, first.events.length + 1);
+  });
+});
+
+test('a batch of another session, with holes or a wrong checksum is a defect and is rejected', async () => {
+  await withStore(async ({ log }) => {
+    const [one, two, three] = storedEvents(key, 1, 1, 3);
+    assert.ok(one !== undefined && two !== undefined && three !== undefined);
+    await assert.rejects(log.append(otherKey, 1, [one]), { code: 'internal' });
+    await assert.rejects(log.append(key, 2, [one]), { code: 'internal' });
+    await assert.rejects(log.append(key, 1, [one, three]), { code: 'internal' });
+    await assert.rejects(log.append(key, 1, [{ ...one, body: two.body }]), { code: 'internal' });
+    assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
+  });
+});
+
+test('of writes that came together, one that fails harms no other', async () => {
+  await withStore(async ({ records }) => {
+    await records.sessions.create(sessionRecord({ alias: 'one' }));
+    const results = await Promise.allSettled([
+      records.turns.create(turnRecord({ id: '019f0000-0000-7000-8000-0000000000a1' })),
+      records.turns.create(turnRecord({ id: '019f0000-0000-7000-8000-0000000000a2' })),
+      records.sessions.replace(sessionRecord({ alias: 'another' })),
+      records.turns.create(turnRecord({ id: '019f0000-0000-7000-8000-0000000000a3' })),
+    ]);
+    assert.deepEqual(
+      results.map((result) => result.status),
+      ['fulfilled', 'fulfilled', 'rejected', 'fulfilled'],
+    );
+    const { data } = await records.turns.list('acme', key.sessionId, { after: null, limit: 10, order: 'asc' });
+    assert.equal(data.length, 3);
+  });
+});
+
+test('another connection is told of events within the poll, once, in order, and of a log that began anew', async () => {
+  const path = newPath();
+  const [writer, reader] = [await open(path), await open(path)];
+  await writer.log.append(key, 1, storedEvents(key, 1, 1, 2));
+  const pushed = await PushedEvents.open(reader.log, key);
+  for (let seq = 3; seq <= 1_000; seq++) await writer.log.append(key, 1, storedEvents(key, 1, seq, seq));
+  await pushed.reached(1_000);
+  assert.deepEqual(pushed.events, storedEvents(key, 1, 3, 1_000));
+  await reader.log.append(key, 1, storedEvents(key, 1, 1_001, 1_001));
+  await pushed.reached(1_001);
+  await writer.log.erase(key);
+  await writer.log.append(key, 5, storedEvents(key, 5, 1, 1));
+  await pushed.reached(1);
+  assert.deepEqual(pushed.seqs.slice(-2), [1_001, 1]);
+  pushed.close();
+  await Promise.all([writer.close(), reader.close()]);
+});
+
+test('nobody asks the file while nobody listens', async () => {
+  const fake = new FakeClock();
+  await withStore(
+    async ({ log }) => {
+      const leave = await log.subscribe(key, () => {});
+      const leaveToo = await log.subscribe(otherKey, () => {});
+      assert.equal(fake.pendingTimers, 1);
+      fake.advance(200);
+      assert.equal(fake.pendingTimers, 1);
+      leave();
+      leaveToo();
+      leave();
+      assert.equal(fake.pendingTimers, 0);
+    },
+    { clock: fake },
+  );
+});
+
+test('a listener that throws is reported, and the others get their events', async () => {
+  const errors: unknown[] = [];
+  const broken = new Error('broken listener');
+  await withStore(
+    async ({ log }) => {
+      const seqs: number[] = [];
+      await log.subscribe(key, () => {
+        throw broken;
+      });
+      await log.subscribe(key, (events) => seqs.push(...events.map((event) => event.header.seq)));
+      await log.append(key, 1, storedEvents(key, 1, 1, 2));
+      assert.deepEqual([seqs, errors], [[1, 2], [broken]]);
+    },
+    { log: { onListenerError: (error) => errors.push(error) } },
+  );
+});
+
+test('leases from before a restart of the machine are over, and a clock that began anew ends them too', async () => {
+  const path = newPath();
+  const lease = { tenant: 'acme', sessionId: key.sessionId, worker: 'worker-1', epoch: 1 };
+  const later = { ...lease, worker: 'worker-2' };
+  const openAt = (bootId: string, nowMs: number): Promise<SqliteStore> =>
+    open(path, { hostTime: { bootId, monotonicMs: () => nowMs } });
+  const stores = [
+    await openAt('a', 90_000),
+    await openAt('a', 95_000),
+    await openAt('b', 91_000),
+    await openAt('a', 5),
+  ];
+  const [holder, same, rebooted, anew] = stores;
+  assert.equal(await holder?.directory.claim(lease, 10_000), null);
+  assert.deepEqual(await same?.directory.claim(later, 10_000), lease);
+  assert.equal(await rebooted?.directory.lookup('acme', key.sessionId), null);
+  assert.equal(await anew?.directory.claim(later, 10_000), null);
+  for (const store of stores) await store.close();
+});
+
+test('ten thousand sessions are listed page by page, without sorting or reading them all', async () => {
+  await withStore(async ({ records }, path) => {
+    const idOf = (n: number): string => `019f0000-0000-7000-8000-${String(n).padStart(12, '0')}`;
+    for (let start = 0; start < 10_000; start += 500) {
+      const some = Array.from({ length: 500 }, (_, index) => sessionRecord({ id: idOf(start + index + 1) }));
+      await Promise.all(some.map((session) => records.sessions.create(session)));
+    }
+    let after: string | null = null;
+    const ids: string[] = [];
+    for (let hasMore = true; hasMore; ) {
+      const page: Awaited<ReturnType<typeof records.sessions.list>> = await records.sessions.list('acme', {
+        after,
+        limit: 100,
+        order: 'desc',
+      });
+      assert.ok(page.data.length <= 100);
+      ids.push(...page.data.map((session) => session.id));
+      after = ids.at(-1) ?? null;
+      hasMore = page.hasMore;
+    }
+    assert.equal(ids.length, 10_000);
+    assert.deepEqual([ids[0], ids.at(-1)], [idOf(10_000), idOf(1)]);
+    const db = new DatabaseSync(path);
+    const plan = db
+      .prepare(
+        `EXPLAIN QUERY PLAN SELECT body FROM sessions WHERE tenant = ?1 AND ?2 IS NULL AND (created_at, id) < (?3, ?4)
+         ORDER BY created_at DESC, id DESC LIMIT ?5`,
+      )
+      .all()
+      .map((row) => row['detail']);
+    db.close();
+    assert.equal(plan.length, 1);
+    assert.match(String(plan[0]), /SEARCH sessions USING INDEX sessions_by_age/);
+  });
+});
+
+test('a file of a newer version is refused, and left as it is', async () => {
+  const path = newPath();
+  await (await open(path)).close();
+  const db = new DatabaseSync(path);
+  db.exec('PRAGMA user_version = 99');
+  await assert.rejects(open(path), {
+    code: 'store_unavailable',
+    details: { schema_version: 99, supported_version: 1 },
+  });
+  assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], 99);
+  db.close();
+});
+
+test('a file of another program is refused, and so is one that is no database', async () => {
+  const path = newPath();
+  const db = new DatabaseSync(path);
+  db.exec('CREATE TABLE theirs (a)');
+  db.close();
+  await assert.rejects(open(path), { code: 'store_unavailable', message: /another program/ });
+  const text = newPath();
+  writeFileSync(text, 'not a database at all, '.repeat(1_000));
+  await assert.rejects(open(text), { code: 'store_corrupt' });
+});
+
+test('many that open a new file at once all get it', async () => {
+  const path = newPath();
+  const stores = await Promise.all(Array.from({ length: 8 }, () => open(path)));
+  const keys = stores.map((_, index) => ({ ...key, tenant: `tenant-${index}` }));
+  await Promise.all(
+    stores.map((store, index) => store.log.append(keys[index]!, 1, storedEvents(keys[index]!, 1, 1, 3))),
+  );
+  for (const one of keys) assert.equal((await stores[0]!.log.read(one, 0, 10)).lastSeq, 3);
+  for (const store of stores) await store.close();
+});

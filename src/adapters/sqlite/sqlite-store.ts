@@ -1,0 +1,37 @@
+// The log, the directory and the records of one host, in one file that its processes share.
+
+import { type HostTime, hostTime } from './host-time.ts';
+import { SqliteDatabase, type SqliteDatabaseOptions } from './sqlite-database.ts';
+import { SqliteEventLog, type SqliteEventLogOptions } from './sqlite-event-log.ts';
+import { SqliteRecords } from './sqlite-records.ts';
+import { SqliteSessionDirectory } from './sqlite-session-directory.ts';
+
+export type SqliteStoreOptions = SqliteDatabaseOptions & {
+  readonly log?: Partial<SqliteEventLogOptions>;
+  readonly hostTime?: HostTime;
+};
+
+export class SqliteStore {
+  readonly log: SqliteEventLog;
+  readonly directory: SqliteSessionDirectory;
+  readonly records: SqliteRecords;
+  readonly #db: SqliteDatabase;
+
+  private constructor(db: SqliteDatabase, options: SqliteStoreOptions) {
+    this.#db = db;
+    this.log = new SqliteEventLog(db, options.clock, options.log);
+    this.directory = new SqliteSessionDirectory(db, options.hostTime ?? hostTime());
+    this.records = new SqliteRecords(db);
+  }
+
+  static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
+    const db = await SqliteDatabase.open(options);
+    return new SqliteStore(db, options);
+  }
+
+  /** What was asked before is done first; calls after this are refused. The same promise each time. */
+  close(): Promise<void> {
+    this.log.close();
+    return this.#db.close();
+  }
+}
