@@ -163,7 +163,6 @@ export const operations = {
       'session_not_found',
       'session_busy',
       'session_failed',
-      'command_timed_out',
       'agent_start_failed',
       'worker_lost',
       ...capacityErrors,

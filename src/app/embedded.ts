@@ -53,11 +53,16 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       logger,
     });
 
-    const stores = {
-      log: new MemoryEventLog(),
-      directory: new MemorySessionDirectory(clock),
-      records: new MemoryRecords(),
-    };
+    const log = new MemoryEventLog();
+    const records = new MemoryRecords({
+      onForgotten: ({ tenant, id }) => {
+        const key = { tenant, sessionId: id };
+        Promise.all([worker.eraseSession(key), log.erase(key)]).catch((error: unknown) =>
+          logger.error({ event: 'session_not_forgotten', session_id: id, err: error }, 'a forgotten session left something'),
+        );
+      },
+    });
+    const stores = { log, directory: new MemorySessionDirectory(clock), records };
     const worker = await startWorkerParts({
       config,
       dir: workerDir,

@@ -58,7 +58,7 @@ export interface WorkerLink {
   startTurn(key: TurnKey): Promise<void>;
   /** Ends the turn as `cancelled`, waiting or running. Resolves when it has ended. Rejects with `turn_ended`. */
   cancelTurn(key: TurnKey): Promise<void>;
-  /** The seed's one-off command. Rejects with `session_busy` while a turn runs, `command_timed_out`. */
+  /** The seed's one-off command. Rejects with `session_busy` while a turn runs; one that did not end in time has exit code 124. */
   runCommand(request: CommandRequest): Promise<CommandResult>;
   /** Ends what runs and removes all that the worker holds of the session. */
   eraseSession(key: SessionKey): Promise<void>;

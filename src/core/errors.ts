@@ -158,12 +158,6 @@ export const errorRegister = {
     retry: 'same',
     doc: 'The headers or the body were not complete in time.',
   },
-  command_timed_out: {
-    status: 408,
-    title: 'The command did not end in time',
-    retry: 'unsafe',
-    doc: 'The one-off command was ended at its `timeout_ms`.',
-  },
   worker_unreachable: {
     status: 502,
     title: 'The worker could not be reached',

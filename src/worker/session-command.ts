@@ -13,6 +13,8 @@ import type { SlotEndReason } from './slot.ts';
 /** Codex ends the command itself at its own limit, but none of what that left behind: ours has to come first. */
 const codexLateMs = 5_000;
 const gitPlaceMs = 5_000;
+/** As timeout(1) says it, and a turn that timed out. */
+const timedOutExitCode = 124;
 
 export async function runSessionCommand(
   binding: Binding,
@@ -34,8 +36,14 @@ export async function runSessionCommand(
   const running = binding.agent.calls.commandExec({ ...call, timeoutMs: timeoutMs + codexLateMs });
   try {
     const answer = await within(clock, timeoutMs, running, 'late');
-    if (answer === 'late') throw new ServiceError('command_timed_out');
     const executionTimeMs = Math.round(clock.monotonicMs() - startedMs);
+    if (answer === 'late') {
+      running.catch(() => undefined);
+      await unbind('timed_out');
+      // An answer, not an error: clients repeat those by themselves, and the command would run twice.
+      const stderr = `The command did not end within its timeout_ms of ${timeoutMs} and was ended.`;
+      return { exitCode: timedOutExitCode, stdout: '', stderr, executionTimeMs };
+    }
     if (hasGitPlace) await runCaged(binding, ['rmdir', '--ignore-fail-on-non-empty', '.git']);
     return { exitCode: answer.exitCode, stdout: answer.stdout, stderr: answer.stderr, executionTimeMs };
   } catch (error) {
@@ -44,7 +52,7 @@ export async function runSessionCommand(
       throw new ServiceError('invalid_request', { field: 'command', problem: error.message }, { cause: error });
     running.catch(() => undefined);
     // Its children may outlive it: the cage ends them all.
-    await unbind(error instanceof ServiceError && error.code === 'command_timed_out' ? 'timed_out' : 'crashed');
+    await unbind('crashed');
     throw error;
   }
 }

@@ -8,6 +8,7 @@ import type { SessionRecord } from '../../core/session.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import { type Aged, OrderedRecords } from './ordered-records.ts';
 import { tenantKey } from './tenant-key.ts';
+import { type UsedSession, UseOrder } from './use-order.ts';
 
 type Stored = Aged & { readonly tenant: TenantId; readonly revision: number };
 
@@ -65,24 +66,83 @@ class RecordTable<T extends Stored> {
   }
 }
 
+export type MemoryRecordsOptions = {
+  readonly maxSessions: number;
+  /** Of prompts and answers, over all sessions. */
+  readonly maxCharacters: number;
+  /** A session was forgotten to make room: what others hold of it can go. */
+  readonly onForgotten: (session: UsedSession) => void;
+};
+
+const defaults: MemoryRecordsOptions = {
+  maxSessions: 20_000,
+  maxCharacters: 256 * 1024 * 1024,
+  onForgotten: () => {},
+};
+/** Busy sessions are passed over when room is made; so many in a row, and the bound waits for them. */
+const mostPassedOver = 1_000;
+
 export class MemoryRecords implements Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
+  readonly #options: MemoryRecordsOptions;
+  readonly #order = new UseOrder();
+  readonly #sessions: MemorySessionRecords;
 
-  constructor() {
+  constructor(options: Partial<MemoryRecordsOptions> = {}) {
+    this.#options = { ...defaults, ...options };
     const turns = new RecordTable<TurnRecord>();
-    this.turns = new MemoryTurnRecords(turns);
-    this.sessions = new MemorySessionRecords(turns);
+    const used = (tenant: TenantId, id: SessionId, characters: number): void => {
+      this.#order.use(tenant, id, characters);
+      this.#makeRoom(tenant, id);
+    };
+    this.turns = new MemoryTurnRecords(turns, used);
+    this.#sessions = new MemorySessionRecords(turns, used, (tenant, id) => this.#order.forget(tenant, id));
+    this.sessions = this.#sessions;
+  }
+
+  /** Forgets whole sessions, the one used longest ago first; never one at work, nor the one being used. */
+  #makeRoom(tenant: TenantId, id: SessionId): void {
+    const { maxCharacters, maxSessions, onForgotten } = this.#options;
+    const isFull = (): boolean => this.#order.sessions > maxSessions || this.#order.characters > maxCharacters;
+    if (!isFull()) return;
+    let passedOver = 0;
+    for (const session of this.#order.longestUnused()) {
+      if (!isFull() || passedOver >= mostPassedOver) return;
+      if ((session.tenant === tenant && session.id === id) || !this.#isAtRest(session)) {
+        passedOver++;
+        continue;
+      }
+      // Nothing in it waits: it is done when it returns.
+      void this.sessions.erase(session.tenant, session.id);
+      onForgotten(session);
+    }
+  }
+
+  #isAtRest(session: UsedSession): boolean {
+    const status = this.#sessions.statusOf(session);
+    return status === 'idle' || status === 'hibernated' || status === 'failed';
   }
 }
+
+type OnUse = (tenant: TenantId, id: SessionId, addedCharacters: number) => void;
 
 class MemorySessionRecords implements SessionRecords {
   readonly #table = new RecordTable<SessionRecord>();
   readonly #idsByAlias = new Map<string, SessionId>();
   readonly #turns: RecordTable<TurnRecord>;
 
-  constructor(turns: RecordTable<TurnRecord>) {
+  readonly #onUse: OnUse;
+  readonly #onErase: (tenant: TenantId, id: SessionId) => void;
+
+  constructor(turns: RecordTable<TurnRecord>, onUse: OnUse, onErase: (tenant: TenantId, id: SessionId) => void) {
     this.#turns = turns;
+    this.#onUse = onUse;
+    this.#onErase = onErase;
+  }
+
+  statusOf({ tenant, id }: UsedSession): SessionRecord['status'] | null {
+    return this.#table.get(tenant, id)?.status ?? null;
   }
 
   async create(record: SessionRecord): Promise<CreateResult<SessionRecord>> {
@@ -90,6 +150,7 @@ class MemorySessionRecords implements SessionRecords {
     if (standing !== null) return { outcome: 'exists', record: standing };
     this.#table.add(record, record.tenant);
     if (record.alias !== null) this.#idsByAlias.set(tenantKey(record.tenant, record.alias), record.id);
+    this.#onUse(record.tenant, record.id, 0);
     return { outcome: 'created', record };
   }
 
@@ -106,7 +167,9 @@ class MemorySessionRecords implements SessionRecords {
     if (standing !== null && standing.alias !== next.alias) {
       throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
     }
-    return this.#table.replace(next);
+    const written = this.#table.replace(next);
+    if (written !== null) this.#onUse(next.tenant, next.id, 0);
+    return written;
   }
 
   async list(tenant: TenantId, query: PageQuery): Promise<Page<SessionRecord>> {
@@ -118,6 +181,7 @@ class MemorySessionRecords implements SessionRecords {
     if (alias !== null) this.#idsByAlias.delete(tenantKey(tenant, alias));
     this.#table.delete(tenant, id, tenant);
     this.#turns.deleteGroup(tenant, tenantKey(tenant, id));
+    this.#onErase(tenant, id);
   }
 
   #byAlias(tenant: TenantId, alias: string | null): SessionRecord | null {
@@ -129,14 +193,18 @@ class MemorySessionRecords implements SessionRecords {
 class MemoryTurnRecords implements TurnRecords {
   readonly #table: RecordTable<TurnRecord>;
 
-  constructor(table: RecordTable<TurnRecord>) {
+  readonly #onUse: OnUse;
+
+  constructor(table: RecordTable<TurnRecord>, onUse: OnUse) {
     this.#table = table;
+    this.#onUse = onUse;
   }
 
   async create(record: TurnRecord): Promise<CreateResult<TurnRecord>> {
     const standing = this.#table.get(record.tenant, record.id);
     if (standing !== null) return { outcome: 'exists', record: standing };
     this.#table.add(record, tenantKey(record.tenant, record.sessionId));
+    this.#onUse(record.tenant, record.sessionId, charactersOf(record));
     return { outcome: 'created', record };
   }
 
@@ -145,7 +213,12 @@ class MemoryTurnRecords implements TurnRecords {
   }
 
   async replace(next: TurnRecord): Promise<TurnRecord | null> {
-    return this.#table.replace(next);
+    const standing = this.#table.get(next.tenant, next.id);
+    const written = this.#table.replace(next);
+    if (written !== null && standing !== null) {
+      this.#onUse(next.tenant, next.sessionId, charactersOf(next) - charactersOf(standing));
+    }
+    return written;
   }
 
   async list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
@@ -154,6 +227,12 @@ class MemoryTurnRecords implements TurnRecords {
 
   async erase(tenant: TenantId, id: TurnId): Promise<void> {
     const turn = this.#table.get(tenant, id);
-    if (turn !== null) this.#table.delete(tenant, id, tenantKey(tenant, turn.sessionId));
+    if (turn === null) return;
+    this.#table.delete(tenant, id, tenantKey(tenant, turn.sessionId));
+    this.#onUse(tenant, turn.sessionId, -charactersOf(turn));
   }
+}
+
+function charactersOf(turn: TurnRecord): number {
+  return turn.prompt.length + turn.finalMessage.length;
 }

@@ -23,6 +23,7 @@ export class EventRows {
   readonly #delete;
   readonly #firstSince;
   readonly #at;
+  readonly #ends;
 
   constructor(db: SqliteDatabase) {
     const place = (log: string, seq: string): string => `((${log} << ${seqBits}) | ${seq})`;
@@ -39,6 +40,10 @@ export class EventRows {
     this.#firstSince = db.prepare(
       `SELECT ${seq} AS seq FROM events
        WHERE place BETWEEN ${place('?1', '?2')} AND ${place('?1', '?3')} AND at >= ?4 ORDER BY place LIMIT 1`,
+    );
+    this.#ends = db.prepare(
+      `SELECT min(${seq}) AS first, max(${seq}) AS last FROM events
+       WHERE place BETWEEN ${place('?1', '0')} AND ${place('?1', String(highestSeq))}`,
     );
     this.#at = db.prepare(`SELECT at FROM events WHERE place = ${place('?', '?')}`);
   }
@@ -80,6 +85,12 @@ export class EventRows {
   firstSince(logId: number, first: number, last: number, atMs: number): number | null {
     const row = this.#firstSince.get(logId, first, last, atMs);
     return row === undefined ? null : Number(row['seq']);
+  }
+
+  /** What is there of the log, whatever its head says; null for nothing. Reads all of its places. */
+  ends(logId: number): { first: number; last: number } | null {
+    const row = this.#ends.get(logId);
+    return row?.['first'] == null ? null : { first: Number(row['first']), last: Number(row['last']) };
   }
 
   at(logId: number, seq: number): number {

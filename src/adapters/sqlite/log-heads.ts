@@ -1,10 +1,15 @@
 // The first and last place of each session's log, and the highest epoch that named it. An erased log
-// leaves a note of what is to be removed, so that no crash leaves its events behind.
+// leaves a note of what is to be removed, so that no crash leaves its events behind. A head has a
+// checksum too: one whose end had moved would hide events without a trace.
 
+import { crc32 } from 'node:zlib';
 import type { LogKey } from '../../contracts/event-log.ts';
+import { ServiceError } from '../../core/errors.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
 export type LogHead = {
+  readonly tenant: string;
+  readonly sessionId: string;
   readonly logId: number;
   readonly epoch: number;
   /** 0 while the log is empty, as `lastSeq`. */
@@ -16,15 +21,15 @@ export type LogHead = {
 
 export type ErasedLog = { readonly logId: number; readonly nextSeq: number; readonly lastSeq: number };
 
-const columns = 'log_id, epoch, first_seq, last_seq, first_at';
+const columns = 'log_id, tenant, session_id, epoch, first_seq, last_seq, first_at, checksum';
 
 /** Every method is one step of a transaction that the caller began. */
 export class LogHeads {
   readonly #find;
   readonly #create;
-  readonly #raiseEpoch;
-  readonly #advance;
+  readonly #update;
   readonly #oldest;
+  readonly #place;
   readonly #delete;
   readonly #noteErased;
   readonly #nextErased;
@@ -33,16 +38,18 @@ export class LogHeads {
   constructor(db: SqliteDatabase) {
     this.#find = db.prepare(`SELECT ${columns} FROM logs WHERE tenant = ? AND session_id = ?`);
     this.#create = db.prepare(
-      `INSERT INTO logs (tenant, session_id, epoch, first_seq, last_seq, first_at) VALUES (?, ?, ?, 0, 0, 0)
-       RETURNING ${columns}`,
+      `INSERT INTO logs (tenant, session_id, epoch, first_seq, last_seq, first_at, checksum)
+       VALUES (?, ?, 0, 0, 0, 0, 0)`,
     );
-    this.#raiseEpoch = db.prepare('UPDATE logs SET epoch = max(epoch, ?2) WHERE log_id = ?1');
-    this.#advance = db.prepare('UPDATE logs SET first_seq = ?2, last_seq = ?3, first_at = ?4 WHERE log_id = ?1');
+    this.#update = db.prepare(
+      'UPDATE logs SET epoch = ?, first_seq = ?, last_seq = ?, first_at = ?, checksum = ? WHERE log_id = ?',
+    );
     this.#oldest = db.prepare(
       `SELECT ${columns} FROM logs WHERE first_at < ? AND log_id > ? AND first_seq < last_seq
        ORDER BY log_id LIMIT 1`,
     );
-    this.#delete = db.prepare(`DELETE FROM logs WHERE log_id = ?`);
+    this.#place = db.prepare('SELECT log_id FROM logs WHERE tenant = ? AND session_id = ?');
+    this.#delete = db.prepare('DELETE FROM logs WHERE log_id = ?');
     this.#noteErased = db.prepare('INSERT OR REPLACE INTO erased_logs (log_id, next_seq, last_seq) VALUES (?, ?, ?)');
     this.#nextErased = db.prepare('SELECT log_id, next_seq, last_seq FROM erased_logs ORDER BY log_id LIMIT 1');
     this.#forgetErased = db.prepare('DELETE FROM erased_logs WHERE log_id = ?');
@@ -53,16 +60,15 @@ export class LogHeads {
     return row === undefined ? null : headOf(row as HeadRow);
   }
 
-  create(key: LogKey, epoch: number): LogHead {
-    return headOf(this.#create.get(key.tenant, key.sessionId, epoch) as HeadRow);
+  create({ tenant, sessionId }: LogKey, epoch: number): LogHead {
+    const logId = Number(this.#create.run(tenant, sessionId).lastInsertRowid);
+    const head = { tenant, sessionId, logId, epoch, firstSeq: 0, lastSeq: 0, firstAt: 0 };
+    this.update(head);
+    return head;
   }
 
-  raiseEpoch(logId: number, epoch: number): void {
-    this.#raiseEpoch.run(logId, epoch);
-  }
-
-  advance({ logId, firstSeq, lastSeq, firstAt }: LogHead): void {
-    this.#advance.run(logId, firstSeq, lastSeq, firstAt);
+  update(head: LogHead): void {
+    this.#update.run(head.epoch, head.firstSeq, head.lastSeq, head.firstAt, checksumOf(head), head.logId);
   }
 
   /** Of the logs behind `afterLogId` whose first event is older, and not their only one, the next. */
@@ -71,11 +77,14 @@ export class LogHeads {
     return row === undefined ? null : headOf(row as HeadRow);
   }
 
-  erase(key: LogKey): void {
-    const head = this.find(key);
-    if (head === null) return;
-    this.#delete.run(head.logId);
-    if (head.lastSeq > 0) this.noteErased({ logId: head.logId, nextSeq: head.firstSeq, lastSeq: head.lastSeq });
+  /** What the log holds is asked of the events themselves: a damaged head can be erased as well. */
+  erase(key: LogKey, seqsOf: (logId: number) => { first: number; last: number } | null): void {
+    const row = this.#place.get(key.tenant, key.sessionId);
+    if (row === undefined) return;
+    const logId = Number(row['log_id']);
+    this.#delete.run(logId);
+    const seqs = seqsOf(logId);
+    if (seqs !== null) this.noteErased({ logId, nextSeq: seqs.first, lastSeq: seqs.last });
   }
 
   noteErased({ logId, nextSeq, lastSeq }: ErasedLog): void {
@@ -95,13 +104,31 @@ export class LogHeads {
 
 type HeadRow = {
   readonly log_id: number;
+  readonly tenant: string;
+  readonly session_id: string;
   readonly epoch: number;
   readonly first_seq: number;
   readonly last_seq: number;
   readonly first_at: number;
+  readonly checksum: number;
 };
 
 function headOf(row: HeadRow): LogHead {
-  const { log_id: logId, epoch, first_seq: firstSeq, last_seq: lastSeq, first_at: firstAt } = row;
-  return { logId, epoch, firstSeq, lastSeq, firstAt };
+  const { log_id: logId, tenant, session_id: sessionId, epoch } = row;
+  const head = {
+    tenant,
+    sessionId,
+    logId,
+    epoch,
+    firstSeq: row.first_seq,
+    lastSeq: row.last_seq,
+    firstAt: row.first_at,
+  };
+  if (checksumOf(head) === row.checksum) return head;
+  throw new ServiceError('session_corrupt', { session_id: sessionId, part: 'log_head' });
+}
+
+function checksumOf(head: LogHead): number {
+  const { tenant, sessionId, logId, epoch, firstSeq, lastSeq, firstAt } = head;
+  return crc32(JSON.stringify([tenant, sessionId, logId, epoch, firstSeq, lastSeq, firstAt]));
 }

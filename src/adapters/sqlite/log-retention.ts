@@ -36,7 +36,7 @@ export async function dropOlderEvents(
     const end = Math.min(head.lastSeq, head.firstSeq + stepEvents);
     const firstSeq = rows.firstSince(logId, head.firstSeq, end - 1, cutoffMs) ?? end;
     rows.delete(logId, head.firstSeq, firstSeq - 1);
-    heads.advance({ ...head, firstSeq, firstAt: rows.at(logId, firstSeq) });
+    heads.update({ ...head, firstSeq, firstAt: rows.at(logId, firstSeq) });
     // A log that has more to drop is found again; one whose first event stays is passed.
     const isDone = firstSeq < end || end === head.lastSeq;
     return { dropped: firstSeq - head.firstSeq, afterLogId: isDone ? logId : logId - 1 };

@@ -19,6 +19,7 @@ const migrations: readonly string[] = [
      first_seq INTEGER NOT NULL,
      last_seq INTEGER NOT NULL,
      first_at INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
      UNIQUE (tenant, session_id)
    );
    CREATE INDEX logs_by_age ON logs (first_at);

@@ -79,7 +79,7 @@ export class SqliteEventLog implements EventLog {
 
   /** The session is empty at once; its events leave the file step by step, before this resolves or after a restart. */
   async erase(key: LogKey): Promise<void> {
-    await this.#db.write(() => this.#heads.erase(key), 'disk');
+    await this.#db.write(() => this.#heads.erase(key, (logId) => this.#rows.ends(logId)), 'disk');
     await this.removeErased();
   }
 
@@ -103,22 +103,24 @@ export class SqliteEventLog implements EventLog {
     epoch: number,
     events: readonly StoredEvent[],
   ): { result: AppendResult; logId: number; fresh: readonly StoredEvent[] } {
-    const head = this.#heads.find(key) ?? this.#heads.create(key, epoch);
-    const { logId, lastSeq } = head;
-    if (epoch < head.epoch) return { result: { outcome: 'stale_epoch', epoch: head.epoch }, logId, fresh: [] };
+    const found = this.#heads.find(key) ?? this.#heads.create(key, epoch);
+    const { logId, lastSeq } = found;
+    if (epoch < found.epoch) return { result: { outcome: 'stale_epoch', epoch: found.epoch }, logId, fresh: [] };
     // Refused or not: from now on earlier writers are fenced.
-    if (epoch > head.epoch) this.#heads.raiseEpoch(logId, epoch);
+    const head = { ...found, epoch };
 
     const isNext = events[0]?.header.seq === lastSeq + 1;
     const fresh = isNext ? events : events.filter((event) => event.header.seq > lastSeq);
     const repeated = events.slice(0, events.length - fresh.length);
     const isGap = fresh[0] !== undefined && fresh[0].header.seq !== lastSeq + 1;
     if (isGap || !repeated.every((event) => this.#isWritten(logId, event))) {
+      if (epoch > found.epoch) this.#heads.update(head);
       return { result: { outcome: 'out_of_order', lastSeq }, logId, fresh: [] };
     }
     for (const event of fresh) this.#rows.insert(logId, event);
     const newLastSeq = fresh.at(-1)?.header.seq ?? lastSeq;
-    if (fresh.length > 0) this.#heads.advance(this.#trimmed(head, newLastSeq, fresh));
+    if (fresh.length > 0) this.#heads.update(this.#trimmed(head, newLastSeq, fresh));
+    else if (epoch > found.epoch) this.#heads.update(head);
     return { result: { outcome: 'appended', lastSeq: newLastSeq }, logId, fresh };
   }
 

@@ -29,6 +29,14 @@ export class SqliteStore {
     return new SqliteStore(db, options);
   }
 
+  /**
+   * What is wrong with the tables by which sessions are found, in SQLite's words; empty when nothing is.
+   * A checksum shows what was changed, but not that a record is no longer found under its name.
+   */
+  findDamage(): Promise<readonly string[]> {
+    return this.#db.findDamage(['logs', 'sessions', 'turns']);
+  }
+
   /** What was asked before is done first; calls after this are refused. The same promise each time. */
   close(): Promise<void> {
     this.log.close();
