@@ -2,7 +2,7 @@
 // how another process finds the fleet that runs on it.
 
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -30,6 +30,13 @@ export class DataDirInUse extends Error {
   }
 }
 
+export class ForeignDataDir extends Error {
+  constructor(directory: string) {
+    super(`the directory ${directory} holds files that are not a fleet's`);
+    this.name = 'ForeignDataDir';
+  }
+}
+
 type Owner = { readonly pid: number; readonly url: string | null };
 
 /** sun_path holds 108 bytes with its end; our longest socket name is about 20. */
@@ -37,6 +44,7 @@ const longestRunDir = 80;
 
 export async function openDataDir(directory: string): Promise<DataDir> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  await assertOurs(directory);
   await chmod(directory, 0o700);
   const release = await acquireLock(directory);
   try {
@@ -62,6 +70,13 @@ export async function openDataDir(directory: string): Promise<DataDir> {
     release();
     throw error;
   }
+}
+
+/** We close the directory to others and remove what earlier runs left: not with `/tmp` or somebody's home. */
+async function assertOurs(directory: string): Promise<void> {
+  const found = await readdir(directory);
+  const isForeign = found.some((name) => name !== 'config.toml' && name !== 'lost+found');
+  if (isForeign && !found.includes('lock.db')) throw new ForeignDataDir(directory);
 }
 
 /** The fleet that runs on the data directory now; null when none does. */

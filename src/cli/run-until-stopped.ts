@@ -62,11 +62,28 @@ async function withDeadline(context: CliContext, stopping: Promise<void>): Promi
   }
 }
 
+/** What a person can put right: an address, a directory that is a file, read-only, full or somebody else's. */
+const refusedByTheSystem = new Set([
+  'EACCES',
+  'EADDRNOTAVAIL',
+  'EDQUOT',
+  'EEXIST',
+  'ENOSPC',
+  'ENOTDIR',
+  'EPERM',
+  'EROFS',
+]);
+
 /** A start that fails because something else is there says what, with the owner's pid. */
 export function explainStartFailure(error: unknown, ownerOfPort: (port: number) => number | null): unknown {
   if (!(error instanceof Error)) return error;
   if (error.name === 'DataDirInUse') {
     return new CliError(exitCodes.usage, `${error.message}; stop it, or choose another with --data-dir`, {
+      cause: error,
+    });
+  }
+  if (error.name === 'ForeignDataDir') {
+    return new CliError(exitCodes.usage, `${error.message}; choose an empty or a new one with --data-dir`, {
       cause: error,
     });
   }
@@ -81,7 +98,7 @@ export function explainStartFailure(error: unknown, ownerOfPort: (port: number) 
       const message = `port ${port} on ${address ?? 'this host'} is in use by ${owner}; choose another with --port, or --port 0 for a free one`;
       return new CliError(exitCodes.usage, message, { cause: error });
     }
-    if (code === 'EACCES' || code === 'EADDRNOTAVAIL') {
+    if (code !== undefined && refusedByTheSystem.has(code)) {
       return new CliError(exitCodes.usage, cause.message, { cause: error });
     }
   }

@@ -90,7 +90,8 @@ export class EventRows {
   /** What is there of the log, whatever its head says; null for nothing. Reads all of its places. */
   ends(logId: number): { first: number; last: number } | null {
     const row = this.#ends.get(logId);
-    return row?.['first'] == null ? null : { first: Number(row['first']), last: Number(row['last']) };
+    const first = row?.['first'] ?? null;
+    return first === null ? null : { first: Number(first), last: Number(row?.['last']) };
   }
 
   at(logId: number, seq: number): number {

@@ -99,7 +99,7 @@ export class SqliteDatabase {
         PRAGMA journal_size_limit = ${walKeptBytes};
         PRAGMA secure_delete = ON;
         PRAGMA cell_size_check = ON;
-        PRAGMA trusted_schema = OFF;
+        PRAGMA trusted_schema = OFF; PRAGMA wal_autocheckpoint = 1000;
       `);
       useLog(db);
       if (options.maxBytes !== undefined)
