@@ -6,6 +6,8 @@ import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/resolve.ts';
 import type { CliContext } from './cli-context.ts';
 import { CliError, exitCodes } from './exit-codes.ts';
+import { findPortOwner } from './port-owner.ts';
+import { explainStartFailure } from './run-until-stopped.ts';
 import { findRunningFleet, type FleetAddress } from './running-fleet.ts';
 import type { SettingFlags } from './setting-options.ts';
 
@@ -56,6 +58,6 @@ async function startUnlessTaken(start: () => Promise<RunningFleet>): Promise<Run
     return await start();
   } catch (error) {
     if (error instanceof Error && error.name === 'DataDirInUse') return null;
-    throw error;
+    throw explainStartFailure(error, findPortOwner);
   }
 }

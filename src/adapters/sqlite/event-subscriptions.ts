@@ -32,12 +32,14 @@ export class EventSubscriptions {
   readonly #topics = new Map<string, Topic>();
   #cancelPoll: (() => void) | null = null;
   #seenVersion = -1;
+  #isClosed = false;
 
   constructor(options: EventSubscriptionsOptions) {
     this.#options = options;
   }
 
   add(key: LogKey, place: LogPlace, push: Listener): () => void {
+    if (this.#isClosed) return () => {};
     const name = topicName(key);
     const topic = this.#topics.get(name) ?? { key, subscriptions: new Set() };
     const subscription: Subscription = { push, place };
@@ -48,7 +50,7 @@ export class EventSubscriptions {
       topic.subscriptions.delete(subscription);
       // Another topic may stand there by now, if this one was emptied before.
       if (topic.subscriptions.size === 0 && this.#topics.get(name) === topic) this.#topics.delete(name);
-      if (this.#topics.size === 0) this.close();
+      if (this.#topics.size === 0) this.#stopPolling();
     };
   }
 
@@ -58,8 +60,14 @@ export class EventSubscriptions {
     if (topic !== undefined) this.#deliver(topic, logId, events);
   }
 
+  /** Ends all subscriptions; later ones are given nothing. */
   close(): void {
+    this.#isClosed = true;
     this.#topics.clear();
+    this.#stopPolling();
+  }
+
+  #stopPolling(): void {
     this.#cancelPoll?.();
     this.#cancelPoll = null;
     this.#seenVersion = -1;

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import type { LogKey } from '../../contracts/event-log.ts';
+import type { LogKey, LogPage } from '../../contracts/event-log.ts';
 import { SystemClock } from '../../observability/system-clock.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
 import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
@@ -101,14 +101,13 @@ test('a session that is no longer found under its name is found to be damaged', 
     await store.records.sessions.create(sessionRecord({ alias: 'my-session' }));
     assert.deepEqual(await store.findDamage(), []);
     await store.close();
-    const octets = readFileSync(path);
+    const octets: Buffer = readFileSync(path);
     // The alias in its index: the only place where nothing stands behind it but the row's number.
     const places: number[] = [];
     for (let at = octets.indexOf('my-session'); at !== -1; at = octets.indexOf('my-session', at + 1)) places.push(at);
-    octets.write(
-      'MY',
-      places.find((at) => octets[at + 10] !== 0x22 && octets.subarray(at - 8, at).includes('acme')),
-    );
+    const place = places.find((at) => octets[at + 10] !== 0x22 && octets.subarray(at - 8, at).includes('acme'));
+    assert.ok(place !== undefined);
+    octets.write('MY', place);
     writeFileSync(path, octets);
     const again = await open(path);
     assert.notDeepEqual(await again.findDamage(), []);
@@ -177,7 +176,7 @@ async function answerOf(path: string): Promise<string> {
   try {
     store = await open(path);
     for (let after = 0; after < 2_000; after += 200) {
-      const { events } = await store.log.read(key, after, 200);
+      const { events }: LogPage = await store.log.read(key, after, 200);
       assert.deepEqual(events, storedEvents(key, 1, after + 1, after + 200));
     }
     return 'whole';
@@ -223,11 +222,11 @@ test('a file that may not grow is storage_full, and goes on when something was e
 /** A disk of 3 MB; null where we may not mount one. */
 function tinyDisk(path: string): (() => void) | null {
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', path], { stdio: 'ignore' });
+    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', path], { stdio: 'ignore' });
   } catch {
     return null;
   }
-  return () => execFileSync('umount', ['-l', path]);
+  return () => execFileSync('/bin/umount', ['-l', path]);
 }
 
 test('a full disk is storage_full, and is used again when there is space', async (t) => {

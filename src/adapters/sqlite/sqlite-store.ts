@@ -26,7 +26,12 @@ export class SqliteStore {
 
   static async open(options: SqliteStoreOptions): Promise<SqliteStore> {
     const db = await SqliteDatabase.open(options);
-    return new SqliteStore(db, options);
+    try {
+      return new SqliteStore(db, options);
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
   }
 
   /**
