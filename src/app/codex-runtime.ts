@@ -1,7 +1,7 @@
 // Codex on this machine: the installed binary, what cage can be made for it, and how a slot's process is
 // started. Refuses to go on without a cage where the operator did not allow that.
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { type AgentProcess, startAgent } from '../codex/agent-process.ts';
 import { locateCodex } from '../codex/binary.ts';
@@ -58,6 +58,7 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
       },
     );
   }
+  if (report.cage === 'own-root') await assertOutOfSight(config);
   const shared = {
     binary,
     isolation,
@@ -81,4 +82,17 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
         onServerRequest: async (request) => refusal(request as ServerRequest),
       }),
   };
+}
+
+/** All that lies below these can be read by every session: the token and the files of the others must not. */
+async function assertOutOfSight({ cage, dataDir, model }: Config): Promise<void> {
+  const shown = await Promise.all(['/usr', ...cage.readOnlyPaths].map((dir) => realpath(dir).catch(() => dir)));
+  for (const kept of [dataDir, model.apiKeyFile]) {
+    if (kept === null) continue;
+    const place = await realpath(kept).catch(() => path.resolve(kept));
+    const dir = shown.find((one) => place === one || place.startsWith(`${one}/`));
+    if (dir === undefined) continue;
+    const message = `${kept} lies below ${dir}, which every session can read; move it elsewhere`;
+    throw new ServiceError('agent_start_failed', {}, { message });
+  }
 }

@@ -94,7 +94,7 @@ test('a namespace of its own does not let the agent undo what is read-only', asy
 });
 
 test('a path that the operator adds is seen, and cannot be written', async () => {
-  const extra = await mkdtemp(path.join(path.dirname(process.cwd()), '.cage-extra-'));
+  const extra = await mkdtemp(path.join(homedir(), '.cage-extra-'));
   try {
     await writeFile(path.join(extra, 'tool'), 'a tool');
     assert.ok(lab.cage.kind === 'cage');

@@ -176,8 +176,8 @@ async function answerOf(path: string): Promise<string> {
   try {
     store = await open(path);
     for (let after = 0; after < 2_000; after += 200) {
-      const { events }: LogPage = await store.log.read(key, after, 200);
-      assert.deepEqual(events, storedEvents(key, 1, after + 1, after + 200));
+      const page: LogPage = await store.log.read(key, after, 200);
+      assert.deepEqual(page.events, storedEvents(key, 1, after + 1, after + 200));
     }
     return 'whole';
   } catch (error) {
