@@ -11,6 +11,7 @@ import { AgentEar } from './agent-ear.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
+import { recoverSession } from './recover-session.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
@@ -112,6 +113,27 @@ export class SessionHost {
   /** Takes a turn whose record exists; the same turn again is the same one. */
   enqueue(turn: TurnRecord): void {
     this.#turns.enqueue(turn);
+  }
+
+  /** After a takeover, before anything else is asked: gives every open turn an owner or an end. */
+  async recover(): Promise<void> {
+    const { session } = this.#recorder;
+    this.#isHibernated = true;
+    await recoverSession(
+      {
+        parts: this.#parts,
+        writer: this.#writer,
+        mayNotRecord: () => this.#mayNotRecord,
+        enqueue: (turn) => this.enqueue(turn),
+      },
+      session,
+    );
+    if (!this.isBusy) await this.#recorder.setStatus('hibernated');
+  }
+
+  /** Lets a host go that was made for nothing but a recovery. */
+  restIfIdle(): void {
+    this.#becameIdle();
   }
 
   /** Resolves with the ended turn; null for a turn that this host does not have. */

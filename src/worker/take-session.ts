@@ -20,26 +20,35 @@ export type TakeParts = {
   readonly log: EventLog;
   readonly codexVersion: string;
   readonly maxPendingEvents: number;
+  /** This worker lost the session before: what it wrote then must be fenced like another's. */
+  readonly wasLost: boolean;
   /** May be called before this resolves, and never before the session is ours. */
   readonly onLost: () => void;
 };
 
-export type TakenSession = { readonly session: SessionRecord; readonly lease: Lease; readonly writer: SessionWriter };
+export type TakenSession = {
+  readonly session: SessionRecord;
+  readonly lease: Lease;
+  readonly writer: SessionWriter;
+  /** The right to write changed hands: there may be turns that nobody runs. */
+  readonly isTakeover: boolean;
+};
 
 export async function takeSession(taking: TakeParts, key: SessionKey): Promise<TakenSession> {
   const { leases, onLost, parts, worker } = taking;
   const found = await answered(parts.clock, parts.records.sessions.get(key.tenant, key.sessionId));
   if (found === null) throw new ServiceError('session_not_found');
   if (found.status === 'failed') throw new ServiceError('session_failed');
-  const isPassedOn = found.worker !== null && found.worker !== worker;
-  const epoch = isPassedOn ? found.epoch + 1 : found.epoch;
+  const isTakeover = taking.wasLost || (found.worker !== null && found.worker !== worker);
+  const epoch = isTakeover ? found.epoch + 1 : found.epoch;
   const lease: Lease = { tenant: key.tenant, sessionId: key.sessionId, worker, epoch };
   // Before the record: a worker that still holds the session must not be fenced by asking.
   const standing = await leases.claim(lease, onLost);
   if (standing !== null) throw new ServiceError('stale_epoch', { worker: standing.worker });
   try {
-    const session = await ownedRecord(taking, { ...found, worker, epoch }, found.worker === worker);
-    return { session, lease, writer: await openWriter(taking, session) };
+    const isOurs = found.worker === worker && !isTakeover;
+    const session = await ownedRecord(taking, { ...found, worker, epoch }, isOurs);
+    return { session, lease, writer: await openWriter(taking, session), isTakeover };
   } catch (error) {
     await leases
       .release(lease)

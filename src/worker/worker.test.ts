@@ -335,17 +335,39 @@ test('a session whose files are gone fails its turn and takes no more', async ()
   await assert.rejects(stage.start(session), code('session_failed'));
 });
 
-test('a worker that lost its lease ends the work and writes nothing more', async () => {
+test('a worker that lost its lease to another ends the work and writes nothing more', async () => {
   await open(endless);
   const key = await stage.start(await stage.newSession());
   await stage.running(key);
   await stage.until(async () => (await stage.story(key)).includes('turn.started'));
   const before = await stage.events(key);
   stage.directory.renew = async () => false;
+  stage.directory.claim = async (lease) => ({ ...lease, worker: 'another', epoch: lease.epoch + 1 });
   await stage.pass(4_000);
   await stage.until(() => stage.agents[0]?.isGone === true);
   assert.equal((await stage.turn(key)).status, 'running');
   assert.deepEqual(await stage.events(key), before);
+});
+
+test('a lease that ended unwanted by others is taken again: the turn ends interrupted, those behind it run', async () => {
+  await open(onTurn({ playTurnWithoutEnd: 'so far' }));
+  const session = await stage.newSession();
+  const key = await stage.start(session);
+  await stage.running(key);
+  const behind = await stage.start(session);
+  const renew = stage.directory.renew.bind(stage.directory);
+  stage.directory.renew = async () => false;
+  await stage.pass(4_000);
+  stage.directory.renew = renew;
+  const turn = await stage.ended(key);
+  assert.deepEqual([turn.status, turn.reason, turn.error?.code], ['interrupted', 'worker_lost', 'worker_lost']);
+  assert.equal((await stage.ended(behind)).status, 'completed');
+  const events = await stage.events(key);
+  assert.equal(events.filter(({ type }) => type === 'session.recovering').length, 1);
+  const ends = events.filter(({ type }) => isTerminalEventType(String(type))).map(({ turn_id }) => turn_id);
+  assert.deepEqual(ends, [key.turnId, behind.turnId]);
+  const epochs = events.map(({ cursor }) => String(cursor).split('.')[0]);
+  assert.deepEqual([epochs[0], epochs.at(-1)], ['1', '2']);
 });
 
 test('a drain lets turns end, then interrupts the rest, and takes nothing new', async () => {

@@ -12,7 +12,7 @@ import type {
   WorkerStatus,
 } from '../contracts/worker-link.ts';
 import { within } from '../core/deadline.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { WorkerId } from '../core/ids.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { answered } from './store-answer.ts';
@@ -37,6 +37,10 @@ export type WorkerOptions = {
   readonly maxPendingEvents: number;
 };
 
+/** After a loss; then whoever next has work for the session takes it. */
+const retakeAttempts = 10;
+const retakeDelayMs = 1_000;
+
 type Hosted = { readonly host: SessionHost; readonly lease: Lease; closing: Promise<void> | null };
 
 export class Worker implements WorkerLink {
@@ -47,6 +51,8 @@ export class Worker implements WorkerLink {
   readonly #ready = new Map<string, Hosted>();
   /** Sessions being let go: whoever takes one again waits until its last event is written. */
   readonly #closing = new Map<string, Promise<void>>();
+  /** Sessions that this worker lost and has not taken again: their next epoch is a later one. */
+  readonly #lostPlaces = new Set<string>();
   readonly #arrivals = new TurnArrivals();
   readonly #hurried = Promise.withResolvers<void>();
   readonly #startedAt: number;
@@ -202,10 +208,12 @@ export class Worker implements WorkerLink {
       isLost = true;
       if (hosted !== null) this.#lost(hosted);
     };
-    const { lease, session, writer } = await takeSession(
-      { parts: this.#parts, codexVersion, leases, log, maxPendingEvents, onLost, worker: id },
+    const wasLost = this.#lostPlaces.has(placeOf(key));
+    const { isTakeover, lease, session, writer } = await takeSession(
+      { parts: this.#parts, codexVersion, leases, log, maxPendingEvents, onLost, wasLost, worker: id },
       key,
     );
+    this.#lostPlaces.delete(placeOf(key));
     const host = new SessionHost({
       parts: this.#parts,
       session,
@@ -214,6 +222,7 @@ export class Worker implements WorkerLink {
       onRestful: () => this.#restful(taken),
     });
     const taken: Hosted = { host, lease, closing: null };
+    if (isTakeover) await host.recover();
     hosted = taken;
     if (isLost) {
       await host.abandon();
@@ -226,8 +235,29 @@ export class Worker implements WorkerLink {
   #lost(hosted: Hosted): void {
     const { sessionId } = hosted.host.key;
     this.#parts.logger.warn({ event: 'session_lost', session_id: sessionId }, 'the right to write a session was lost');
-    if (hosted.closing === null) void this.#letGo(hosted, () => hosted.host.abandon());
-    else hosted.host.abandon().catch(() => undefined);
+    if (hosted.closing !== null) {
+      hosted.host.abandon().catch(() => undefined);
+      return;
+    }
+    this.#lostPlaces.add(placeOf(hosted.host.key));
+    void this.#letGo(hosted, () => hosted.host.abandon()).then(() => this.#retake(hosted.host.key));
+  }
+
+  /** A pause of this process (a suspended machine) loses leases that nobody else wants: its turns must not stay open. */
+  async #retake(key: SessionKey): Promise<void> {
+    const { clock, logger } = this.#parts;
+    for (let attempt = 0; attempt < retakeAttempts && this.#stopping === null; attempt++) {
+      try {
+        (await this.#host(key)).host.restIfIdle();
+        return;
+      } catch (error) {
+        const isOthers = isServiceError(error, 'stale_epoch') || isServiceError(error, 'session_not_found');
+        if (isOthers) break;
+        logger.warn({ event: 'session_not_retaken', session_id: key.sessionId, err: error }, 'a lost session could not be taken again yet');
+        await new Promise<void>((resolve) => clock.after(retakeDelayMs, resolve));
+      }
+    }
+    this.#lostPlaces.delete(placeOf(key));
   }
 
   /** Nothing runs and no slot is bound: what is needed to go on is in the records and the log. */
