@@ -16,6 +16,7 @@ import { SystemClock } from '../observability/system-clock.ts';
 import { itemOfLine } from '../protocol/items.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir } from './data-dir.ts';
+import { eventMemoryCharacters } from './event-memory.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
@@ -53,7 +54,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       logger,
     });
 
-    const log = new MemoryEventLog();
+    const log = new MemoryEventLog({ maxCharacters: eventMemoryCharacters() });
     const records = new MemoryRecords({
       onForgotten: ({ tenant, id }) => {
         const key = { tenant, sessionId: id };

@@ -76,6 +76,8 @@ async function startChild(options: ModelProxyProcessOptions): Promise<ChildProce
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry], {
     env: { ...env },
     stdio: ['pipe', 'pipe', 'inherit'],
+    // A process group of its own: an interrupt at the terminal is for us to act on, also while it starts.
+    detached: true,
   });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const cancelDeadline = clock.after(startDeadlineMs, () =>

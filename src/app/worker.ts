@@ -14,6 +14,7 @@ import { SystemClock } from '../observability/system-clock.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir } from './data-dir.ts';
+import { eventMemoryCharacters } from './event-memory.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
@@ -35,7 +36,7 @@ export async function startWorker(config: Config): Promise<RunningPart> {
     const modelUpstream = { socketPath: model.dataSocket };
     const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
     const stores = {
-      log: new MemoryEventLog(),
+      log: new MemoryEventLog({ maxCharacters: eventMemoryCharacters() }),
       directory: new MemorySessionDirectory(clock),
       records: new MemoryRecords(),
     };

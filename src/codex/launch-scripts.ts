@@ -11,6 +11,8 @@ export const heartbeatLostExitCode = 125;
 export const launchFds = { door: 3, agentStdin: 4, agentStdout: 5, heartbeat: 6, cageInfo: 7 } as const;
 
 /**
+ * When memory runs out the kernel is to choose what runs here, not the fleet: raising that needs no privilege.
+ *
  * Arguments: seconds without a heartbeat, the door's program or nothing, `group` to end the whole
  * process group where no namespace does, and the command of the agent.
  *
@@ -22,6 +24,7 @@ export const launchFds = { door: 3, agentStdin: 4, agentStdout: 5, heartbeat: 6,
 export const watchdogScript = `
 limit=$1 door=$2 group=$3
 shift 3
+{ echo 500 > /proc/self/oom_score_adj; } 2>/dev/null
 for open in /proc/$$/fd/*; do
   fd=\${open##*/}
   if [ "$fd" -gt 7 ] && [ "$fd" -lt 255 ]; then eval "exec $fd>&-"; fi

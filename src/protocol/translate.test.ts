@@ -293,3 +293,16 @@ describe('what is too large for an event', () => {
     }
   });
 });
+
+test('a command that prints without end fills the log so far and no further: its later deltas are empty', () => {
+  const sessionId = '019f0000-0000-7000-8000-000000000001';
+  const translator = new TurnTranslator({ sessionId, turnId: null });
+  const params = { threadId: sessionId, turnId: 't', itemId: 'c1', delta: 'x'.repeat(8_192) };
+  const line = JSON.stringify({ method: 'item/commandExecution/outputDelta', params });
+  const events = Array.from({ length: 200 }, () => translator.feed(JSON.parse(line) as Notification, line)).flat();
+  assert.equal(events.length, 200);
+  const kept = events.reduce((sum, { fields }) => sum + String(fields['delta']).length, 0);
+  assert.equal(kept, 1024 * 1024);
+  assert.deepEqual([events[127]?.fields['truncated'], events.at(-1)?.fields['truncated']], [undefined, true]);
+  assert.ok(events.every(({ raw }) => raw === null));
+});

@@ -16,6 +16,8 @@ import { TurnUsage } from './turn-usage.ts';
 
 /** An event is at most 256 KiB; the envelope and the fields around the cut part take the rest. */
 const maxPartBytes = 255 * 1024;
+/** Of one command's output, in deltas: one that prints without end must not fill the log. Later deltas are empty. */
+const maxOutputUnits = 1024 * 1024;
 /** Even as control characters (six bytes each when escaped) such a delta fits an event. */
 const maxDeltaUnits = 40 * 1024;
 
@@ -36,6 +38,8 @@ export class TurnTranslator {
   readonly #usage = new TurnUsage();
   /** Streamed answers that have begun and not ended: void when Codex asks the model again. */
   readonly #openAnswers = new Map<string, 'agent_message' | 'reasoning'>();
+  /** By command that runs: what its deltas have held so far. */
+  readonly #outputUnits = new Map<string, number>();
   #codexTurnId: string | null = null;
   #outcome: CodexOutcome | null = null;
   #finalAnswer: string | null = null;
@@ -146,12 +150,20 @@ export class TurnTranslator {
     const { itemId, delta } = params;
     const fields: Record<string, unknown> = { item_id: itemId, kind, delta };
     if (summaryIndex !== undefined) fields['summary_index'] = summaryIndex;
-    const isCut = delta.length > maxDeltaUnits;
-    if (isCut) {
-      fields['delta'] = cutText(delta, maxDeltaUnits);
+    const room = kind === 'command_output' ? this.#roomFor(itemId, delta.length) : maxDeltaUnits;
+    if (delta.length > Math.min(room, maxDeltaUnits)) {
+      fields['delta'] = cutText(delta, Math.min(room, maxDeltaUnits));
       fields['truncated'] = true;
     }
-    return this.#event('item.delta', fields, isCut ? line : null);
+    // Past the item's own bound the line is not kept either: a command can print for as long as it likes.
+    const isOversize = delta.length > maxDeltaUnits && room > 0;
+    return this.#event('item.delta', fields, isOversize ? line : null);
+  }
+
+  #roomFor(itemId: string, units: number): number {
+    const before = this.#outputUnits.get(itemId) ?? 0;
+    this.#outputUnits.set(itemId, before + units);
+    return Math.max(0, maxOutputUnits - before);
   }
 
   #itemStarted(item: ThreadItem, line: string): EventDraft {
@@ -162,6 +174,7 @@ export class TurnTranslator {
 
   #itemCompleted(item: ThreadItem, line: string): EventDraft {
     this.#openAnswers.delete(item.id);
+    this.#outputUnits.delete(item.id);
     if (item.type === 'agentMessage') {
       this.#lastMessage = item.text;
       if (item.phase === 'final_answer') this.#finalAnswer = item.text;

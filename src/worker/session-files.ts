@@ -40,12 +40,18 @@ export class SessionFiles {
   async create(key: SessionKey, seed: SeedFile): Promise<void> {
     const rest = this.#restingPlace(key);
     if (await exists(rest)) return;
-    await this.#fill(rest, async (filling) => {
-      const file = path.join(filling, seed.relativePath);
-      await mkdir(path.join(filling, 'ws'), privateDir);
-      await mkdir(path.dirname(file), privateDir);
-      await writeFile(file, seed.content, { mode: 0o600, flag: 'wx' });
-    });
+    try {
+      await this.#fill(rest, async (filling) => {
+        const file = path.join(filling, seed.relativePath);
+        await mkdir(path.join(filling, 'ws'), privateDir);
+        await mkdir(path.dirname(file), privateDir);
+        await writeFile(file, seed.content, { mode: 0o600, flag: 'wx' });
+      });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOSPC' || code === 'EDQUOT') throw new ServiceError('storage_full', {}, { cause: error });
+      throw error;
+    }
   }
 
   /**

@@ -29,13 +29,23 @@ test('a batch whose repeat can no longer be told from another event is refused',
   assert.deepEqual(repeat, { outcome: 'out_of_order', lastSeq: 4 });
 });
 
-test('when all sessions together hold too much, the one written longest ago gives way, down to its last event', async () => {
+test('when all sessions together hold too much, the one that holds most gives way, and the others keep theirs', async () => {
   const log = new MemoryEventLog({ maxCharacters: 10_000 });
   await log.append(quietKey, 1, storedEvents(quietKey, 1, 1, 20));
-  await log.append(key, 1, [storedEvent({ key, epoch: 1, seq: 1, text: 'x'.repeat(20_000) })]);
-  const quiet = await log.read(quietKey, 0, 100);
-  assert.deepEqual([quiet.firstSeq, quiet.lastSeq, quiet.events.length], [20, 20, 1]);
-  assert.equal((await log.read(key, 0, 100)).events.length, 1);
+  for (let seq = 1; seq <= 20; seq++) {
+    await log.append(key, 1, [storedEvent({ key, epoch: 1, seq, text: 'x'.repeat(1_000) })]);
+  }
+  assert.equal((await log.read(quietKey, 0, 100)).events.length, 20);
+  const loud = await log.read(key, 0, 100);
+  assert.ok(loud.firstSeq > 10 && loud.lastSeq === 20, `it holds ${loud.firstSeq} to ${loud.lastSeq}`);
+});
+
+test('a session keeps its last event, however large', async () => {
+  const log = new MemoryEventLog({ maxCharacters: 10_000 });
+  await log.append(key, 1, storedEvents(key, 1, 1, 3));
+  await log.append(key, 1, [storedEvent({ key, epoch: 1, seq: 4, text: 'x'.repeat(20_000) })]);
+  const { events, firstSeq, lastSeq } = await log.read(key, 0, 100);
+  assert.deepEqual([firstSeq, lastSeq, events.length], [4, 4, 1]);
 });
 
 test('erasing gives back what the session took of the whole', async () => {

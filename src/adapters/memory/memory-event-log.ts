@@ -11,6 +11,7 @@ type Listener = (events: readonly StoredEvent[]) => void;
 
 type SessionLog = {
   readonly window: EventWindow;
+  characters: number;
   /** The highest that any append named, refused or not: from then on earlier writers are fenced. */
   epoch: number;
 };
@@ -32,9 +33,11 @@ const defaults: MemoryEventLogOptions = {
   onListenerError: (error) => process.emitWarning(`an event listener threw: ${String(error)}`),
 };
 
+/** What a session keeps of its characters when it has to give some up. */
+const keptShare = 7 / 8;
+
 export class MemoryEventLog implements EventLog {
   readonly #options: MemoryEventLogOptions;
-  /** In order of their last append: the front is the first to lose events. */
   readonly #logs = new Map<string, SessionLog>();
   readonly #subscriptions = new Map<string, Set<Subscription>>();
   #deliveries: Delivery[] = [];
@@ -48,10 +51,9 @@ export class MemoryEventLog implements EventLog {
   async append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {
     assertBatch(key, epoch, events);
     const mapKey = tenantKey(key.tenant, key.sessionId);
-    const log = this.#logs.get(mapKey) ?? { window: new EventWindow(), epoch };
+    const log = this.#logs.get(mapKey) ?? { window: new EventWindow(), characters: 0, epoch };
     if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };
     log.epoch = epoch;
-    this.#logs.delete(mapKey);
     this.#logs.set(mapKey, log);
 
     const { window } = log;
@@ -64,9 +66,10 @@ export class MemoryEventLog implements EventLog {
     }
     for (const event of fresh) {
       window.push(event);
+      log.characters += characters(event);
       this.#characters += characters(event);
     }
-    this.#dropExcess(window);
+    this.#dropExcess(log);
     if (fresh.length > 0) this.#deliver(mapKey, fresh);
     return { outcome: 'appended', lastSeq: window.lastSeq };
   }
@@ -95,9 +98,9 @@ export class MemoryEventLog implements EventLog {
 
   async erase(key: LogKey): Promise<void> {
     const mapKey = tenantKey(key.tenant, key.sessionId);
-    const window = this.#logs.get(mapKey)?.window;
+    const log = this.#logs.get(mapKey);
     this.#logs.delete(mapKey);
-    while (window !== undefined && window.length > 0) this.#dropFirst(window);
+    while (log !== undefined && log.window.length > 0) this.#dropFirst(log);
   }
 
   /** Queued, so that a listener that appends cannot overtake the batch it was called with. */
@@ -122,18 +125,31 @@ export class MemoryEventLog implements EventLog {
     }
   }
 
-  #dropExcess(window: EventWindow): void {
-    while (window.length > this.#options.maxEventsPerSession) this.#dropFirst(window);
-    if (this.#characters <= this.#options.maxCharacters) return;
-    for (const { window: oldest } of this.#logs.values()) {
-      while (oldest.length > 1 && this.#characters > this.#options.maxCharacters) this.#dropFirst(oldest);
-      if (this.#characters <= this.#options.maxCharacters) return;
+  #dropExcess(log: SessionLog): void {
+    while (log.window.length > this.#options.maxEventsPerSession) this.#dropFirst(log);
+    while (this.#characters > this.#options.maxCharacters) {
+      const largest = this.#largest();
+      if (largest === null) return;
+      // Who fills the memory pays for it, and a good piece at once, so that the search is rare.
+      const enough = largest.characters * keptShare;
+      while (largest.window.length > 1 && largest.characters > enough) this.#dropFirst(largest);
     }
   }
 
-  #dropFirst(window: EventWindow): void {
-    const event = window.dropFirst();
-    if (event !== undefined) this.#characters -= characters(event);
+  /** null when every session is down to its last event. */
+  #largest(): SessionLog | null {
+    let largest: SessionLog | null = null;
+    for (const log of this.#logs.values()) {
+      if (log.window.length > 1 && log.characters > (largest?.characters ?? 0)) largest = log;
+    }
+    return largest;
+  }
+
+  #dropFirst(log: SessionLog): void {
+    const event = log.window.dropFirst();
+    if (event === undefined) return;
+    log.characters -= characters(event);
+    this.#characters -= characters(event);
   }
 }
 
