@@ -39,7 +39,7 @@ export function toCommandSpec(request: CommandRequestOnWire): CommandSpec {
 export const commandResponseSchema = z
   .object({
     session_id: idSchema,
-    exit_code: z.int().describe('The command\'s own; 124 when it did not end within its timeout_ms.'),
+    exit_code: z.int().describe("The command's own; 124 when it did not end within its timeout_ms."),
     stdout: z.string(),
     stderr: z.string(),
     execution_time_ms: z.int(),

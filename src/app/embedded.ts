@@ -25,6 +25,9 @@ import { type RunningPart, Teardown } from './running-part.ts';
 import { fleetVersion } from './version.ts';
 import { startWorkerParts } from './worker-parts.ts';
 
+/** For answers and streams to reach their clients once every turn has ended. */
+const lastAnswersMs = 2_000;
+
 export type RunningFleet = RunningPart & { readonly token: string; readonly firstScreen: readonly string[] };
 
 export async function startEmbedded(config: Config): Promise<RunningFleet> {
@@ -59,7 +62,10 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       onForgotten: ({ tenant, id }) => {
         const key = { tenant, sessionId: id };
         Promise.all([worker.eraseSession(key), log.erase(key)]).catch((error: unknown) =>
-          logger.error({ event: 'session_not_forgotten', session_id: id, err: error }, 'a forgotten session left something'),
+          logger.error(
+            { event: 'session_not_forgotten', session_id: id, err: error },
+            'a forgotten session left something',
+          ),
         );
       },
     });
@@ -102,9 +108,14 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       httpLimits: httpLimits(config),
     });
     const { url } = await gateway.listen();
-    // The gateway goes first: it refuses new turns while the worker lets the running ones end.
+    // The gateway refuses new turns first and goes last: until the running ones have ended, or were
+    // interrupted at the deadline, whoever waits for one or asks whether we are ready gets an answer.
     down.add(
-      (deadlineMs) => gateway.drain(deadlineMs),
+      async (deadlineMs) => {
+        gateway.beginDraining();
+        await worker.stop(deadlineMs);
+        await gateway.drain(lastAnswersMs);
+      },
       () => void gateway.stop(),
     );
     await dataDir.announce(url);

@@ -21,6 +21,8 @@ import { openWsDoor } from './ws-door.ts';
 
 export interface Gateway {
   listen(): Promise<Listening>;
+  /** Refuses new turns, and says so to whoever asks whether it is ready; what runs goes on. */
+  beginDraining(): void;
   /** Takes nothing new, lets turns' streams go on until the deadline, ends the rest. */
   drain(deadlineMs: number): Promise<void>;
   stop(): Promise<void>;
@@ -59,6 +61,7 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   return {
     listen: () => server.listen(),
+    beginDraining: () => server.beginDraining(),
     drain: (deadlineMs) => server.drain(deadlineMs),
     stop: () => server.stop(),
   };

@@ -40,6 +40,11 @@ export class ServerLife {
     return this.#sockets.size;
   }
 
+  /** Tells those who listen to the signal; connections are taken as before. */
+  beginDraining(): void {
+    this.#draining.abort();
+  }
+
   drain(deadlineMs: number): Promise<void> {
     this.#ended ??= this.#end(deadlineMs);
     return this.#ended;

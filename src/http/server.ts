@@ -74,6 +74,8 @@ export interface HttpServer {
   /** Throws for a connection beyond the limit. */
   assertConnectionWithin(socket: Duplex): void;
   listen(): Promise<Listening>;
+  /** Refuses new work and says so to whoever asks, until drain() closes the door. */
+  beginDraining(): void;
   /** Stops accepting, lets what runs finish, ends the rest at the deadline. Repeated calls join the first. */
   drain(deadlineMs: number): Promise<void>;
   /** Ends everything now; also in the middle of a drain. */
@@ -212,6 +214,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       await app.ready();
       return listenOn(server, options.listen);
     },
+    beginDraining: () => life.beginDraining(),
     drain: async (deadlineMs) => {
       await life.drain(deadlineMs);
       await app.close();

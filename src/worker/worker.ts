@@ -253,7 +253,10 @@ export class Worker implements WorkerLink {
       } catch (error) {
         const isOthers = isServiceError(error, 'stale_epoch') || isServiceError(error, 'session_not_found');
         if (isOthers) break;
-        logger.warn({ event: 'session_not_retaken', session_id: key.sessionId, err: error }, 'a lost session could not be taken again yet');
+        logger.warn(
+          { event: 'session_not_retaken', session_id: key.sessionId, err: error },
+          'a lost session could not be taken again yet',
+        );
         await new Promise<void>((resolve) => clock.after(retakeDelayMs, resolve));
       }
     }
