@@ -25,13 +25,13 @@ export async function findTarget(context: CliContext, given: SettingFlags): Prom
   const readConfig = (): Config =>
     configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile));
   const found = await findRunningFleet(context, readConfig);
-  if (found !== null) return existing(found);
+  if (found !== null) return existing(found, given);
 
   const config = readConfig();
   const fleet = await startUnlessTaken(() => context.parts.startEmbedded(config));
   if (fleet === null) {
     const other = await context.parts.discoverFleet(config.dataDir);
-    if (other !== null) return existing(other);
+    if (other !== null) return existing(other, given);
     throw new CliError(exitCodes.unreachable, `a fleet that starts or stops holds ${config.dataDir}; try again`);
   }
   const model = config.model.provider === 'demo' ? 'the DEMO MODEL: no AI is connected' : config.model.name;
@@ -48,8 +48,14 @@ function configForOneCall({ config, origins }: LoadedConfig): Config {
   return origins.get('log.level')?.source === 'default' ? { ...config, log: { ...config.log, level: 'warn' } } : config;
 }
 
-function existing({ url, token }: FleetAddress): ExecTarget {
-  return { url, token, notice: null, close: async () => {} };
+function existing({ url, token }: FleetAddress, { flags }: SettingFlags): ExecTarget {
+  // The model goes with the request.
+  const unused = Object.keys(flags).filter((flag) => flag !== '--data-dir' && flag !== '--model');
+  const notice =
+    unused.length === 0
+      ? null
+      : `a fleet runs already: ${unused.join(', ')} would say how to start one, and changed nothing`;
+  return { url, token, notice, close: async () => {} };
 }
 
 /** null when another fleet took the data directory between looking and starting. */

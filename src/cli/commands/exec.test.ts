@@ -357,6 +357,14 @@ test('without an address, the fleet on the data directory answers; a token is ta
   );
 });
 
+test('flags that say how to start a fleet are named when one runs already and they change nothing', async (t) => {
+  const fleet = await scriptedFleet(t, streams(sse(end(1, 'turn.completed', 0, 'ok'))));
+  const parts = { discoverFleet: async () => ({ url: fleet.url, token: 'from-data-dir' }) };
+  const cli = createFakeCli({ parts });
+  assert.equal(await runCli(cli.context, ['exec', '--model-provider', 'demo', 'x']), 0);
+  assert.match(cli.stderr(), /a fleet runs already: --model-provider /);
+});
+
 test('an address elsewhere without a token leaves with 4, and is not sent the token of the data directory', async (t) => {
   const fleet = await scriptedFleet(t, streams(''));
   const parts = { discoverFleet: async () => ({ url: 'http://127.0.0.1:9', token: 'from-data-dir' }) };
