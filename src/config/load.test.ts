@@ -10,7 +10,7 @@ const facts: HostFacts = {
   memoryBytes: 24 * 1024 ** 3,
   hostname: 'box',
   homeDir: '/home/ana',
-  cwd: '/work',
+  cwd: '/srv',
   stderrIsTerminal: false,
 };
 
@@ -111,8 +111,8 @@ test('a flag goes before a variable, a variable before the file, the file before
 
 test('the file is the one of --config, else of CODEX_FLEET_CONFIG, else of the data directory that is in effect', () => {
   const files = {
-    '/work/a.toml': '[server]\nport = 1',
-    '/work/b.toml': '[server]\nport = 2',
+    '/srv/a.toml': '[server]\nport = 1',
+    '/srv/b.toml': '[server]\nport = 2',
     '/data/config.toml': '[server]\nport = 3',
   };
   const env = { CODEX_FLEET_CONFIG: 'b.toml' };
@@ -155,7 +155,7 @@ const providers: readonly { title: string; given: Given; model: Partial<LoadedCo
   {
     title: 'a key file: openai',
     given: { flags: { '--api-key-file': 'key' } },
-    model: { provider: 'openai', apiKeyFile: '/work/key' },
+    model: { provider: 'openai', apiKeyFile: '/srv/key' },
   },
   {
     title: 'a base URL goes before a key: responses',
@@ -199,7 +199,7 @@ test('a path is relative to where it is written: the file, or the working direct
   const { config } = load({ files, configFile: '/etc/fleet/config.toml', flags: { '--data-dir': 'data' } });
   assert.deepEqual(config.cage.readOnlyPaths, ['/etc/fleet/tools', '/home/ana/sdk', '/opt']);
   assert.equal(config.model.apiKeyFile, '/etc/fleet/key');
-  assert.equal(config.dataDir, '/work/data');
+  assert.equal(config.dataDir, '/srv/data');
 });
 
 test('slots follow cores and memory, and warm slots never exceed slots by default', () => {
@@ -287,20 +287,20 @@ const conflicts: readonly { title: string; given: Given; message: RegExp }[] = [
   {
     title: 'a file that is named and absent',
     given: { configFile: 'gone.toml' },
-    message: /^\/work\/gone\.toml: there is no such file \(--config\)$/,
+    message: /^\/srv\/gone\.toml: there is no such file \(--config\)$/,
   },
   {
     title: 'slots in the file that cannot be, by their place',
     given: {
       configFile: 'x.toml',
-      files: { '/work/x.toml': '[worker]\nslots = 1\n\n  warm_slots = 2' },
+      files: { '/srv/x.toml': '[worker]\nslots = 1\n\n  warm_slots = 2' },
     },
-    message: /slots.* from \/work\/x\.toml:2:1 and .* from \/work\/x\.toml:4:3: 2 warm slots are more than the 1/,
+    message: /slots.* from \/srv\/x\.toml:2:1 and .* from \/srv\/x\.toml:4:3: 2 warm slots are more than the 1/,
   },
   {
     title: 'a file that is no TOML',
-    given: { configFile: 'x.toml', files: { '/work/x.toml': 'a = = 1' } },
-    message: /^\/work\/x\.toml:1:\d+: /,
+    given: { configFile: 'x.toml', files: { '/srv/x.toml': 'a = = 1' } },
+    message: /^\/srv\/x\.toml:1:\d+: /,
   },
 ];
 for (const { title, given, message } of conflicts) {
