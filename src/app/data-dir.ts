@@ -1,11 +1,12 @@
 // The data directory of an embedded fleet: who owns it, its access token, its place for sockets, and
 // how another process finds the fleet that runs on it.
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import type { TokenEntry } from '../http/bearer.ts';
 
 export type DataDir = {
   readonly path: string;
@@ -77,6 +78,11 @@ async function assertOurs(directory: string): Promise<void> {
   const found = await readdir(directory);
   const isForeign = found.some((name) => name !== 'config.toml' && name !== 'lost+found');
   if (isForeign && !found.includes('lock.db')) throw new ForeignDataDir(directory);
+}
+
+/** Whom the directory's token stands for: the tenant of a fleet that has no others. */
+export function tokenOfDataDir({ token }: Pick<DataDir, 'token'>): TokenEntry {
+  return { tokenSha256: createHash('sha256').update(token).digest('hex'), tenant: 'default', name: 'data-dir' };
 }
 
 /** The fleet that runs on the data directory now; null when none does. */

@@ -1,7 +1,6 @@
 // The whole fleet in one process tree: gateway and worker here, the model proxy beside, everything that
 // is stored in memory. In this order up, in the reverse order down.
 
-import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
@@ -9,13 +8,12 @@ import { MemorySessionDirectory } from '../adapters/memory/memory-session-direct
 import type { Config } from '../config/resolve.ts';
 import type { SandboxMode } from '../core/session.ts';
 import { createGateway } from '../gateway/gateway.ts';
-import type { TokenEntry } from '../http/bearer.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { itemOfLine } from '../protocol/items.ts';
 import { prepareCodex } from './codex-runtime.ts';
-import { openDataDir } from './data-dir.ts';
+import { openDataDir, tokenOfDataDir } from './data-dir.ts';
 import { eventMemoryCharacters } from './event-memory.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
@@ -94,7 +92,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       worker,
       models: () => model.link.status(),
       wholeItem: itemOfLine,
-      tokens: [tokenOfDataDir(dataDir.token), ...config.tokens],
+      tokens: [tokenOfDataDir(dataDir), ...config.tokens],
       idempotencySecret: dataDir.idempotencySecret,
       version: fleetVersion,
       listen: { host: config.server.host, port: config.server.port },
@@ -145,8 +143,4 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
 
 function defaultSandbox(allowed: readonly SandboxMode[]): SandboxMode {
   return allowed.includes('workspace-write') ? 'workspace-write' : (allowed[0] ?? 'read-only');
-}
-
-function tokenOfDataDir(token: string): TokenEntry {
-  return { tokenSha256: createHash('sha256').update(token).digest('hex'), tenant: 'default', name: 'data-dir' };
 }

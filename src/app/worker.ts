@@ -1,7 +1,6 @@
 // A worker as a process of its own: the seed's POST /execute and GET /health, with what it stores in
 // memory and a model proxy beside it.
 
-import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
@@ -13,7 +12,7 @@ import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { prepareCodex } from './codex-runtime.ts';
-import { openDataDir } from './data-dir.ts';
+import { openDataDir, tokenOfDataDir } from './data-dir.ts';
 import { eventMemoryCharacters } from './event-memory.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { httpLimits } from './limits.ts';
@@ -46,12 +45,11 @@ export async function startWorker(config: Config): Promise<RunningPart> {
       () => worker.hurry(),
     );
 
-    const tokenSha256 = createHash('sha256').update(dataDir.token).digest('hex');
     const server = createWorkerServer({
       worker,
       records: stores.records,
       log: stores.log,
-      tokens: new TokenSet([{ tokenSha256, tenant: 'default', name: 'data-dir' }, ...config.tokens]),
+      tokens: new TokenSet([tokenOfDataDir(dataDir), ...config.tokens]),
       clock,
       logger,
       metrics,

@@ -1,45 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import type { LogKey } from '../../contracts/event-log.ts';
-import { SystemClock } from '../../observability/system-clock.ts';
 import { eventLogSuite } from '../../testing/contract-suites/event-log-suite.ts';
 import { PushedEvents } from '../../testing/contract-suites/pushed-events.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
+import { sqliteStores } from '../../testing/sqlite-stores.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
-import { SqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
 
-const home = mkdtempSync(join(tmpdir(), 'sqlite-event-log-'));
-after(() => rmSync(home, { recursive: true, force: true }));
-const clock = new SystemClock();
+const { newPath, open, withStore } = sqliteStores('sqlite-event-log');
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 const otherKey: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000002' };
-
-let files = 0;
-function newPath(): string {
-  files++;
-  return join(home, `store-${files}.db`);
-}
-
-function open(path: string, options: Partial<SqliteStoreOptions> = {}): Promise<SqliteStore> {
-  return SqliteStore.open({ path, clock, ...options });
-}
-
-async function withStore(
-  run: (store: SqliteStore, path: string) => Promise<void>,
-  options: Partial<SqliteStoreOptions> = {},
-): Promise<void> {
-  const path = newPath();
-  const store = await open(path, options);
-  try {
-    await run(store, path);
-  } finally {
-    await store.close();
-  }
-}
 
 eventLogSuite('the SQLite log', async () => {
   const store = await open(newPath());

@@ -1,45 +1,18 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync, writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import type { LogKey } from '../../contracts/event-log.ts';
-import { SystemClock } from '../../observability/system-clock.ts';
 import { recordsSuite } from '../../testing/contract-suites/records-suite.ts';
 import { sessionDirectorySuite } from '../../testing/contract-suites/session-directory-suite.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
+import { sqliteStores } from '../../testing/sqlite-stores.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
 import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
-import { SqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
+import type { SqliteStore } from './sqlite-store.ts';
 
-const home = mkdtempSync(join(tmpdir(), 'sqlite-store-'));
-after(() => rmSync(home, { recursive: true, force: true }));
-const clock = new SystemClock();
+const { newPath, open, withStore } = sqliteStores('sqlite-store');
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
-
-let files = 0;
-function newPath(): string {
-  files++;
-  return join(home, `store-${files}.db`);
-}
-
-function open(path: string, options: Partial<SqliteStoreOptions> = {}): Promise<SqliteStore> {
-  return SqliteStore.open({ path, clock, ...options });
-}
-
-async function withStore(
-  run: (store: SqliteStore, path: string) => Promise<void>,
-  options: Partial<SqliteStoreOptions> = {},
-): Promise<void> {
-  const path = newPath();
-  const store = await open(path, options);
-  try {
-    await run(store, path);
-  } finally {
-    await store.close();
-  }
-}
 
 recordsSuite('the SQLite record store', async () => {
   const store = await open(newPath());
