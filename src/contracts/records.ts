@@ -1,6 +1,7 @@
-// The records of sessions and turns: what must be true. Every write is conditional on the revision
+// The records of sessions, turns and approvals: what must be true. Every write is conditional on the revision
 // that the writer saw, so that two writers never both believe they won.
 
+import type { ApprovalRecord, ApprovalStatus } from '../core/approval.ts';
 import type { SessionId, TenantId, TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
@@ -34,7 +35,7 @@ export interface SessionRecords {
    */
   replace(next: SessionRecord): Promise<SessionRecord | null>;
   list(tenant: TenantId, query: PageQuery): Promise<Page<SessionRecord>>;
-  /** Removes the record and its turns; the alias is free again. */
+  /** Removes the record, its turns and its approvals; the alias is free again. */
   erase(tenant: TenantId, id: SessionId): Promise<void>;
 }
 
@@ -45,11 +46,34 @@ export interface TurnRecords {
   /** As SessionRecords.replace. */
   replace(next: TurnRecord): Promise<TurnRecord | null>;
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>>;
+  /** The oldest turns of all tenants that have not ended, behind `after`: what nobody may be working on after a crash. */
+  listOpen(after: TurnId | null, limit: number): Promise<Page<TurnRecord>>;
   /** Removes the record of a turn that nobody was told of. */
   erase(tenant: TenantId, id: TurnId): Promise<void>;
+}
+
+export type ApprovalFilter = {
+  readonly sessionId: SessionId | null;
+  readonly status: ApprovalStatus | null;
+};
+
+export interface ApprovalRecords {
+  /** Durable before it resolves, as all writes here. */
+  create(record: ApprovalRecord): Promise<CreateResult<ApprovalRecord>>;
+  get(tenant: TenantId, id: string): Promise<ApprovalRecord | null>;
+  /** As SessionRecords.replace. */
+  replace(next: ApprovalRecord): Promise<ApprovalRecord | null>;
+  list(tenant: TenantId, filter: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>>;
 }
 
 export interface Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
+  /** Erased with their session. */
+  readonly approvals: ApprovalRecords;
+  /**
+   * Both or neither, as one step: null when either stands at another revision, or is gone. This is how
+   * a turn ends: the session's record says at which snapshot, the turn's how.
+   */
+  commit(session: SessionRecord, turn: TurnRecord): Promise<{ session: SessionRecord; turn: TurnRecord } | null>;
 }

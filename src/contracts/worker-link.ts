@@ -58,6 +58,19 @@ export interface WorkerLink {
   startTurn(key: TurnKey): Promise<void>;
   /** Ends the turn as `cancelled`, waiting or running. Resolves when it has ended. Rejects with `turn_ended`. */
   cancelTurn(key: TurnKey): Promise<void>;
+  /**
+   * Gives text to a turn that runs, and to no other: rejects with `turn_not_running` when it waits, ended,
+   * or will not take it any more. The same `steerId` again is given once.
+   */
+  steerTurn(key: TurnKey, steerId: string, text: string): Promise<void>;
+  /** The record of this approval was settled: whoever waits for it goes on. Harmless when nobody does. */
+  approvalSettled(key: SessionKey, approvalId: string): Promise<void>;
+  /** Commits what is not committed and lets the slot go; `session_busy` while something runs. Harmless when it has none. */
+  hibernateSession(key: SessionKey): Promise<void>;
+  /** Binds a slot, so that the next turn need not wait for it. Also lets a quarantined session go on. */
+  wakeSession(key: SessionKey): Promise<void>;
+  /** Takes a session whose owner is gone, gives each of its open turns an owner or an end, tells what was not told. */
+  recoverSession(key: SessionKey): Promise<void>;
   /** The seed's one-off command. Rejects with `session_busy` while a turn runs; one that did not end in time has exit code 124. */
   runCommand(request: CommandRequest): Promise<CommandResult>;
   /** Ends what runs and removes all that the worker holds of the session. */

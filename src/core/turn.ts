@@ -2,7 +2,8 @@
 // Pure steps on a record; who stores it and who tells the client is not decided here.
 
 import type { SessionId, TenantId, TurnId } from './ids.ts';
-import type { Usage } from './usage.ts';
+import type { SnapshotRef } from './session.ts';
+import { noUsage, type Usage } from './usage.ts';
 
 export const terminalStatuses = ['completed', 'failed', 'cancelled', 'interrupted', 'timed_out'] as const;
 export type TerminalStatus = (typeof terminalStatuses)[number];
@@ -19,10 +20,22 @@ export const endReasons = [
   'crash',
   'model',
   'queue_timeout',
+  'storage',
 ] as const;
 export type EndReason = (typeof endReasons)[number];
 
 export type TurnError = { readonly code: string; readonly message: string };
+
+/** Text given to a turn while it runs. */
+export type Steer = {
+  /** Derived from the Idempotency-Key where there is one: the same steer twice is given once. */
+  readonly id: string;
+  readonly text: string;
+  readonly at: number;
+};
+
+export const reasoningEfforts = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'] as const;
+export type ReasoningEffort = (typeof reasoningEfforts)[number];
 
 export type TurnRecord = {
   readonly tenant: TenantId;
@@ -34,6 +47,13 @@ export type TurnRecord = {
   readonly prompt: string;
   /** null: the session's, else the fleet's. */
   readonly model: string | null;
+  /** null: the model's own. */
+  readonly effort: ReasoningEffort | null;
+  /** A JSON Schema that the final message must fit; null: text. */
+  readonly outputSchema: Readonly<Record<string, unknown>> | null;
+  /** The turn that this one goes on with, after an interruption; null for a prompt of a client's. */
+  readonly continues: TurnId | null;
+  readonly steers: readonly Steer[];
   /** Counts `running` only. */
   readonly timeoutMs: number;
   /** The longest wait for a slot. */
@@ -45,12 +65,30 @@ export type TurnRecord = {
   readonly finalMessage: string;
   readonly error: TurnError | null;
   readonly usage: Usage;
+  /** What the session stood at when the turn began to run: what a diff of the turn is against. */
+  readonly base: SnapshotRef | null;
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
   /** The X-Request-Id of the request that made it, where one did. */
   readonly requestId?: string;
 };
+
+/** What is true of a turn that has just been asked for. */
+export const newTurn = {
+  revision: 1,
+  status: 'queued',
+  reason: null,
+  continues: null,
+  steers: [],
+  queuePosition: null,
+  finalMessage: '',
+  error: null,
+  usage: noUsage,
+  base: null,
+  startedAt: null,
+  endedAt: null,
+} as const;
 
 export type TurnOutcome = {
   readonly status: TerminalStatus;
@@ -68,6 +106,16 @@ export function isTerminal(status: TurnStatus): status is TerminalStatus {
 export function startedTurn(turn: TurnRecord, nowMs: number): TurnRecord | null {
   if (turn.status !== 'queued') return null;
   return { ...turn, status: 'running', startedAt: nowMs, queuePosition: null };
+}
+
+/** null when the turn does not run. */
+export function pausedTurn(turn: TurnRecord): TurnRecord | null {
+  return turn.status === 'running' ? { ...turn, status: 'requires_action' } : null;
+}
+
+/** null when the turn does not wait for a person. */
+export function resumedTurn(turn: TurnRecord): TurnRecord | null {
+  return turn.status === 'requires_action' ? { ...turn, status: 'running' } : null;
 }
 
 /** null when the turn has ended already: an end is never overwritten. */

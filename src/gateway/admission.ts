@@ -7,8 +7,7 @@ import { invalidRequest } from '../api/validation.ts';
 import { isServiceError, ServiceError, type ErrorCode } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
-import type { TurnRecord } from '../core/turn.ts';
-import { noUsage } from '../core/usage.ts';
+import { newTurn, type TurnRecord } from '../core/turn.ts';
 import type { Principal } from '../http/bearer.ts';
 import { dispatchTurn, wasRefused } from './dispatch.ts';
 import type { Gear } from './gateway-parts.ts';
@@ -92,11 +91,11 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit
   return {
     tenant: principal.tenant,
     id: scope === null ? mintId() : derivedId(gear.idempotencySecret, 'turn', scope),
-    revision: 1,
-    status: 'queued',
-    reason: null,
+    ...newTurn,
     prompt: spec.prompt,
     model: spec.model,
+    effort: null,
+    outputSchema: null,
     timeoutMs: chosenMs('timeout_ms', spec.timeoutMs, limits.defaultTimeoutMs, limits.maxTimeoutMs),
     queueTimeoutMs: chosenMs(
       'queue_timeout_ms',
@@ -106,13 +105,7 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit
     ),
     requestHash:
       scope === null ? null : requestHash([spec.prompt, sessionRef, spec.timeoutMs, spec.queueTimeoutMs, spec.model]),
-    queuePosition: null,
-    finalMessage: '',
-    error: null,
-    usage: noUsage,
     createdAt: gear.clock.now(),
-    startedAt: null,
-    endedAt: null,
     requestId: request.requestId,
   };
 }

@@ -3,7 +3,7 @@
 import type { SessionSpec } from '../api/sessions.ts';
 import { ServiceError } from '../core/errors.ts';
 import { isUuid, mintId, type SessionId, type TenantId } from '../core/ids.ts';
-import type { SessionRecord } from '../core/session.ts';
+import { defaultPolicy, type SessionRecord, unusedSession } from '../core/session.ts';
 import { noUsage } from '../core/usage.ts';
 import type { Principal } from '../http/bearer.ts';
 import type { Gear } from './gateway-parts.ts';
@@ -51,15 +51,14 @@ export async function makeSession(
     tenant: principal.tenant,
     id,
     alias: spec.alias,
-    epoch: 1,
-    worker: null,
+    ...unusedSession,
     revision: 1,
     status: 'idle',
     title: spec.title,
     metadata: spec.metadata,
     createdBy: principal.name,
     model: spec.model,
-    policy: { sandbox, instructions: spec.instructions },
+    policy: { ...defaultPolicy, sandbox, instructions: spec.instructions },
     usage: noUsage,
     createdAt: nowMs,
     lastAccessedAt: nowMs,

@@ -1,6 +1,6 @@
 // Session and turn records with nothing special about them, for tests to say what is.
 
-import type { SessionRecord } from '../core/session.ts';
+import { defaultPolicy, type SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
 
@@ -14,14 +14,18 @@ export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionReco
     alias: null,
     epoch: 1,
     worker: null,
+    boot: null,
     revision: 1,
     status: 'idle',
     title: null,
     metadata: {},
     createdBy: 'token',
     model: null,
-    policy: { sandbox: 'workspace-write', instructions: null },
+    policy: defaultPolicy,
     usage: noUsage,
+    snapshot: null,
+    untold: [],
+    crashes: 0,
     createdAt,
     lastAccessedAt: createdAt,
     ...changes,
@@ -38,6 +42,10 @@ export function turnRecord(changes: Partial<TurnRecord> = {}): TurnRecord {
     reason: null,
     prompt: 'say hello',
     model: null,
+    effort: null,
+    outputSchema: null,
+    continues: null,
+    steers: [],
     timeoutMs: 60_000,
     queueTimeoutMs: 60_000,
     requestHash: null,
@@ -45,6 +53,7 @@ export function turnRecord(changes: Partial<TurnRecord> = {}): TurnRecord {
     finalMessage: '',
     error: null,
     usage: noUsage,
+    base: null,
     createdAt,
     startedAt: null,
     endedAt: null,

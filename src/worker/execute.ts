@@ -5,8 +5,8 @@ import type { Records } from '../contracts/records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import { mintId, type TenantId } from '../core/ids.ts';
-import type { SessionRecord } from '../core/session.ts';
-import type { TurnRecord } from '../core/turn.ts';
+import { defaultPolicy, type SessionRecord, unusedSession } from '../core/session.ts';
+import { newTurn, type TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
 import type { Worker } from './worker.ts';
 
@@ -50,15 +50,14 @@ function oneTurnSession(execution: Execution, nowMs: number): SessionRecord {
     tenant: execution.tenant,
     id: mintId(),
     alias: null,
-    epoch: 1,
-    worker: null,
+    ...unusedSession,
     revision: 1,
     status: 'idle',
     title: null,
     metadata: {},
     createdBy: execution.createdBy,
     model: null,
-    policy: { sandbox: 'workspace-write', instructions: null },
+    policy: defaultPolicy,
     usage: noUsage,
     createdAt: nowMs,
     lastAccessedAt: nowMs,
@@ -70,20 +69,14 @@ function firstTurn(parts: ExecuteParts, execution: Execution, session: SessionRe
     tenant: session.tenant,
     id: mintId(),
     sessionId: session.id,
-    revision: 1,
-    status: 'queued',
-    reason: null,
+    ...newTurn,
     prompt: execution.prompt,
     model: null,
+    effort: null,
+    outputSchema: null,
     timeoutMs: execution.timeoutMs,
     queueTimeoutMs: parts.queueTimeoutMs,
     requestHash: null,
-    queuePosition: 1,
-    finalMessage: '',
-    error: null,
-    usage: noUsage,
     createdAt: nowMs,
-    startedAt: null,
-    endedAt: null,
   };
 }
