@@ -66,6 +66,23 @@ export const requirements = [
     text: 'At five times what it can do, a fleet does what it can; memory stays flat, nothing accepted is lost.',
   },
   { id: 'load-flat', text: 'Turn after turn, memory, files and processes stay what they were.' },
+  {
+    id: 'durable-kill',
+    text: 'Whenever a fleet is killed, each accepted turn ends once, runs at most once, and what was read stays as it was.',
+  },
+  { id: 'durable-commit', text: 'A fleet that dies at any point of a commit finishes or undoes it at its next start.' },
+  { id: 'durable-key', text: 'One Idempotency-Key is one turn, also when the fleet is killed among its repetitions.' },
+  { id: 'text-undoubled', text: 'An answer of the model that breaks off and begins anew doubles no character.' },
+  {
+    id: 'wake-whole',
+    text: 'A session that hibernates, also over restarts, wakes with its files and with all that was said.',
+  },
+  { id: 'storage-honest', text: 'A full disk is said; no turn is plainly completed that was not kept.' },
+  {
+    id: 'corruption-told',
+    text: 'What is damaged at rest is found and said: no turn goes on as if there were no past.',
+  },
+  { id: 'leak-free', text: 'Sessions that are made, used and deleted leave no memory, descriptor, process or file.' },
   { id: 'commands-run', text: 'A one-off command runs in the workspace, under the sandbox, without the model.' },
   {
     id: 'cli-exec',

@@ -3,7 +3,8 @@
 
 import { after } from 'node:test';
 
-const fileTimeoutMs = 240_000;
+/** Faults that are tried many times over take their time. */
+const fileTimeoutMs = 240_000 * Math.max(1, Number(process.env['CODEX_FLEET_FAULTS_SCALE'] ?? 1));
 /** What a test has closed may need a moment to be gone. */
 const lingerMs = 15_000;
 

@@ -99,6 +99,7 @@ export class BareAgent {
       params: buildTurnStart({
         sessionId: this.#sessionId,
         prompt,
+        approvals: 'never',
         model: 'demo',
         workspacePath: this.#workspace,
         sandbox: 'workspace-write',

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { MemoryEventLog } from '../../src/adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../../src/adapters/memory/memory-records.ts';
+import { MemorySnapshotStore } from '../../src/adapters/memory/memory-snapshot-store.ts';
 import { MemorySessionDirectory } from '../../src/adapters/memory/memory-session-directory.ts';
 import { startWorkerParts } from '../../src/app/worker-parts.ts';
 import { loadConfigFromProcess } from '../../src/config/load-from-process.ts';
@@ -15,11 +16,12 @@ import type { ModelGrants } from '../../src/contracts/model-grants.ts';
 import type { WorkerLink } from '../../src/contracts/worker-link.ts';
 import { formatCursor, type StoredEvent } from '../../src/core/event.ts';
 import { mintId } from '../../src/core/ids.ts';
-import { noUsage } from '../../src/core/usage.ts';
+import { newTurn } from '../../src/core/turn.ts';
 import { createGateway } from '../../src/gateway/gateway.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
+import { noWorkspace } from '../../src/testing/no-workspace.ts';
 import { scriptedAgent } from './scripted-agent.ts';
 import type { AppendJob, ScriptedFleetJob, ScriptedFleetReady } from './scripted-fleet-facts.ts';
 import { scriptedToken } from './scripted-fleet-facts.ts';
@@ -43,7 +45,7 @@ serveParent({ start, append, lastSeq: async (sessionId: string) => await lastSeq
 
 async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFleetReady> {
   const { config } = loadConfigFromProcess({ '--data-dir': dataDir, '--slots': String(slots), '--warm-slots': '1' });
-  const worker = await startWorkerParts({
+  const { worker } = await startWorkerParts({
     config,
     dir: path.join(dataDir, 'worker'),
     codex: {
@@ -54,7 +56,15 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
         return scriptedAgent(clock, (message, line) => slot.listener?.onNotification(message, line));
       },
     },
-    stores: { log, records, directory: new MemorySessionDirectory(clock) },
+    stores: {
+      kind: 'memory',
+      log,
+      records,
+      directory: new MemorySessionDirectory(clock),
+      snapshots: new MemorySnapshotStore(),
+      dropEventsBefore: async () => 0,
+      close: async () => {},
+    },
     grants,
     clock,
     logger,
@@ -67,6 +77,7 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
     records,
     log,
     worker,
+    workspace: noWorkspace,
     tokens: [{ tokenSha256: createHash('sha256').update(scriptedToken).digest('hex'), tenant, name: 'bench' }],
     idempotencySecret: 'secret-of-the-benchmark',
     version: '0.0.0',
@@ -90,21 +101,15 @@ async function handOver(worker: WorkerLink, request: IncomingMessage, response: 
     tenant,
     id,
     sessionId,
-    revision: 1,
-    status: 'queued',
-    reason: null,
+    ...newTurn,
     prompt,
     model: null,
+    effort: null,
+    outputSchema: null,
     timeoutMs: 60_000,
     queueTimeoutMs: 60_000,
     requestHash: null,
-    queuePosition: null,
-    finalMessage: '',
-    error: null,
-    usage: noUsage,
     createdAt: clock.now(),
-    startedAt: null,
-    endedAt: null,
   });
   await worker.startTurn({ tenant, sessionId, turnId: id });
   const body = JSON.stringify({ id, session_id: sessionId, status: 'queued' });

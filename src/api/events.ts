@@ -3,6 +3,7 @@
 
 import * as z from 'zod';
 import { endReasons } from '../core/turn.ts';
+import { approvalSchema } from './approvals.ts';
 import { isolationSchema } from './isolation.ts';
 import { defaultEventPageLimit, maxEventPageLimit } from './limits.ts';
 import { limitSchema } from './list.ts';
@@ -52,7 +53,9 @@ export const knownEventSchemas = [
     position: z.int().describe('1 is next.'),
   }),
   known('turn.started', 'The turn runs.', { model: z.string(), isolation: isolationSchema }),
-  known('turn.requires_action', 'The turn waits for a person.', {}),
+  known('turn.requires_action', 'The turn waits for a person.', {
+    approval_id: idSchema.describe('The first that it waits for; there can be more.'),
+  }),
   known('turn.completed', 'The end of the turn: it did what it could.', terminalEventFields),
   known('turn.failed', 'The end of the turn: an error stopped it.', terminalEventFields),
   known('turn.cancelled', 'The end of the turn: someone asked for it.', terminalEventFields),
@@ -82,8 +85,10 @@ export const knownEventSchemas = [
     truncated: cutMark,
   }),
   known('usage.updated', 'Tokens so far.', { usage: usageSchema }),
-  known('approval.requested', 'A person or a policy must answer.', {}),
-  known('approval.resolved', 'It was answered.', {}),
+  known('approval.requested', 'A person must answer.', { approval: approvalSchema }),
+  known('approval.resolved', 'It is settled: answered, expired, or answered before. What a turn asked ends with it.', {
+    approval: approvalSchema,
+  }),
   known('warning', 'Something is not as it should be; the turn goes on.', {
     message: z.string().optional(),
     details: z.string().nullish(),

@@ -5,7 +5,7 @@ import type { TurnRecord } from '../core/turn.ts';
 import { maxWaitMs } from './limits.ts';
 import { idSchema, sessionRefSchema } from './names.ts';
 import { promptSchema } from './text.ts';
-import { toTurnResult, turnOptionFields, turnResultFields } from './turns.ts';
+import { cancelOnDisconnectSchema, toTurnResult, turnOptionFields, turnResultFields } from './turns.ts';
 
 export const execFields = {
   prompt: promptSchema,
@@ -15,6 +15,7 @@ export const execFields = {
       'The session to go on with, by id or by a name of your own; one that does not exist is created. Absent: a new one.',
     ),
   stream: z.boolean().nullish().describe('Answer with the events of the turn as they happen.'),
+  cancel_on_disconnect: cancelOnDisconnectSchema,
   ...turnOptionFields,
 };
 
@@ -32,6 +33,10 @@ export const execRequestSchema = z
   .refine((request) => !(request.stream === true && request.background === true), {
     path: ['background'],
     error: 'cannot go with `stream`: choose one',
+  })
+  .refine((request) => !(request.cancel_on_disconnect === true && request.background === true), {
+    path: ['cancel_on_disconnect'],
+    error: 'cannot go with `background`, whose answer ends before the turn: choose one',
   })
   .meta({ id: 'ExecRequest', examples: [{ prompt: 'create a rust web server', session_id: 'my-session' }] });
 

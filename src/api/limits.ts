@@ -12,3 +12,11 @@ export const defaultListLimit = 20;
 /** Events are small: a page of them may be longer than a page of resources. */
 export const maxEventPageLimit = 1000;
 export const defaultEventPageLimit = 100;
+/** As JSON. */
+export const maxOutputSchemaCharacters = 64 * 1024;
+export const maxOutputSchemaDepth = 32;
+export const maxApprovalTimeoutMs = 7 * 24 * 60 * 60 * 1000;
+export const maxSnapshotExcludes = 64;
+/** Texts given to one turn while it runs, and their length together. */
+export const maxSteers = 64;
+export const maxSteerCharacters = 4 * 1024 * 1024;

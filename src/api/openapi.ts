@@ -26,6 +26,7 @@ export function openApiDocument(version: string): JsonObject {
     const item = (paths[operation.path] ??= {});
     item[operation.method.toLowerCase()] = describeOperation(operation, schemas, eventRef, problems);
     if (headPaths.includes(operation.path)) item['head'] = headOf(operation);
+    if (operation.hasHead) item['head'] = { ...item['get'], operationId: `${operation.id}Head` };
   }
   paths[webSocketPath] = { get: describeWebSocket(schemas, eventRef, problems) };
   return {
@@ -74,6 +75,13 @@ function describeOperation(
     ...parametersOf(operation.query, 'query', schemas),
     ...(operation.takesIdempotencyKey ? [idempotencyHeader(schemas)] : []),
     ...(operation.id === 'readEvents' ? [lastEventIdHeader] : []),
+    ...operation.headers.map(({ name, description: words }) => ({
+      name,
+      in: 'header',
+      required: false,
+      description: words,
+      schema: { type: 'string' },
+    })),
   ];
   return {
     operationId: operation.id,
@@ -89,6 +97,9 @@ function describeOperation(
             content: { 'application/json': { schema: schemas.use(body) } },
           },
         }),
+    ...(operation.octets === null
+      ? {}
+      : { requestBody: { required: true, content: { 'application/octet-stream': { schema: {} } } } }),
     responses: {
       ...Object.fromEntries(
         Object.entries(operation.answers).map(([status, answer]) => [
@@ -167,6 +178,7 @@ function errorsOf(operation: Operation): ErrorCode[] {
     ...(operation.body === undefined
       ? []
       : (['invalid_json', 'payload_too_large', 'unsupported_media_type', 'request_timeout'] as const)),
+    ...(operation.octets === null ? [] : (['payload_too_large', 'unsupported_media_type', 'request_timeout'] as const)),
     'headers_too_large',
     'too_many_connections',
     'internal',

@@ -4,7 +4,7 @@
 import type * as z from 'zod';
 import type { ErrorCode } from '../core/errors.ts';
 
-export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export type Answer = {
   readonly description: string;
@@ -13,6 +13,9 @@ export type Answer = {
   /** Default: application/json. */
   readonly contentType?: string;
 };
+
+/** One that only this operation heeds. */
+export type RequestHeader = { readonly name: string; readonly description: string };
 
 export type Operation<
   P extends z.ZodType | undefined = z.ZodType | undefined,
@@ -32,7 +35,13 @@ export type Operation<
   readonly body: B;
   /** large: prompts go in. */
   readonly bodySize: 'normal' | 'large';
+  /** The body is octets of any type, read as they come, up to the limit of that name; null: JSON, or none. */
+  readonly octets: 'file' | 'archive' | null;
+  /** The last parameter of the path is all the rest of it, with every / in it. */
+  readonly hasRestPath: boolean;
+  readonly hasHead: boolean;
   readonly takesIdempotencyKey: boolean;
+  readonly headers: readonly RequestHeader[];
   /** Several for one status: the client chooses by Accept or by a field. */
   readonly answers: Readonly<Record<number, Answer | readonly Answer[]>>;
   /** Beside those that any request can meet. */
@@ -50,7 +59,11 @@ type Given<P, Q, B> = {
   readonly query?: Q;
   readonly body?: B;
   readonly bodySize?: 'normal' | 'large';
+  readonly octets?: 'file' | 'archive';
+  readonly hasRestPath?: boolean;
+  readonly hasHead?: boolean;
   readonly takesIdempotencyKey?: boolean;
+  readonly headers?: readonly RequestHeader[];
   readonly answers: Readonly<Record<number, Answer | readonly Answer[]>>;
   readonly errors?: readonly ErrorCode[];
 };
@@ -71,7 +84,11 @@ export function operation<
     query: given.query as Q,
     body: given.body as B,
     bodySize: given.bodySize ?? 'normal',
+    octets: given.octets ?? null,
+    hasRestPath: given.hasRestPath ?? false,
+    hasHead: given.hasHead ?? false,
     takesIdempotencyKey: given.takesIdempotencyKey ?? false,
+    headers: given.headers ?? [],
     answers: given.answers,
     errors: given.errors ?? [],
   };

@@ -1,9 +1,21 @@
 // Every operation of the public API, once: the gateway registers from this table, the OpenAPI
 // document is printed from it.
 
+import { approvalPathSchema, approvalSchema, approvalsQuerySchema, decisionRequestSchema } from './approvals.ts';
+import * as z from 'zod';
 import { commandRequestSchema, commandResponseSchema } from './commands.ts';
 import { eventPageSchema, eventSchema, eventsQuerySchema } from './events.ts';
 import { execRequestSchema, execResponseSchema } from './exec.ts';
+import {
+  archiveQuerySchema,
+  diffQuerySchema,
+  fileDiffSchema,
+  fileRefSchema,
+  fileSchema,
+  filesQuerySchema,
+  fileWriteQuerySchema,
+  unpackedSchema,
+} from './files.ts';
 import { healthSchema, modelSchema, ticketSchema, workerSchema } from './fleet.ts';
 import { itemPathSchema, itemResourceSchema, itemsQuerySchema } from './items.ts';
 import { listQuerySchema, listSchema } from './list.ts';
@@ -15,16 +27,46 @@ import {
   sessionPathSchema,
   sessionSchema,
 } from './sessions.ts';
-import { startTurnRequestSchema, turnPathSchema, turnSchema } from './turns.ts';
+import {
+  startTurnRequestSchema,
+  steerTurnRequestSchema,
+  turnPathSchema,
+  turnSchema,
+  turnsQuerySchema,
+} from './turns.ts';
 import { usageQuerySchema, usageReportSchema } from './usage-report.ts';
 
 const capacityErrors = ['queue_full', 'no_worker_ready', 'draining', 'store_unavailable'] as const;
-const turnErrors = [...capacityErrors, 'session_failed', 'idempotency_key_reused'] as const;
+const sessionErrors = ['session_busy', 'session_failed', 'session_quarantined', 'session_full'] as const;
+const turnErrors = [...capacityErrors, ...sessionErrors, 'idempotency_key_reused'] as const;
 const eventStream = {
   description: 'The events, as server-sent events.',
   contentType: 'text/event-stream',
   schema: eventSchema,
 };
+
+const octets = { contentType: 'application/octet-stream', schema: z.unknown() };
+const archive = {
+  200: [
+    { description: 'The archive, with `format=tar.gz`.', contentType: 'application/gzip', schema: z.unknown() },
+    { description: 'Or with `format=tar.zst`.', contentType: 'application/zstd', schema: z.unknown() },
+  ],
+};
+const ifMatch = {
+  name: 'If-Match',
+  description: 'Only over a file with this `ETag`; `*`: only over a file.',
+};
+const fileWriteErrors = [
+  'session_busy',
+  'session_failed',
+  'session_quarantined',
+  'session_corrupt',
+  'agent_start_failed',
+  'storage_full',
+  'workspace_too_large',
+  'file_exists',
+  ...capacityErrors,
+] as const;
 
 export const operations = {
   exec: operation('POST', '/api/v1/exec', {
@@ -70,7 +112,7 @@ export const operations = {
   }),
   patchSession: operation('PATCH', '/api/v1/sessions/{session_id}', {
     id: 'patchSession',
-    summary: 'Change the title, the model or the metadata of a session.',
+    summary: 'Change the title, the model, the metadata or the policy of a session, for the turns to come.',
     route: 'sessions',
     params: sessionPathSchema,
     body: patchSessionRequestSchema,
@@ -84,6 +126,22 @@ export const operations = {
     params: sessionPathSchema,
     answers: { 200: { description: 'It is gone.', schema: deletedSessionSchema } },
     errors: ['session_not_found', 'no_worker_ready'],
+  }),
+  hibernateSession: operation('POST', '/api/v1/sessions/{session_id}/hibernate', {
+    id: 'hibernateSession',
+    summary: 'Let the process of a session go; its next turn wakes it.',
+    route: 'sessions',
+    params: sessionPathSchema,
+    answers: { 200: { description: 'The session, with no process.', schema: sessionSchema } },
+    errors: ['session_not_found', 'session_busy', 'storage_full', 'worker_lost', 'store_unavailable'],
+  }),
+  wakeSession: operation('POST', '/api/v1/sessions/{session_id}/wake', {
+    id: 'wakeSession',
+    summary: 'Give a session a process before its next turn asks for one; lets a quarantined one go on.',
+    route: 'sessions',
+    params: sessionPathSchema,
+    answers: { 200: { description: 'The session, ready.', schema: sessionSchema } },
+    errors: ['session_not_found', 'session_failed', 'session_corrupt', 'agent_start_failed', ...capacityErrors],
   }),
 
   startTurn: operation('POST', '/api/v1/sessions/{session_id}/turns', {
@@ -99,10 +157,10 @@ export const operations = {
   }),
   listTurns: operation('GET', '/api/v1/sessions/{session_id}/turns', {
     id: 'listTurns',
-    summary: 'List the turns of a session.',
+    summary: 'List the turns of a session, all or those of one status.',
     route: 'turns',
     params: sessionPathSchema,
-    query: listQuerySchema,
+    query: turnsQuerySchema,
     answers: { 200: { description: 'A page.', schema: listSchema(turnSchema) } },
     errors: ['session_not_found', 'cursor_invalid'],
   }),
@@ -121,6 +179,17 @@ export const operations = {
     params: turnPathSchema,
     answers: { 200: { description: 'The turn, ended.', schema: turnSchema } },
     errors: ['session_not_found', 'turn_not_found', 'turn_ended', 'worker_lost'],
+  }),
+  steerTurn: operation('POST', '/api/v1/sessions/{session_id}/turns/{turn_id}/steer', {
+    id: 'steerTurn',
+    summary: 'Give a running turn more to go by.',
+    route: 'turns',
+    params: turnPathSchema,
+    body: steerTurnRequestSchema,
+    bodySize: 'large',
+    takesIdempotencyKey: true,
+    answers: { 202: { description: 'The turn; it has the prompt.', schema: turnSchema } },
+    errors: ['session_not_found', 'turn_not_found', 'turn_not_running', 'worker_lost', 'idempotency_key_reused'],
   }),
 
   readEvents: operation('GET', '/api/v1/sessions/{session_id}/events', {
@@ -167,6 +236,119 @@ export const operations = {
       'worker_lost',
       ...capacityErrors,
     ],
+  }),
+
+  listApprovals: operation('GET', '/api/v1/approvals', {
+    id: 'listApprovals',
+    summary: 'List what Codex asked: all of it, or that of one session or status.',
+    route: 'approvals',
+    query: approvalsQuerySchema,
+    answers: { 200: { description: 'A page.', schema: listSchema(approvalSchema) } },
+    errors: ['session_not_found', 'cursor_invalid'],
+  }),
+  getApproval: operation('GET', '/api/v1/approvals/{approval_id}', {
+    id: 'getApproval',
+    summary: 'Look at an approval.',
+    route: 'approvals',
+    params: approvalPathSchema,
+    answers: { 200: { description: 'The approval.', schema: approvalSchema } },
+    errors: ['approval_not_found'],
+  }),
+  decideApproval: operation('POST', '/api/v1/approvals/{approval_id}/decision', {
+    id: 'decideApproval',
+    summary: 'Answer an approval. The first answer stands; the same one again is fine.',
+    route: 'approvals',
+    params: approvalPathSchema,
+    body: decisionRequestSchema,
+    answers: { 200: { description: 'The approval, decided.', schema: approvalSchema } },
+    errors: ['approval_not_found', 'approval_settled', 'store_conflict', 'store_unavailable'],
+  }),
+
+  listFiles: operation('GET', '/api/v1/sessions/{session_id}/files', {
+    id: 'listFiles',
+    summary: 'List the files of a session.',
+    route: 'files',
+    params: sessionPathSchema,
+    query: filesQuerySchema,
+    answers: { 200: { description: 'A page, in byte order of paths.', schema: listSchema(fileSchema) } },
+    errors: ['session_not_found', 'file_not_found', 'session_corrupt'],
+  }),
+  readFile: operation('GET', '/api/v1/sessions/{session_id}/files/{path}', {
+    id: 'readFile',
+    summary: 'Read a file, or a part of it. The path may have any number of /.',
+    route: 'files',
+    params: fileRefSchema,
+    hasRestPath: true,
+    hasHead: true,
+    headers: [
+      { name: 'Range', description: 'One range of bytes; several are answered with the whole file.' },
+      { name: 'If-Range', description: 'Heed `Range` only if the file has this `ETag`.' },
+      { name: 'If-None-Match', description: 'Answer 304 if the file has one of these.' },
+    ],
+    answers: {
+      200: { ...octets, description: 'The octets; `ETag` is their hash.' },
+      206: { ...octets, description: 'The octets of the range.' },
+      304: { description: 'The file is as `If-None-Match` has it.' },
+    },
+    errors: ['session_not_found', 'file_not_found', 'range_not_satisfiable', 'store_conflict', 'session_corrupt'],
+  }),
+  writeFile: operation('PUT', '/api/v1/sessions/{session_id}/files/{path}', {
+    id: 'writeFile',
+    summary: 'Write a file, whole or not at all, with the directories on its way. Wakes the session.',
+    route: 'files',
+    params: fileRefSchema,
+    hasRestPath: true,
+    query: fileWriteQuerySchema,
+    octets: 'file',
+    headers: [ifMatch, { name: 'If-None-Match', description: '`*`: only where nothing is.' }],
+    answers: {
+      201: { description: 'The file is new; `ETag` is its hash.' },
+      204: { description: 'The file was written over; `ETag` is its hash.' },
+    },
+    errors: ['session_not_found', 'precondition_failed', ...fileWriteErrors],
+  }),
+  deleteFile: operation('DELETE', '/api/v1/sessions/{session_id}/files/{path}', {
+    id: 'deleteFile',
+    summary: 'Delete a file, a link, or a directory with all in it. Wakes the session.',
+    route: 'files',
+    params: fileRefSchema,
+    hasRestPath: true,
+    headers: [ifMatch],
+    answers: { 204: { description: 'It is gone.' } },
+    errors: ['session_not_found', 'file_not_found', 'precondition_failed', ...fileWriteErrors],
+  }),
+  readArchive: operation('GET', '/api/v1/sessions/{session_id}/archive', {
+    id: 'readArchive',
+    summary: 'Read the workspace, or a directory of it, as an archive.',
+    route: 'archive',
+    params: sessionPathSchema,
+    query: archiveQuerySchema,
+    answers: archive,
+    errors: ['session_not_found', 'file_not_found', 'session_corrupt'],
+  }),
+  writeArchive: operation('PUT', '/api/v1/sessions/{session_id}/archive', {
+    id: 'writeArchive',
+    summary: 'Unpack an archive into the workspace, or a directory of it: all or nothing. Wakes the session.',
+    route: 'archive',
+    params: sessionPathSchema,
+    query: archiveQuerySchema,
+    octets: 'archive',
+    answers: { 200: { description: 'What was unpacked.', schema: unpackedSchema } },
+    errors: ['session_not_found', 'archive_refused', ...fileWriteErrors],
+  }),
+  readDiff: operation('GET', '/api/v1/sessions/{session_id}/diff', {
+    id: 'readDiff',
+    summary: 'Compare the workspace with what it was; with `Accept: text/x-diff`, as one patch.',
+    route: 'diff',
+    params: sessionPathSchema,
+    query: diffQuerySchema,
+    answers: {
+      200: [
+        { description: 'A page, by path.', schema: listSchema(fileDiffSchema) },
+        { description: 'One patch, whole.', contentType: 'text/x-diff', schema: z.string() },
+      ],
+    },
+    errors: ['session_not_found', 'turn_not_found', 'snapshot_gone', 'session_corrupt'],
   }),
 
   createTicket: operation('POST', '/api/v1/tickets', {

@@ -2,8 +2,17 @@
 
 import * as z from 'zod';
 import { toTimestamp } from '../core/clock.ts';
-import { sandboxModes, sessionStatuses, type SandboxMode, type SessionRecord } from '../core/session.ts';
-import { maxInstructionsCodePoints, maxMetadataEntries } from './limits.ts';
+import {
+  approvalPolicies,
+  durabilities,
+  interruptPolicies,
+  sandboxModes,
+  sessionStatuses,
+  type SessionPolicy,
+  type SessionRecord,
+} from '../core/session.ts';
+import { pathProblem } from '../core/workspace-path.ts';
+import { maxApprovalTimeoutMs, maxInstructionsCodePoints, maxMetadataEntries, maxSnapshotExcludes } from './limits.ts';
 import { idSchema, modelNameSchema, sessionRefSchema, timestampSchema } from './names.ts';
 import { textSchema } from './text.ts';
 import { toUsage, usageSchema } from './usage.ts';
@@ -20,6 +29,41 @@ export const metadataSchema = z
     error: `must have at most ${maxMetadataEntries} entries`,
   });
 
+/** A directory may be named with a / behind it. A pattern would leave out nothing, in silence. */
+const excludedPathSchema = z
+  .string()
+  .transform((path) => (path.endsWith('/') ? path.slice(0, -1) : path))
+  .superRefine((path, context) => {
+    const problem = /[*?]/.test(path) ? 'must be a path: there are no wildcards' : pathProblem(path);
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+  });
+
+const approvalTimeoutSchema = z.int().min(1).max(maxApprovalTimeoutMs);
+const excludeSchema = z.array(excludedPathSchema).max(maxSnapshotExcludes, {
+  error: `must have at most ${maxSnapshotExcludes} paths`,
+});
+
+/** What a session may be made with and what may be changed later, for the turns to come. */
+const policyFields = {
+  approval_policy: z
+    .enum(approvalPolicies)
+    .describe(
+      'When Codex asks a person: never; on-request, when it wants more than the sandbox allows; untrusted, before all ' +
+        'but known harmless commands.',
+    ),
+  approval_timeout_ms: approvalTimeoutSchema.describe('How long an approval waits before it is declined; 24 hours.'),
+  on_interrupt: z
+    .enum(interruptPolicies)
+    .describe('What follows a turn whose worker was lost: fail, nothing; continue, a turn that goes on and says so.'),
+  durability: z
+    .enum(durabilities)
+    .describe('committed: the end of a turn is told once its work is durable; async: before that.'),
+  snapshot_exclude: excludeSchema.describe(
+    'Paths in the workspace that are not kept when the session hibernates, each with all below it.',
+  ),
+};
+const policySchema = z.object(policyFields).partial();
+
 export const createSessionRequestSchema = z
   .strictObject({
     id: sessionRefSchema.nullish().describe('A name of your own for it; it goes wherever the id goes.'),
@@ -30,6 +74,11 @@ export const createSessionRequestSchema = z
     instructions: textSchema({ min: 1, max: maxInstructionsCodePoints })
       .nullish()
       .describe("Appended to Codex's own instructions, before anything that the workspace says."),
+    approval_policy: policyFields.approval_policy.nullish(),
+    approval_timeout_ms: policyFields.approval_timeout_ms.nullish(),
+    on_interrupt: policyFields.on_interrupt.nullish(),
+    durability: policyFields.durability.nullish(),
+    snapshot_exclude: policyFields.snapshot_exclude.nullish(),
   })
   .meta({ id: 'CreateSessionRequest' });
 export type CreateSessionRequest = z.output<typeof createSessionRequestSchema>;
@@ -40,8 +89,8 @@ export type SessionSpec = {
   readonly title: string | null;
   readonly metadata: Readonly<Record<string, string>>;
   readonly model: string | null;
-  readonly sandbox: SandboxMode | null;
-  readonly instructions: string | null;
+  /** What is not here is the fleet's default. */
+  readonly policy: Partial<SessionPolicy>;
 };
 
 export function toSessionSpec(request: CreateSessionRequest): SessionSpec {
@@ -50,9 +99,31 @@ export function toSessionSpec(request: CreateSessionRequest): SessionSpec {
     title: request.title ?? null,
     metadata: request.metadata ?? {},
     model: request.model ?? null,
-    sandbox: request.sandbox ?? null,
-    instructions: request.instructions ?? null,
+    policy: {
+      ...given('sandbox', request.sandbox),
+      ...given('instructions', request.instructions),
+      ...toPolicy(request),
+    },
   };
+}
+
+type PolicyOnWire = z.output<typeof policySchema>;
+
+function toPolicy(wire: { readonly [K in keyof PolicyOnWire]?: PolicyOnWire[K] | null }): Partial<SessionPolicy> {
+  return {
+    ...given('approvals', wire.approval_policy),
+    ...given('approvalTimeoutMs', wire.approval_timeout_ms),
+    ...given('onInterrupt', wire.on_interrupt),
+    ...given('durability', wire.durability),
+    ...given('snapshotExclude', wire.snapshot_exclude),
+  };
+}
+
+function given<K extends keyof SessionPolicy>(
+  name: K,
+  value: SessionPolicy[K] | null | undefined,
+): Partial<SessionPolicy> {
+  return value === null || value === undefined ? {} : { [name]: value };
 }
 
 export const patchSessionRequestSchema = z
@@ -63,6 +134,7 @@ export const patchSessionRequestSchema = z
       .record(metadataKeySchema, metadataValueSchema.nullable())
       .optional()
       .describe('Merged into what is there; null takes an entry away.'),
+    ...policySchema.shape,
   })
   .meta({ id: 'PatchSessionRequest' });
 export type PatchSessionRequest = z.output<typeof patchSessionRequestSchema>;
@@ -79,6 +151,7 @@ export function patchedSession(session: SessionRecord, patch: PatchSessionReques
     metadata,
     title: patch.title === undefined ? session.title : patch.title,
     model: patch.model === undefined ? session.model : patch.model,
+    policy: { ...session.policy, ...toPolicy(patch) },
   };
 }
 
@@ -96,6 +169,13 @@ export const sessionSchema = z
     slot: z.string().nullable().describe('The slot that serves it now; null when none does, and in lists.'),
     epoch: z.int().describe('Grows by one whenever the right to write the session changes hands.'),
     sandbox: z.enum(sandboxModes),
+    ...policyFields,
+    snapshot: z
+      .object({ turn_id: idSchema.nullable(), last_seq: z.int(), taken_at: timestampSchema })
+      .nullable()
+      .describe(
+        'What would be restored now: after which turn it was taken, and up to which event; null before the first.',
+      ),
     usage: usageSchema,
     created_at: timestampSchema,
     last_accessed_at: timestampSchema,
@@ -104,6 +184,7 @@ export const sessionSchema = z
 export type SessionResource = z.output<typeof sessionSchema>;
 
 export function toSessionResource(session: SessionRecord, slot: string | null = null): SessionResource {
+  const { policy, snapshot } = session;
   return {
     id: session.id,
     object: 'session',
@@ -116,7 +197,16 @@ export function toSessionResource(session: SessionRecord, slot: string | null = 
     worker: session.worker,
     slot,
     epoch: session.epoch,
-    sandbox: session.policy.sandbox,
+    sandbox: policy.sandbox,
+    approval_policy: policy.approvals,
+    approval_timeout_ms: policy.approvalTimeoutMs,
+    on_interrupt: policy.onInterrupt,
+    durability: policy.durability,
+    snapshot_exclude: [...policy.snapshotExclude],
+    snapshot:
+      snapshot === null
+        ? null
+        : { turn_id: snapshot.turnId, last_seq: snapshot.lastSeq, taken_at: toTimestamp(snapshot.takenAt) },
     usage: toUsage(session.usage),
     created_at: toTimestamp(session.createdAt),
     last_accessed_at: toTimestamp(session.lastAccessedAt),

@@ -2,23 +2,57 @@
 
 import * as z from 'zod';
 import { toTimestamp } from '../core/clock.ts';
-import { endReasons, executionTimeMs, exitCode, turnStatuses, type TurnRecord } from '../core/turn.ts';
+import {
+  endReasons,
+  executionTimeMs,
+  exitCode,
+  reasoningEfforts,
+  turnStatuses,
+  type ReasoningEffort,
+  type TurnRecord,
+} from '../core/turn.ts';
 import { maxTimeoutMs } from './limits.ts';
+import { listQuerySchema } from './list.ts';
 import { idSchema, modelNameSchema, sessionRefSchema, timestampSchema, turnIdSchema } from './names.ts';
+import { outputSchemaSchema } from './output-schema.ts';
 import { promptSchema } from './text.ts';
 import { toUsage, usageSchema } from './usage.ts';
+
+/** What becomes of a prompt whose session has a turn already. */
+export const busyChoices = ['queue', 'steer', 'reject'] as const;
+export type BusyChoice = (typeof busyChoices)[number];
 
 /** null is taken for absent, as the callers' serializers write it. */
 export const turnOptionFields = {
   timeout_ms: z.int().min(1).max(maxTimeoutMs).nullish().describe('The longest that the turn may run; 30 minutes.'),
   queue_timeout_ms: z.int().min(1).max(maxTimeoutMs).nullish().describe('The longest wait for a free slot; 5 minutes.'),
   model: modelNameSchema.nullish(),
+  effort: z.enum(reasoningEfforts).nullish().describe("How much the model reasons; without it, the model's own."),
+  output_schema: outputSchemaSchema.nullish(),
+  on_busy: z
+    .enum(busyChoices)
+    .nullish()
+    .describe(
+      'When the session has a turn already. queue (what is done without it): wait for its end. reject: answer ' +
+        '`session_busy` and make nothing. steer: give the prompt to the turn that runs, and answer with that turn; ' +
+        'the other options are not used then. Where none runs by now, wait as with queue.',
+    ),
 };
+
+/** Of a request that stays on its connection until the turn has ended. */
+export const cancelOnDisconnectSchema = z
+  .boolean()
+  .nullish()
+  .describe(
+    'End the turn when the connection closes before its end. Without it a turn goes on, whoever leaves. ' +
+      'A turn that was steered belongs to another request and goes on as well.',
+  );
 
 export const startTurnRequestSchema = z
   .strictObject({ prompt: promptSchema, ...turnOptionFields })
   .meta({ id: 'StartTurnRequest' });
-export type StartTurnRequest = z.output<typeof startTurnRequestSchema>;
+
+export const steerTurnRequestSchema = z.strictObject({ prompt: promptSchema }).meta({ id: 'SteerTurnRequest' });
 
 /** What any of the doors asks for, in the words of the code. Absent means: the fleet's default. */
 export type TurnSpec = {
@@ -26,14 +60,20 @@ export type TurnSpec = {
   readonly timeoutMs: number | null;
   readonly queueTimeoutMs: number | null;
   readonly model: string | null;
+  readonly effort: ReasoningEffort | null;
+  readonly outputSchema: Readonly<Record<string, unknown>> | null;
+  readonly onBusy: BusyChoice;
 };
 
-export function toTurnSpec(request: StartTurnRequest): TurnSpec {
+export function toTurnSpec(request: z.output<typeof startTurnRequestSchema>): TurnSpec {
   return {
     prompt: request.prompt,
     timeoutMs: request.timeout_ms ?? null,
     queueTimeoutMs: request.queue_timeout_ms ?? null,
     model: request.model ?? null,
+    effort: request.effort ?? null,
+    outputSchema: request.output_schema ?? null,
+    onBusy: request.on_busy ?? 'queue',
   };
 }
 
@@ -78,6 +118,14 @@ export const turnSchema = z
     reason: z.enum(endReasons).nullable(),
     prompt: z.string(),
     model: z.string().nullable(),
+    effort: z.enum(reasoningEfforts).nullable(),
+    output_schema: z.record(z.string(), z.unknown()).nullable(),
+    continues: idSchema
+      .nullable()
+      .describe('The interrupted turn that this one goes on with; null for the prompt of a client.'),
+    steers: z
+      .array(z.object({ id: z.string(), prompt: z.string(), at: timestampSchema }))
+      .describe('What was given to it while it ran.'),
     timeout_ms: z.int(),
     queue_timeout_ms: z.int(),
     queue_position: z.int().nullable().describe('1 is next; null once it runs.'),
@@ -98,6 +146,10 @@ export function toTurnResource(turn: TurnRecord, nowMs: number): TurnResource {
     reason: turn.reason,
     prompt: turn.prompt,
     model: turn.model,
+    effort: turn.effort,
+    output_schema: turn.outputSchema === null ? null : { ...turn.outputSchema },
+    continues: turn.continues,
+    steers: turn.steers.map(({ id, text, at }) => ({ id, prompt: text, at: toTimestamp(at) })),
     timeout_ms: turn.timeoutMs,
     queue_timeout_ms: turn.queueTimeoutMs,
     queue_position: turn.queuePosition,
@@ -109,3 +161,13 @@ export function toTurnResource(turn: TurnRecord, nowMs: number): TurnResource {
 }
 
 export const turnPathSchema = z.strictObject({ session_id: sessionRefSchema, turn_id: turnIdSchema });
+
+export const openStatus = 'open';
+export type StatusFilter = (typeof turnStatuses)[number] | typeof openStatus;
+
+export const turnsQuerySchema = listQuerySchema.extend({
+  status: z
+    .enum([...turnStatuses, openStatus])
+    .optional()
+    .describe('Only turns of this status; `open`: those that have not ended, which is the queue and what runs.'),
+});

@@ -79,7 +79,8 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
         homeTemplate,
         slotDir: slot.dir,
         onNotification: (notification, line) => slot.listener?.onNotification(notification, line),
-        onServerRequest: async (request) => refusal(request as ServerRequest),
+        onServerRequest: async (request, signal) =>
+          (await slot.listener?.onServerRequest(request, signal)) ?? refusal(request as ServerRequest),
       }),
   };
 }

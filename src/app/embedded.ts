@@ -1,34 +1,43 @@
-// The whole fleet in one process tree: gateway and worker here, the model proxy beside, everything that
-// is stored in memory. In this order up, in the reverse order down.
+// The whole fleet in one process tree: gateway and worker here, the model proxy beside, what is stored in
+// the data directory. In this order up, in the reverse order down.
 
 import path from 'node:path';
-import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
-import { MemoryRecords } from '../adapters/memory/memory-records.ts';
-import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
 import type { Config } from '../config/resolve.ts';
 import type { SandboxMode } from '../core/session.ts';
+import { eraseSession } from '../gateway/erase-session.ts';
 import { createGateway } from '../gateway/gateway.ts';
+import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
+import { Housekeeper } from '../manager/housekeeper.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { itemOfLine } from '../protocol/items.ts';
+import { SealedReplay } from '../snapshot/sealed-replay.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir, tokenOfDataDir } from './data-dir.ts';
-import { eventMemoryCharacters } from './event-memory.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openStores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 import { startWorkerParts } from './worker-parts.ts';
+import { openWorkspaces } from './workspace-parts.ts';
 
 /** For answers and streams to reach their clients once every turn has ended. */
 const lastAnswersMs = 2_000;
 
 export type RunningFleet = RunningPart & { readonly token: string; readonly firstScreen: readonly string[] };
 
-export async function startEmbedded(config: Config): Promise<RunningFleet> {
+/** What a composition may be given in another form. */
+export type EmbeddedParts = { readonly openStores: typeof openStores };
+
+export async function startEmbedded(
+  config: Config,
+  { openStores: open }: EmbeddedParts = { openStores },
+): Promise<RunningFleet> {
   const clock = new SystemClock();
   const logger = createLogger({
     level: config.log.level,
@@ -55,20 +64,23 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       logger,
     });
 
-    const log = new MemoryEventLog({ maxCharacters: eventMemoryCharacters() });
-    const records = new MemoryRecords({
-      onForgotten: ({ tenant, id }) => {
-        const key = { tenant, sessionId: id };
-        Promise.all([worker.eraseSession(key), log.erase(key)]).catch((error: unknown) =>
+    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
+    down.add(() => reserve.close());
+    const stores = await open(config, dataDir.path, clock, logger, {
+      isOnlyOwner: true,
+      reserve,
+      onForgotten: (key) => {
+        Promise.all([worker.eraseSession(key), stores.log.erase(key)]).catch((error: unknown) =>
           logger.error(
-            { event: 'session_not_forgotten', session_id: id, err: error },
+            { event: 'session_not_forgotten', session_id: key.sessionId, err: error },
             'a forgotten session left something',
           ),
         );
       },
     });
-    const stores = { log, directory: new MemorySessionDirectory(clock), records };
-    const worker = await startWorkerParts({
+    down.add(() => stores.close());
+
+    const { snapshots, worker } = await startWorkerParts({
       config,
       dir: workerDir,
       codex,
@@ -78,18 +90,40 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       logger,
       metrics,
     });
+    down.add(() => snapshots.stop());
     down.add(
       (deadlineMs) => worker.stop(deadlineMs),
       () => worker.hurry(),
     );
+    const { records } = stores;
+    const log = new SealedReplay(stores.log, records.sessions, snapshots);
+    const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
+
+    const housekeeper = new Housekeeper({
+      clock,
+      logger,
+      records,
+      directory: stores.directory,
+      worker,
+      eraseSession: async ({ sessionId, tenant }) => {
+        const session = await records.sessions.get(tenant, sessionId);
+        if (session !== null) await eraseSession({ records, log, worker, clock, limits, logger }, session);
+      },
+      dropEventsBefore: stores.dropEventsBefore,
+      settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },
+    });
+    housekeeper.start();
+    down.add(() => housekeeper.stop());
 
     const gateway = createGateway({
       clock,
       logger,
       metrics,
-      records: stores.records,
-      log: stores.log,
+      records,
+      log,
       worker,
+      workspace: await openWorkspaces({ workerDir, sessions: records.sessions, snapshots, worker, clock }),
+      isStorageLow: () => reserve.isLow,
       models: () => model.link.status(),
       wholeItem: itemOfLine,
       tokens: [tokenOfDataDir(dataDir), ...config.tokens],
@@ -102,7 +136,7 @@ export async function startEmbedded(config: Config): Promise<RunningFleet> {
       defaultSandbox: defaultSandbox(config.sessions.sandboxes),
       gcpProject: config.log.gcpProject,
       logPrompts: config.log.prompts,
-      limits: gatewayLimits(config),
+      limits,
       httpLimits: httpLimits(config),
     });
     const { url } = await gateway.listen();

@@ -17,8 +17,13 @@ export type FirstScreenFacts = {
   readonly isolation: IsolationReport;
   readonly network: 'none' | 'host';
   readonly slots: { readonly limit: number; readonly warm: number };
-  readonly storage: string;
+  readonly storage: 'sqlite' | 'memory';
 };
+
+const storageWords = {
+  sqlite: 'sqlite, in the data directory: sessions outlive this process',
+  memory: 'memory: sessions end with this process',
+} as const;
 
 export function firstScreen(facts: FirstScreenFacts): string[] {
   const { model } = facts;
@@ -38,7 +43,7 @@ export function firstScreen(facts: FirstScreenFacts): string[] {
     `  cage     ${cageWords(facts)}`,
     `  sandbox  ${sandboxWords(facts.isolation)}`,
     `  slots    at most ${facts.slots.limit} Codex processes, ${facts.slots.warm} kept warm`,
-    `  storage  ${facts.storage}: sessions end with this process`,
+    `  storage  ${storageWords[facts.storage]}`,
     '',
     'Try it:',
     '',

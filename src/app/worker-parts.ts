@@ -1,46 +1,64 @@
 // A worker and what it is made of, for every composition that has one.
 
-import { rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
-import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
-import type { Records } from '../contracts/records.ts';
-import type { SessionDirectory } from '../contracts/session-directory.ts';
 import type { Clock } from '../core/clock.ts';
+import { mintId } from '../core/ids.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { Snapshots } from '../snapshot/snapshots.ts';
 import { LeaseKeeper } from '../worker/lease-keeper.ts';
+import { removeTree } from '../worker/remove-tree.ts';
 import { SessionFiles } from '../worker/session-files.ts';
+import { SlotClaims } from '../worker/slot-claims.ts';
 import { SlotPool } from '../worker/slot-pool.ts';
 import { Worker } from '../worker/worker.ts';
 import type { CodexRuntime } from './codex-runtime.ts';
-
-export type WorkerStores = { readonly log: EventLog; readonly directory: SessionDirectory; readonly records: Records };
+import type { Stores } from './stores.ts';
+import { fleetVersion } from './version.ts';
 
 export type WorkerParts = {
   readonly config: Config;
   readonly dir: string;
   readonly codex: CodexRuntime;
-  readonly stores: WorkerStores;
+  readonly stores: Stores;
   readonly grants: ModelGrants;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 };
 
+export type RunningWorker = { readonly worker: Worker; readonly snapshots: Snapshots };
+
 const lease = { leaseMs: 10_000, renewEveryMs: 3_000, selfFenceMs: 7_000 };
 const maxPendingEvents = 100_000;
 
-/** Started and taking turns. Its sessions' files are new: with records in memory, none outlives a process. */
-export async function startWorkerParts(parts: WorkerParts): Promise<Worker> {
+/** Started and taking turns. */
+export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorker> {
   const { clock, codex, config, grants, logger, metrics, stores } = parts;
   const sessionsDir = path.join(parts.dir, 'sessions');
-  await rm(sessionsDir, { recursive: true, force: true });
+  const slotsDir = path.join(parts.dir, 'slots');
+  // With records in memory no session outlives a process: neither do its files.
+  if (stores.kind === 'memory') await Promise.all([sessionsDir, slotsDir].map(removeTree));
+  const snapshots = new Snapshots({
+    store: stores.snapshots,
+    log: stores.log,
+    codexVersion: codex.version,
+    fleetVersion,
+    clock,
+    logger,
+    limits: {
+      maxFiles: config.sessions.maxFiles,
+      maxBytes: config.sessions.maxBytes,
+      keepSnapshots: config.sessions.keepSnapshots,
+    },
+  });
   const pool = new SlotPool({
     limit: config.worker.slots,
     warm: config.worker.warmSlots,
-    slotsDir: path.join(parts.dir, 'slots'),
+    slotsDir,
     startAgent: codex.startAgent,
     releaseLongestIdle: () => worker.releaseLongestIdle(),
     recycle: {
@@ -53,13 +71,19 @@ export async function startWorkerParts(parts: WorkerParts): Promise<Worker> {
     logger,
     metrics,
   });
+  const machine = machineStart();
   const worker = new Worker({
     id: config.worker.id,
+    boot: mintId(),
     parts: {
       pool,
-      files: new SessionFiles(sessionsDir),
+      files: new SessionFiles(sessionsDir, machine),
+      claims: new SlotClaims(slotsDir, machine),
+      snapshots,
+      codexVersion: codex.version,
       grants,
       records: stores.records,
+      log: stores.log,
       clock,
       logger,
       metrics,
@@ -69,16 +93,24 @@ export async function startWorkerParts(parts: WorkerParts): Promise<Worker> {
         hibernateAfterMs: config.worker.hibernateAfterMs,
         commandQueueTimeoutMs: config.turns.queueTimeoutMs,
         silenceMs: config.worker.silenceMs,
+        rolloutBytes: config.sessions.rolloutLimitBytes,
       },
     },
-    log: stores.log,
     directory: stores.directory,
     leases: new LeaseKeeper({ directory: stores.directory, clock, logger, ...lease }),
-    codexVersion: codex.version,
     slotLimit: config.worker.slots,
     queueLimit: config.worker.queueLimit,
     maxPendingEvents,
   });
   await worker.start();
-  return worker;
+  return { worker, snapshots };
+}
+
+/** Files that nobody synced mean something only until the machine starts again. */
+function machineStart(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return mintId();
+  }
 }

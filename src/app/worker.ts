@@ -1,10 +1,7 @@
 // A worker as a process of its own: the seed's POST /execute and GET /health, with what it stores in
-// memory and a model proxy beside it.
+// the data directory and a model proxy beside it.
 
 import path from 'node:path';
-import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
-import { MemoryRecords } from '../adapters/memory/memory-records.ts';
-import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
 import type { Config } from '../config/resolve.ts';
 import { TokenSet } from '../http/bearer.ts';
 import { createLogger } from '../observability/logger.ts';
@@ -13,11 +10,12 @@ import { SystemClock } from '../observability/system-clock.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir, tokenOfDataDir } from './data-dir.ts';
-import { eventMemoryCharacters } from './event-memory.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openStores } from './stores.ts';
 import { startWorkerParts } from './worker-parts.ts';
 
 export async function startWorker(config: Config): Promise<RunningPart> {
@@ -34,12 +32,18 @@ export async function startWorker(config: Config): Promise<RunningPart> {
     const dir = path.join(dataDir.path, 'worker');
     const modelUpstream = { socketPath: model.dataSocket };
     const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
-    const stores = {
-      log: new MemoryEventLog({ maxCharacters: eventMemoryCharacters() }),
-      directory: new MemorySessionDirectory(clock),
-      records: new MemoryRecords(),
-    };
-    const worker = await startWorkerParts({ config, dir, codex, stores, grants: model.link, clock, logger, metrics });
+    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
+    down.add(() => reserve.close());
+    // Each session is for one turn, and gone after it: nothing of it is worth a disk.
+    const stores = await openStores({ ...config, storage: 'memory' }, dataDir.path, clock, logger, {
+      isOnlyOwner: true,
+      reserve,
+      onForgotten: () => {},
+    });
+    down.add(() => stores.close());
+    const parts = { config, dir, codex, stores, grants: model.link, clock, logger, metrics };
+    const { snapshots, worker } = await startWorkerParts(parts);
+    down.add(() => snapshots.stop());
     down.add(
       (deadlineMs) => worker.stop(deadlineMs),
       () => worker.hurry(),

@@ -1,10 +1,18 @@
-// The commands that ask a running fleet: sessions, workers, usage. Their options; what they do is in commands/.
+// The commands that ask a running fleet: sessions, approvals, workers, usage. Their options; what they do is in commands/.
 
-import type { Command } from 'commander';
+import type { Command, CommandOptions } from 'commander';
 import type { CliContext } from './cli-context.ts';
+import { type ApprovalListOptions, runApprovalDecide, runApprovalsList } from './commands/approvals.ts';
 import { runUsage, runWorkers } from './commands/fleet.ts';
 import { runSessionLogs, type LogsOptions } from './commands/session-logs.ts';
-import { runSessionsList, runSessionsRemove, runSessionsShow, type SessionListOptions } from './commands/sessions.ts';
+import {
+  runSessionsList,
+  runSessionsMove,
+  runSessionsRemove,
+  runSessionsShow,
+  runSessionsSteer,
+  type SessionListOptions,
+} from './commands/sessions.ts';
 import type { ExitCode } from './exit-codes.ts';
 import { addSettingOptions, givenSettings } from './setting-options.ts';
 
@@ -15,15 +23,7 @@ The fleet that answers: the one at CODEX_FLEET_URL (with CODEX_FLEET_TOKEN), els
 the data directory.`;
 
 export function addAskingCommands(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {
-  const asking = (parent: Command, name: string, description: string): Command => {
-    const command = parent
-      .command(name)
-      .copyInheritedSettings(program)
-      .description(description)
-      .addHelpText('after', whichFleet);
-    addSettingOptions(command, (flag) => flag === '--data-dir');
-    return command;
-  };
+  const asking = askingCommands(program);
 
   const sessions = program
     .command('sessions')
@@ -50,12 +50,33 @@ export function addAskingCommands(program: Command, context: CliContext, finish:
   logs.action(async (ref: string, options: LogsOptions) => {
     finish(await runSessionLogs(context, ref, options, givenSettings(logs)));
   });
+  const steer = asking(sessions, 'steer', 'give the running turn of a session more to go by')
+    .argument('<session>', 'its id, or the name that was chosen for it')
+    .argument('[prompt]', 'what the agent should know; - or nothing: from stdin')
+    .option('--turn <id>', 'this turn and no other (default: the one that runs)')
+    .option('--json', 'print what the fleet answers');
+  steer.action(async (ref: string, prompt: string | undefined, options: AsJson & { readonly turn?: string }) => {
+    finish(await runSessionsSteer(context, ref, prompt, options, givenSettings(steer)));
+  });
+  for (const [what, description] of [
+    ['hibernate', 'let the processes of sessions go; their next turns wake them'],
+    ['wake', 'give sessions a process before their next turn; lets quarantined ones go on'],
+  ] as const) {
+    const move = asking(sessions, what, description)
+      .argument('<session...>', 'their ids or names')
+      .option('--json', 'print what the fleet answers');
+    move.action(async (refs: readonly string[], options: AsJson) => {
+      finish(await runSessionsMove(context, refs, what, options, givenSettings(move)));
+    });
+  }
   const remove = asking(sessions, 'rm', 'erase sessions: what runs is ended, files and events are removed')
     .argument('<session...>', 'their ids or names')
     .option('--json', 'print what the fleet answers');
   remove.action(async (refs: readonly string[], options: AsJson) => {
     finish(await runSessionsRemove(context, refs, options, givenSettings(remove)));
   });
+
+  addApprovals(program, context, finish);
 
   const workers = asking(program, 'workers', 'list the workers').option('--json', 'print what the fleet answers');
   workers.action(async (options: AsJson) => {
@@ -67,4 +88,47 @@ export function addAskingCommands(program: Command, context: CliContext, finish:
   usage.action(async (options: AsJson & { readonly since?: string }) => {
     finish(await runUsage(context, options, givenSettings(usage)));
   });
+}
+
+function addApprovals(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {
+  const asking = askingCommands(program);
+  const approvals = program
+    .command('approvals')
+    .copyInheritedSettings(program)
+    .description('what the agents ask: look at it and answer it');
+  const list = asking(approvals, 'ls', 'list what waits for an answer, the oldest first', { isDefault: true })
+    .option('--session <id>', 'only that of this session, by id or name')
+    .option('--all', 'what was answered and what expired, too; the latest first')
+    .option('--after <id>', 'go on behind this approval')
+    .option('--json', 'print what the fleet answers');
+  list.action(async (options: ApprovalListOptions) => {
+    finish(await runApprovalsList(context, options, givenSettings(list)));
+  });
+  const decisions = {
+    accept: 'let the agent do it, this once',
+    decline: 'the turn goes on without it',
+    cancel: 'the turn ends',
+  } as const;
+  for (const [decision, description] of Object.entries(decisions) as [keyof typeof decisions, string][]) {
+    const answer = asking(approvals, decision, description).argument('<id>', 'the id of the approval');
+    if (decision === 'accept') answer.option('--for-session', 'and whenever the session asks the same again');
+    answer.option('--json', 'print what the fleet answers');
+    answer.action(async (id: string, options: AsJson & { readonly forSession?: boolean }) => {
+      finish(await runApprovalDecide(context, decision, id, options, givenSettings(answer)));
+    });
+  }
+}
+
+function askingCommands(
+  program: Command,
+): (parent: Command, name: string, description: string, options?: CommandOptions) => Command {
+  return (parent, name, description, options) => {
+    const command = parent
+      .command(name, options)
+      .copyInheritedSettings(program)
+      .description(description)
+      .addHelpText('after', whichFleet);
+    addSettingOptions(command, (flag) => flag === '--data-dir');
+    return command;
+  };
 }

@@ -11,6 +11,9 @@ export type ExecCall = {
   readonly session_id?: string;
   readonly timeout_ms?: number;
   readonly model?: string;
+  readonly effort?: string;
+  readonly output_schema?: unknown;
+  readonly on_busy?: string;
 };
 
 export type StreamPlace = {
@@ -115,13 +118,13 @@ export class FleetClient {
   }
 
   /** The answer as JSON, and as it came. */
-  async call(method: 'GET' | 'DELETE', path: string): Promise<unknown> {
-    const response = await this.#fetch(
-      path,
-      { method, headers: { accept: 'application/json' } },
-      answerDeadlineMs,
-      null,
-    );
+  async call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
+    const headers = {
+      accept: 'application/json',
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    };
+    const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+    const response = await this.#fetch(path, init, answerDeadlineMs, null);
     if (!response.ok) throw await refusalOf(response);
     try {
       return await response.json();

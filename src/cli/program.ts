@@ -9,7 +9,7 @@ import type { CliContext } from './cli-context.ts';
 import { addAskingCommands } from './asking-commands.ts';
 import { runConfigCheck, runConfigShow, type ConfigShowOptions } from './commands/config.ts';
 import { runDoctor } from './commands/doctor.ts';
-import { runExec } from './commands/exec.ts';
+import { runExec, type ExecOptions } from './commands/exec.ts';
 import { runUp } from './commands/up.ts';
 import { runVersion } from './commands/version.ts';
 import { runWorker } from './commands/worker.ts';
@@ -61,10 +61,13 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
     .argument('[prompt]', 'what the agent should do; - or nothing: from stdin')
     .option('--session <id>', 'the session to go on with, by id or by a name of your own')
     .option('--timeout <duration>', 'the longest that the turn may run: seconds, or 90s, 5m, 2h')
+    .option('--effort <level>', 'how much the model reasons: none, minimal, low, medium, high, xhigh')
+    .option('--output-schema <file>', 'a JSON Schema that the answer must fit')
+    .option('--on-busy <what>', 'when the session has a turn already: queue, reject (default: queue)')
     .option('--json', 'print the events as JSON lines instead of the answer')
     .addHelpText('after', execHelp);
   addSettingOptions(exec, (flag) => execFlags.has(flag));
-  exec.action(async (prompt: string | undefined, options: { session?: string; timeout?: string; json?: boolean }) => {
+  exec.action(async (prompt: string | undefined, options: ExecOptions) => {
     exitCode = await runExec(context, prompt, options, givenSettings(exec));
   });
 

@@ -74,6 +74,14 @@ const refusedByTheSystem = new Set([
   'EROFS',
 ]);
 
+/** Codes whose message, at a start, says what is wrong and what to do. */
+const saidInWords: ReadonlySet<string> = new Set([
+  'agent_start_failed',
+  'storage_full',
+  'store_corrupt',
+  'store_unavailable',
+]);
+
 /** A start that fails because something else is there says what, with the owner's pid. */
 export function explainStartFailure(error: unknown, ownerOfPort: (port: number) => number | null): unknown {
   if (!(error instanceof Error)) return error;
@@ -88,7 +96,7 @@ export function explainStartFailure(error: unknown, ownerOfPort: (port: number) 
     });
   }
   // What this machine lacks, said by the part that found out: a person can act on it, a stack trace would hide it.
-  if (isServiceError(error, 'agent_start_failed'))
+  if (isServiceError(error) && saidInWords.has(error.code))
     return new CliError(exitCodes.usage, error.message, { cause: error });
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code, port, address } = cause as NodeJS.ErrnoException & { port?: number; address?: string };

@@ -176,6 +176,20 @@ test("a request of Codex's gets the handler's answer, or a refusal when that fai
   assert.equal(clock.pendingTimers, 0);
 });
 
+test('an approval has no deadline here: who asks a person keeps the time of it', async () => {
+  const approval = Promise.withResolvers<RequestAnswer>();
+  const { say, sent, clock, problems } = connect({
+    serverRequestDeadlineMs: 1_000,
+    onServerRequest: () => approval.promise,
+  });
+  say({ id: 5, method: 'item/commandExecution/requestApproval', params: {} });
+  await clock.advanceAsync(1_000_000);
+  assert.deepEqual([sent, clock.pendingTimers], [[], 0]);
+  approval.resolve({ result: { decision: 'accept' } });
+  await clock.advanceAsync(0);
+  assert.deepEqual([sent, problems], [[{ id: 5, result: { decision: 'accept' } }], []]);
+});
+
 test('closing aborts what handles a request, and no answer is sent', async () => {
   let aborted = false;
   const { say, sent, connection, clock } = connect({

@@ -24,7 +24,7 @@ export type ConnectionOptions = {
   readonly clock: Clock;
   /** Hears each notification once, in order, with the line as Codex wrote it. */
   readonly onNotification: (notification: AgentNotification, line: string) => void;
-  /** Its answer is sent back; the signal aborts at the deadline and when the connection closes. */
+  /** Its answer is sent back; the signal aborts at the deadline (approvals have none) and when the connection closes. */
   readonly onServerRequest: (request: AgentRequest, signal: AbortSignal) => Promise<RequestAnswer>;
   readonly onProblem: (problem: ProtocolProblem) => void;
   readonly maxLineBytes?: number;

@@ -1,5 +1,6 @@
-// What Codex asks of us (approvals and the like): each request is answered exactly once, by the
-// handler, or with a refusal at its deadline. Without an answer Codex would wait for ever.
+// What Codex asks of us (approvals and the like): each request is answered exactly once, by the handler,
+// or with a refusal at its deadline. Approvals have none here: who asks a person keeps the time of it, and
+// a second clock could say no to what was accepted. Without an answer Codex would wait for ever.
 
 import type { Clock } from '../core/clock.ts';
 import type { ProtocolProblem } from './connection.ts';
@@ -16,6 +17,13 @@ type Options = {
   readonly send: (message: Readonly<Record<string, unknown>>) => void;
   readonly onProblem: (problem: ProtocolProblem) => void;
 };
+
+/** What a person answers. */
+const withoutDeadline: ReadonlySet<string> = new Set([
+  'item/commandExecution/requestApproval',
+  'item/fileChange/requestApproval',
+  'item/permissions/requestApproval',
+]);
 
 type Open = { readonly abort: AbortController; readonly cancelDeadline: () => void };
 
@@ -40,7 +48,9 @@ export class ServerRequests {
     const abort = new AbortController();
     const open: Open = {
       abort,
-      cancelDeadline: this.#options.clock.after(this.#options.deadlineMs, () => this.#refuse(request, 'deadline')),
+      cancelDeadline: withoutDeadline.has(request.method)
+        ? () => {}
+        : this.#options.clock.after(this.#options.deadlineMs, () => this.#refuse(request, 'deadline')),
     };
     this.#open.set(request.id, open);
     void this.#handle(request, open);

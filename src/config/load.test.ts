@@ -47,7 +47,7 @@ test('with nothing given, every setting has its default', () => {
   const { config, origins, file } = load();
   assert.equal(file, null);
   assert.equal(config.dataDir, '/home/ana/.codex-fleet');
-  assert.equal(config.storage, 'memory');
+  assert.equal(config.storage, 'sqlite');
   assert.deepEqual(config.worker, {
     id: 'box',
     host: '127.0.0.1',

@@ -158,6 +158,26 @@ const sessions = z.strictObject({
   sandboxes: setting('list', z.array(z.enum(sandboxModes)).min(1).default(['read-only', 'workspace-write']), {
     doc: 'The sandboxes around single commands that a session may ask for; workspace-write is the default, or the first of them without it.',
   }),
+  approvalTimeoutMs: durationMs(second, longestTimerMs, 24 * hour, {
+    doc: 'How long an approval waits for an answer before it is declined.',
+  }),
+  rolloutLimitBytes: bytes(MiB, GiB, 64 * 1_000_000, {
+    doc: 'A session whose conversation has grown to this size takes no more turns.',
+  }),
+  maxFiles: count(1, 10_000_000, 500_000, { doc: 'The most files that a workspace may hold.' }),
+  maxBytes: bytes(MiB, 1024 * GiB, 10 * GiB, { doc: 'What the files of a workspace may take together.' }),
+  keepSnapshots: count(1, 1000, 16, {
+    doc: 'How many snapshots of a session are kept: as many of its last turns can be compared with.',
+  }),
+  retainMs: durationMs(0, 3650 * 24 * hour, 30 * 24 * hour, {
+    doc: 'A session that nobody has used for so long is erased; 0 keeps all.',
+  }),
+});
+
+const events = z.strictObject({
+  retainMs: durationMs(0, 3650 * 24 * hour, 24 * hour, {
+    doc: "How long events stay in the log; those of ended turns are in their session's snapshot as long as it lives.",
+  }),
 });
 
 export const modelProviders = ['openai', 'responses', 'ollama', 'demo'] as const;
@@ -260,14 +280,15 @@ export const settingsSchema = z.strictObject({
     doc: 'Where tokens, sessions and workspaces are kept.',
     defaultDoc: '~/.codex-fleet',
   }),
-  storage: setting('choice', z.enum(['memory']).default('memory'), {
+  storage: setting('choice', z.enum(['sqlite', 'memory']).default('sqlite'), {
     flag: '--storage',
-    doc: 'Where events and records are kept: memory, lost at a stop.',
+    doc: 'Where events and records are kept: sqlite, a file in the data directory that outlives every process; memory, lost at a stop.',
   }),
   server: server.prefault({}),
   worker: worker.prefault({}),
   turns: turns.prefault({}),
   sessions: sessions.prefault({}),
+  events: events.prefault({}),
   model: model.prefault({}),
   cage: cage.prefault({}),
   log: log.prefault({}),

@@ -19,6 +19,16 @@ export type PageQuery = {
 
 export type Page<T> = { readonly data: readonly T[]; readonly hasMore: boolean };
 
+/** A place in a list over all tenants: by time, then id, then tenant. Each entry of such a list is its own place. */
+export type FleetPlace = {
+  readonly tenant: TenantId;
+  readonly id: string;
+  /** Whose it is; the same as `id` for a session. */
+  readonly sessionId: SessionId;
+  /** Milliseconds since the epoch; of what, the list says. */
+  readonly at: number;
+};
+
 export type CreateResult<T> =
   | { readonly outcome: 'created'; readonly record: T }
   /** The id (or the alias) is taken; nothing was written. */
@@ -35,6 +45,14 @@ export interface SessionRecords {
    */
   replace(next: SessionRecord): Promise<SessionRecord | null>;
   list(tenant: TenantId, query: PageQuery): Promise<Page<SessionRecord>>;
+  /**
+   * Sessions of all tenants that a run of a worker holds, or that have untold turns, the first created
+   * first: after a crash, those that somebody must look after. Lists over all tenants name what they
+   * find without reading it: one damaged record does not hide the others.
+   */
+  listHeld(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
+  /** The others, where last accessed before that time, the longest unused first. */
+  listUnused(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
   /** Removes the record, its turns and its approvals; the alias is free again. */
   erase(tenant: TenantId, id: SessionId): Promise<void>;
 }
@@ -46,8 +64,8 @@ export interface TurnRecords {
   /** As SessionRecords.replace. */
   replace(next: TurnRecord): Promise<TurnRecord | null>;
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>>;
-  /** The oldest turns of all tenants that have not ended, behind `after`: what nobody may be working on after a crash. */
-  listOpen(after: TurnId | null, limit: number): Promise<Page<TurnRecord>>;
+  /** Turns of all tenants that have not ended, the first created first: what nobody may be working on after a crash. */
+  listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
   /** Removes the record of a turn that nobody was told of. */
   erase(tenant: TenantId, id: TurnId): Promise<void>;
 }
@@ -64,6 +82,8 @@ export interface ApprovalRecords {
   /** As SessionRecords.replace. */
   replace(next: ApprovalRecord): Promise<ApprovalRecord | null>;
   list(tenant: TenantId, filter: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>>;
+  /** Pending ones of all tenants whose time was over before that moment, the first to expire first. */
+  listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
 }
 
 export interface Records {

@@ -49,18 +49,27 @@ export type WorkerStatus = {
   readonly startedAt: number;
 };
 
+export type StartOptions = {
+  /**
+   * Take it only where the session has no other turn, waiting or running, and no command; else reject
+   * with `session_busy`. Of several at once on an idle session one is taken. A turn that was taken before is not refused.
+   */
+  readonly onlyIfIdle?: boolean;
+};
+
 export interface WorkerLink {
   /**
    * Hands over a turn whose record exists and is `queued`. Resolves once the worker will see it to
-   * its end; the same turn twice is accepted once. Rejects with `queue_full`, `draining`,
-   * `no_worker_ready` (nothing was taken) or `session_failed`.
+   * its end; the same turn twice is accepted once. Rejects, having taken nothing, with `queue_full`,
+   * `draining`, `no_worker_ready`, `session_failed`, `session_quarantined` or `session_full`.
    */
-  startTurn(key: TurnKey): Promise<void>;
+  startTurn(key: TurnKey, options?: StartOptions): Promise<void>;
   /** Ends the turn as `cancelled`, waiting or running. Resolves when it has ended. Rejects with `turn_ended`. */
   cancelTurn(key: TurnKey): Promise<void>;
   /**
    * Gives text to a turn that runs, and to no other: rejects with `turn_not_running` when it waits, ended,
-   * or will not take it any more. The same `steerId` again is given once.
+   * or will not take it any more. The same `steerId` again is given once. It stands in the record's `steers`
+   * before Codex gets it, and not any more when this rejects; nothing is added to the record of an ended turn.
    */
   steerTurn(key: TurnKey, steerId: string, text: string): Promise<void>;
   /** The record of this approval was settled: whoever waits for it goes on. Harmless when nobody does. */
@@ -73,7 +82,10 @@ export interface WorkerLink {
   recoverSession(key: SessionKey): Promise<void>;
   /** The seed's one-off command. Rejects with `session_busy` while a turn runs; one that did not end in time has exit code 124. */
   runCommand(request: CommandRequest): Promise<CommandResult>;
-  /** Ends what runs and removes all that the worker holds of the session. */
+  /**
+   * Ends what runs, tells `session.deleted` where it can, and removes the session's files and snapshots.
+   * Harmless for a session that is not there, or not any more.
+   */
   eraseSession(key: SessionKey): Promise<void>;
   status(): Promise<WorkerStatus>;
 }

@@ -144,7 +144,7 @@ export const errorRegister = {
     status: 409,
     title: 'The approval is settled',
     retry: 'never',
-    doc: 'It was answered before, or expired; `status` and `decision` say how it stands.',
+    doc: 'It was answered before, or expired; `approval_status` and `decision` say how it stands.',
   },
   file_not_found: {
     status: 404,

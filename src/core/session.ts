@@ -71,7 +71,7 @@ export type SnapshotRef = {
 };
 
 /** What is true of a session that nobody has used yet. */
-export const unusedSession = { epoch: 1, worker: null, boot: null, snapshot: null, untold: [], crashes: 0 } as const;
+export const unusedSession = { epoch: 1, worker: null, boot: null, snapshot: null, start: null, untold: [], crashes: 0 } as const;
 
 export type SessionRecord = {
   readonly tenant: TenantId;
@@ -95,10 +95,14 @@ export type SessionRecord = {
   readonly usage: Usage;
   /** The newest committed one; null before the first. Replacing it is the commit point of a turn. */
   readonly snapshot: SnapshotRef | null;
+  /** What the workspace was when the first turn began; null: empty, or no turn has begun. */
+  readonly start: SnapshotRef | null;
   /** Turns whose end is recorded, and whose terminal event may not be in the log yet. */
   readonly untold: readonly TurnId[];
   /** Turns in a row that ended with their Codex process; at two the session is quarantined. */
   readonly crashes: number;
+  /** Its erasure was asked for: it is found no more, nobody takes it, and the record goes last. */
+  readonly erasing?: true;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   readonly lastAccessedAt: number;

@@ -53,6 +53,8 @@ export type TurnRecord = {
   readonly outputSchema: Readonly<Record<string, unknown>> | null;
   /** The turn that this one goes on with, after an interruption; null for a prompt of a client's. */
   readonly continues: TurnId | null;
+  /** How many interruptions in a row led here; absent for a prompt of a client's. */
+  readonly continuation?: number;
   readonly steers: readonly Steer[];
   /** Counts `running` only. */
   readonly timeoutMs: number;

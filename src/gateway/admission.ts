@@ -1,7 +1,6 @@
 // From a request to a turn that a worker has: finds or makes the session, makes the records durable,
 // recognises repeats, hands over. What the caller sees of the turn afterwards comes from the log.
 
-import { hasAtMostCodePoints } from '../api/text.ts';
 import type { TurnSpec } from '../api/turns.ts';
 import { invalidRequest } from '../api/validation.ts';
 import { isServiceError, ServiceError, type ErrorCode } from '../core/errors.ts';
@@ -11,9 +10,10 @@ import { newTurn, type TurnRecord } from '../core/turn.ts';
 import type { Principal } from '../http/bearer.ts';
 import { dispatchTurn, wasRefused } from './dispatch.ts';
 import type { Gear } from './gateway-parts.ts';
-import { derivedId, requestHash } from './idempotency.ts';
+import { derivedId, type IdempotencyScope, requestHash } from './idempotency.ts';
 import { endOfLog, placeBeforeTurn } from './log-places.ts';
 import { findOrMakeSession } from './session-door.ts';
+import { assertPromptFits, steerSession } from './steer.ts';
 
 /** With these a worker says that it has not even looked at the session. */
 const untouchedCodes: readonly ErrorCode[] = ['queue_full', 'draining', 'no_worker_ready', 'worker_unreachable'];
@@ -33,46 +33,80 @@ export type Admitted = {
   readonly turn: TurnRecord;
   /** A place in the log before the turn's first event. */
   readonly beforeSeq: number;
+  /** The turn is another request's: it was given the prompt while it ran. */
+  readonly isSteered: boolean;
 };
 
 export async function admitTurn(gear: Gear, principal: Principal, request: TurnRequest): Promise<Admitted> {
   if (gear.draining.aborted) throw new ServiceError('draining');
+  if (gear.isStorageLow()) throw new ServiceError('storage_full');
   const draft = draftTurn(gear, principal, request);
-  const scope = request.idempotency === null ? null : { tenant: principal.tenant, ...request.idempotency };
+  const admit = (): Promise<Admitted> => admitDraft(gear, principal, request, draft);
+  // Whether a prompt was given or queued is two questions to two records: repeats ask one after the other.
+  const isOrdered = request.idempotency !== null && request.spec.onBusy === 'steer';
+  return isOrdered ? gear.keyOrder.run(draft.id, admit) : admit();
+}
+
+async function admitDraft(
+  gear: Gear,
+  principal: Principal,
+  request: TurnRequest,
+  draft: Omit<TurnRecord, 'sessionId'>,
+): Promise<Admitted> {
+  const { spec, sessionRef } = request;
+  const scope = scopeOf(principal, request);
   const idIfNew = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'session', scope);
+  const { session, isNew: isNewSession } = await findOrMakeSession(gear, principal, sessionRef, idIfNew);
+  const key = { tenant: session.tenant, sessionId: session.id };
 
-  const { session, isNew: isNewSession } = await findOrMakeSession(gear, principal, request.sessionRef, idIfNew);
+  if (spec.onBusy === 'steer' && !isNewSession) {
+    const wasQueued = scope !== null && (await gear.records.turns.get(draft.tenant, draft.id)) !== null;
+    const steerId = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'steer', scope);
+    const steer = { prompt: spec.prompt, id: steerId, isKeyed: scope !== null };
+    const turn = wasQueued ? null : await steerSession(gear, key, steer);
+    if (turn !== null)
+      return { session, turn, beforeSeq: await placeBeforeTurn(gear.log, key, turn.id), isSteered: true };
+  }
+
   const { turn, isNew } = await recordTurn(gear, { ...draft, sessionId: session.id });
-  const key = { tenant: turn.tenant, sessionId: turn.sessionId };
-
   let beforeSeq = 0;
   if (!isNew) beforeSeq = await placeBeforeTurn(gear.log, key, turn.id);
   else if (!isNewSession) beforeSeq = await endOfLog(gear.log, key);
 
   if (turn.status === 'queued') {
     try {
-      await dispatchTurn(gear, turn, isNew);
+      await dispatchTurn(gear, turn, isNew, { onlyIfIdle: spec.onBusy === 'reject' });
     } catch (error) {
-      if (isNew && scope === null) await forgetRefused(gear, turn, error, isNewSession && request.sessionRef === null);
+      if (isNew && scope === null) await forgetRefused(gear, turn, error, isNewSession && sessionRef === null);
       throw error;
     }
   }
-  return { session, turn, beforeSeq };
+  return { session, turn, beforeSeq, isSteered: false };
+}
+
+function scopeOf({ tenant }: Principal, { idempotency }: TurnRequest): IdempotencyScope | null {
+  return idempotency === null ? null : { tenant, ...idempotency };
 }
 
 /** The one line that says a prompt came in: how long it is, and what it says only where the operator wants that. */
-export function logAccepted(gear: Gear, turn: TurnRecord, requestId: string, door: 'exec' | 'turns'): void {
+export function logAccepted(
+  gear: Gear,
+  { isSteered, turn }: Pick<Admitted, 'isSteered' | 'turn'>,
+  { prompt, requestId }: { readonly prompt: string; readonly requestId: string },
+  door: 'exec' | 'turns',
+): void {
+  const isExec = door === 'exec';
   gear.logger.info(
     {
-      event: door === 'exec' ? 'exec_accepted' : 'turn_accepted',
+      event: isSteered ? 'turn_steered' : isExec ? 'exec_accepted' : 'turn_accepted',
       request_id: requestId,
       session_id: turn.sessionId,
       turn_id: turn.id,
-      prompt_length: turn.prompt.length,
-      ...(gear.logPrompts ? { prompt: turn.prompt } : {}),
+      prompt_length: prompt.length,
+      ...(gear.logPrompts ? { prompt } : {}),
       tenant: turn.tenant,
     },
-    door === 'exec' ? 'Processing execution request' : 'Turn accepted',
+    isSteered ? 'Turn steered' : isExec ? 'Processing execution request' : 'Turn accepted',
   );
 }
 
@@ -84,18 +118,20 @@ async function forgetRefused(gear: Gear, turn: TurnRecord, error: unknown, isSes
 }
 
 function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit<TurnRecord, 'sessionId'> {
-  const { spec, sessionRef, idempotency } = request;
+  const { spec, sessionRef } = request;
   const { limits } = gear;
-  if (!hasAtMostCodePoints(spec.prompt, limits.maxPromptCodePoints)) throw promptTooLong(limits.maxPromptCodePoints);
-  const scope = idempotency === null ? null : { tenant: principal.tenant, ...idempotency };
+  assertPromptFits(spec.prompt, limits.maxPromptCodePoints);
+  const scope = scopeOf(principal, request);
+  const { effort, model, outputSchema, prompt } = spec;
+  const asked = [prompt, sessionRef, spec.timeoutMs, spec.queueTimeoutMs, model, effort, outputSchema, spec.onBusy];
   return {
     tenant: principal.tenant,
     id: scope === null ? mintId() : derivedId(gear.idempotencySecret, 'turn', scope),
     ...newTurn,
-    prompt: spec.prompt,
-    model: spec.model,
-    effort: null,
-    outputSchema: null,
+    prompt,
+    model,
+    effort,
+    outputSchema,
     timeoutMs: chosenMs('timeout_ms', spec.timeoutMs, limits.defaultTimeoutMs, limits.maxTimeoutMs),
     queueTimeoutMs: chosenMs(
       'queue_timeout_ms',
@@ -103,8 +139,7 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit
       limits.defaultQueueTimeoutMs,
       limits.maxQueueTimeoutMs,
     ),
-    requestHash:
-      scope === null ? null : requestHash([spec.prompt, sessionRef, spec.timeoutMs, spec.queueTimeoutMs, spec.model]),
+    requestHash: scope === null ? null : requestHash(asked),
     createdAt: gear.clock.now(),
     requestId: request.requestId,
   };
@@ -123,11 +158,6 @@ async function recordTurn(gear: Gear, draft: TurnRecord): Promise<{ turn: TurnRe
   if (retried !== null) return { turn: retried, isNew: true };
   const current = await gear.records.turns.get(draft.tenant, draft.id);
   return { turn: current ?? made.record, isNew: false };
-}
-
-function promptTooLong(limit: number): ServiceError {
-  const message = `must have at most ${limit} characters, which is this fleet's limit`;
-  return invalidRequest([{ field: 'prompt', message }], 'body');
 }
 
 function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {

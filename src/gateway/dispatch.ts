@@ -1,6 +1,7 @@
 // Hands a turn whose record exists to a worker. A refusal settles the record, so that none lies; what
 // is unknown is left to the log. Does not parse requests, does not know HTTP, does not keep sessions.
 
+import type { StartOptions } from '../contracts/worker-link.ts';
 import { within } from '../core/deadline.ts';
 import { isServiceError, type ErrorCode, type ServiceError } from '../core/errors.ts';
 import { endedTurn, type TurnRecord } from '../core/turn.ts';
@@ -15,7 +16,10 @@ const refusalCodes: readonly ErrorCode[] = [
   'draining',
   'no_worker_ready',
   'worker_unreachable',
+  'session_busy',
   'session_failed',
+  'session_quarantined',
+  'session_full',
   'agent_start_failed',
   'storage_full',
   'store_unavailable',
@@ -28,34 +32,48 @@ const refusalCodes: readonly ErrorCode[] = [
 /** Another writer of the session's record came first: nothing was taken, and the next moment is as good as any. */
 const conflictTries = 3;
 
-/** A turn that no worker ever took: the same request may try again under the same id. */
+/**
+ * A turn that no worker ever took: the same request may try again under the same id. One that a worker
+ * ended before it ran has a reason, and its end was told: it stays ended.
+ */
 export function wasRefused(turn: TurnRecord): boolean {
-  return turn.status === 'failed' && turn.startedAt === null && refusalCodes.some((code) => code === turn.error?.code);
+  const isUntold = turn.status === 'failed' && turn.startedAt === null && turn.reason === null;
+  return isUntold && refusalCodes.some((code) => code === turn.error?.code);
 }
 
 /** Rejects only when no worker has the turn. */
-export async function dispatchTurn(parts: Parts, turn: TurnRecord, isNew: boolean): Promise<void> {
-  try {
-    if ((await handOver(parts, turn)) === 'late')
-      parts.logger.warn({ event: 'turn_handover_late', turn_id: turn.id }, 'Worker did not answer in time');
-  } catch (error) {
+export async function dispatchTurn(
+  parts: Parts,
+  turn: TurnRecord,
+  isNew: boolean,
+  options: StartOptions = {},
+): Promise<void> {
+  const { clock, limits, logger } = parts;
+  const facts = { session_id: turn.sessionId, turn_id: turn.id };
+  const handover = handOver(parts, turn, options).catch(async (error: unknown) => {
     if (isServiceError(error, 'worker_lost')) {
       // It may have been taken: the log and the record will tell, this call cannot.
-      parts.logger.warn({ event: 'turn_handover_unclear', turn_id: turn.id, err: error }, 'Handover of a turn failed');
+      logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
       return;
     }
     // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
     // the same finds its record ended, and does not begin.
     if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
-  }
+  });
+  if ((await within(clock, limits.workerDeadlineMs, handover, 'late')) !== 'late') return;
+  logger.warn({ event: 'turn_handover_late', ...facts }, 'Worker did not answer in time');
+  // The caller goes on. What a refusal that still comes means for the turn is in its record by then.
+  handover.catch((error: unknown) =>
+    logger.warn({ event: 'turn_refused_late', ...facts, err: error }, 'A turn was refused after its handover'),
+  );
 }
 
-async function handOver(parts: Parts, turn: TurnRecord): Promise<'taken' | 'late'> {
+async function handOver(parts: Parts, turn: TurnRecord, options: StartOptions): Promise<void> {
   const key = { tenant: turn.tenant, sessionId: turn.sessionId, turnId: turn.id };
   for (let tries = 1; ; tries += 1) {
     try {
-      const taken = parts.worker.startTurn(key).then(() => 'taken' as const);
-      return await within(parts.clock, parts.limits.workerDeadlineMs, taken, 'late' as const);
+      await parts.worker.startTurn(key, options);
+      return;
     } catch (error) {
       if (!isServiceError(error, 'store_conflict') || tries === conflictTries) throw error;
     }

@@ -12,7 +12,8 @@ async function registeredRoutes(t: TestContext): Promise<string[]> {
   const routes = new Set<string>();
   const onServer = (message: unknown): void => {
     (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
-      for (const each of [method].flat()) routes.add(`${each} ${url.replaceAll(/:(\w+)/g, '{$1}')}`);
+      for (const each of [method].flat())
+        routes.add(`${each} ${url.replaceAll(/:(\w+)/g, '{$1}').replace(/\*$/, '{path}')}`);
     });
   };
   subscribe('fastify.initialization', onServer);

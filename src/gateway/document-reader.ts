@@ -115,6 +115,9 @@ export class DocumentReader {
     if (body !== null) {
       parts.push('-H "Content-Type: application/json"', `-d '${JSON.stringify(this.#example(body))}'`);
     }
+    if ('application/octet-stream' in objectOf(objectOf(operation['requestBody'])['content'])) {
+      parts.push('--data-binary @FILE');
+    }
     return parts.join(' \\\n  ');
   }
 

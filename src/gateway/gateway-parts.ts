@@ -5,6 +5,7 @@ import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
 import type { Records } from '../contracts/records.ts';
 import type { WorkerLink } from '../contracts/worker-link.ts';
+import type { WorkspaceLink } from '../contracts/workspace-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { SandboxMode } from '../core/session.ts';
 import type { TokenEntry } from '../http/bearer.ts';
@@ -12,6 +13,7 @@ import type { ListenAddress } from '../http/listener.ts';
 import type { HttpLimits } from '../http/server.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { KeyOrder } from './key-order.ts';
 
 export type GatewayLimits = {
   readonly defaultTimeoutMs: number;
@@ -24,6 +26,11 @@ export type GatewayLimits = {
   readonly maxPromptCodePoints: number;
   /** Bodies with prompts in them. */
   readonly promptBodyBytes: number;
+  /** Bodies that are a file, or an archive. */
+  readonly fileBytes: number;
+  readonly archiveBytes: number;
+  /** For such a body to arrive. */
+  readonly uploadMs: number;
   readonly heartbeatMs: number;
   /** What may wait for one slow reader before its stream is cut. */
   readonly connectionBufferBytes: number;
@@ -45,6 +52,9 @@ export const defaultGatewayLimits: GatewayLimits = {
   maxWaitMs: 600_000,
   maxPromptCodePoints: 1_048_576,
   promptBodyBytes: 16 * 1024 * 1024,
+  fileBytes: 256 * 1024 * 1024,
+  archiveBytes: 2 * 1024 * 1024 * 1024,
+  uploadMs: 60 * 60_000,
   heartbeatMs: 15_000,
   connectionBufferBytes: 1024 * 1024,
   stallMs: 30_000,
@@ -62,6 +72,9 @@ export type GatewayParts = {
   readonly records: Records;
   readonly log: EventLog;
   readonly worker: WorkerLink;
+  readonly workspace: WorkspaceLink;
+  /** The disk is nearly full: nothing new is taken, so that what runs can be recorded. Absent: it never is. */
+  readonly isStorageLow?: () => boolean;
   /** Absent: GET /api/v1/models answers an empty list. */
   readonly models?: () => Promise<ModelProviderStatus>;
   /** The item of a line that Codex wrote, where the event had to be cut; null when it cannot be told. */
@@ -91,6 +104,7 @@ export type Gear = Required<Omit<GatewayParts, 'limits' | 'httpLimits' | 'models
   readonly limits: GatewayLimits;
   /** Aborted once nothing new is taken. */
   readonly draining: AbortSignal;
+  readonly keyOrder: KeyOrder;
   readonly models: (() => Promise<ModelProviderStatus>) | null;
   readonly wholeItem: (rawLine: string) => Readonly<Record<string, unknown>> | null;
 };
@@ -99,7 +113,9 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
   return {
     ...parts,
     draining,
+    keyOrder: new KeyOrder(),
     models: parts.models ?? null,
+    isStorageLow: parts.isStorageLow ?? (() => false),
     wholeItem: parts.wholeItem ?? (() => null),
     allowedOrigins: parts.allowedOrigins ?? [],
     allowedHosts: parts.allowedHosts ?? [],

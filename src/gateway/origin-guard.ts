@@ -58,8 +58,9 @@ export function corsHeaders(origin: string): Record<string, string> {
 }
 
 export const preflightHeaders: Readonly<Record<string, string>> = {
-  'access-control-allow-methods': 'GET, POST, PATCH, DELETE',
-  'access-control-allow-headers': 'authorization, content-type, idempotency-key, last-event-id, x-request-id',
+  'access-control-allow-methods': 'GET, POST, PUT, PATCH, DELETE',
+  'access-control-allow-headers':
+    'authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, range, x-request-id',
   'access-control-max-age': '600',
 };
 

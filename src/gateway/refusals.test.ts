@@ -52,3 +52,18 @@ test('a handover that fails for a reason that nobody foresaw is an error at once
     ['failed', 'failed', 'failed'],
   );
 });
+
+test('a refusal that comes after the answer still ends the turn: nobody else would', async (t) => {
+  const { get, post, worker } = await startGateway(t, { limits: { workerDeadlineMs: 10 } });
+  const refuse = Promise.withResolvers<void>();
+  worker.startTurn = () => refuse.promise;
+  const accepted = await post(exec, { prompt: 'x', session_id: 's', on_busy: 'reject', background: true });
+  assert.deepEqual([accepted.status, (await jsonOf(accepted))['status']], [202, 'queued']);
+  refuse.reject(new ServiceError('session_busy'));
+  for (;;) {
+    const turn = await jsonOf(await get(accepted.headers.get('location') ?? ''));
+    if (turn['status'] === 'queued') continue;
+    assert.deepEqual([turn['status'], (turn['error'] as { code: string }).code], ['failed', 'session_busy']);
+    return;
+  }
+});

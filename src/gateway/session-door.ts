@@ -6,17 +6,31 @@ import { isUuid, mintId, type SessionId, type TenantId } from '../core/ids.ts';
 import { defaultPolicy, type SessionRecord, unusedSession } from '../core/session.ts';
 import { noUsage } from '../core/usage.ts';
 import type { Principal } from '../http/bearer.ts';
+import { eraseSession } from './erase-session.ts';
 import type { Gear } from './gateway-parts.ts';
 
-type Parts = Pick<Gear, 'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes'>;
+type Parts = Pick<
+  Gear,
+  'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes' | 'log' | 'worker' | 'limits' | 'logger'
+>;
+
+/** Also one whose erasure was asked for and has not come to its end. */
+export async function findRecord(
+  { records }: Pick<Gear, 'records'>,
+  tenant: TenantId,
+  ref: string,
+): Promise<SessionRecord | null> {
+  const byId = isUuid(ref) ? await records.sessions.get(tenant, ref) : null;
+  return byId ?? (await records.sessions.findByAlias(tenant, ref));
+}
 
 export async function findSession(
   parts: Pick<Gear, 'records'>,
   tenant: TenantId,
   ref: string,
 ): Promise<SessionRecord | null> {
-  const byId = isUuid(ref) ? await parts.records.sessions.get(tenant, ref) : null;
-  return byId ?? (await parts.records.sessions.findByAlias(tenant, ref));
+  const found = await findRecord(parts, tenant, ref);
+  return found?.erasing === true ? null : found;
 }
 
 export async function requireSession(
@@ -38,16 +52,16 @@ export async function makeSession(
   spec: SessionSpec,
   id: SessionId = mintId(),
 ): Promise<SessionMade> {
-  const sandbox = spec.sandbox ?? parts.defaultSandbox;
-  if (spec.sandbox !== null && !parts.allowedSandboxes.includes(spec.sandbox)) {
+  const { sandbox } = spec.policy;
+  if (sandbox !== undefined && !parts.allowedSandboxes.includes(sandbox)) {
     throw new ServiceError(
       'forbidden',
       { field: 'sandbox', allowed: parts.allowedSandboxes },
-      { message: `This fleet does not allow the sandbox ${spec.sandbox}.` },
+      { message: `This fleet does not allow the sandbox ${sandbox}.` },
     );
   }
   const nowMs = parts.clock.now();
-  const made = await parts.records.sessions.create({
+  const record: SessionRecord = {
     tenant: principal.tenant,
     id,
     alias: spec.alias,
@@ -58,11 +72,17 @@ export async function makeSession(
     metadata: spec.metadata,
     createdBy: principal.name,
     model: spec.model,
-    policy: { ...defaultPolicy, sandbox, instructions: spec.instructions },
+    policy: { ...defaultPolicy, sandbox: parts.defaultSandbox, ...spec.policy },
     usage: noUsage,
     createdAt: nowMs,
     lastAccessedAt: nowMs,
-  });
+  };
+  let made = await parts.records.sessions.create(record);
+  if (made.record.erasing === true) {
+    // The name is free once what a crash or an impatient caller left of the old one is gone.
+    await eraseSession(parts, made.record);
+    made = await parts.records.sessions.create(record);
+  }
   return { session: made.record, isNew: made.outcome === 'created' };
 }
 
@@ -71,8 +91,7 @@ const bareSpec: SessionSpec = {
   title: null,
   metadata: {},
   model: null,
-  sandbox: null,
-  instructions: null,
+  policy: {},
 };
 
 /** A client's own name that nobody has used yet makes a session of that name. */

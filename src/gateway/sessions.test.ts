@@ -36,6 +36,12 @@ test('a session is made, looked at, changed and erased, by id or by name', async
     slot: null,
     epoch: 1,
     sandbox: 'read-only',
+    approval_policy: 'never',
+    approval_timeout_ms: 86_400_000,
+    on_interrupt: 'fail',
+    durability: 'committed',
+    snapshot_exclude: [],
+    snapshot: null,
     usage: { input_tokens: 0, cached_input_tokens: 0, output_tokens: 0, reasoning_output_tokens: 0, cost_usd: null },
   });
   assert.deepEqual(await jsonOf(await get(`${sessions}/${String(id)}`)), session);

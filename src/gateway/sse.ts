@@ -17,6 +17,8 @@ const chunkBytes = 64 * 1024;
 export type SseScope = StreamScope & {
   /** Streams with an end of their own may go on through a drain; the others end when it begins. */
   readonly endsByItself: boolean;
+  /** The client went before the end: of itself, not cut by us. */
+  readonly onGone?: () => void;
 };
 
 /** Answers the request with the stream and resolves when it has ended, however it did. */
@@ -27,7 +29,8 @@ export async function sendEvents(
   reply: FastifyReply,
   scope: SseScope,
 ): Promise<FastifyReply> {
-  const signal = AbortSignal.any([goneSignal(reply), scope.endsByItself ? server.closing : server.draining]);
+  const gone = goneSignal(reply);
+  const signal = AbortSignal.any([gone, scope.endsByItself ? server.closing : server.draining]);
   const stream = await EventStream.open(gear, scope, signal);
 
   reply.hijack();
@@ -54,6 +57,7 @@ export async function sendEvents(
     response.end(`event: error\ndata: ${JSON.stringify(event)}\n\n`);
   } finally {
     gear.metrics.streams.inc({ kind: 'sse' }, -1);
+    if (gone.aborted && !sink.wasCut && !server.closing.aborted) scope.onGone?.();
   }
   return reply;
 }
@@ -70,6 +74,7 @@ export function goneSignal(reply: FastifyReply): AbortSignal {
 }
 
 class SseSink implements EventSink {
+  wasCut = false;
   readonly #response: ServerResponse;
   readonly #clock: Clock;
   readonly #stallMs: number;
@@ -103,6 +108,7 @@ class SseSink implements EventSink {
     if (response.destroyed || response.write(chunk)) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const cancelStall = this.#clock.after(this.#stallMs, () => {
+      this.wasCut = true;
       this.#onCut();
       response.destroy();
     });

@@ -1,5 +1,5 @@
 // One client's WebSocket: frames in, events out, several turns at once told apart by `ref`. Closing it
-// ends the telling, never the turns.
+// ends the telling, and only those turns that are to end with it.
 
 import type { IncomingMessage } from 'node:http';
 import type { RawData, WebSocket } from 'ws';
@@ -17,7 +17,7 @@ import {
 } from '../api/ws-frames.ts';
 import { isTerminalEventType } from '../core/event.ts';
 import { ServiceError } from '../core/errors.ts';
-import { isTerminal } from '../core/turn.ts';
+import { isTerminal, type TurnRecord } from '../core/turn.ts';
 import type { Principal } from '../http/bearer.ts';
 import { logError, problemOf, type ErrorContext } from '../http/error-reply.ts';
 import { parseJsonObject } from '../http/json-text.ts';
@@ -28,7 +28,7 @@ import { EventStream, type StreamScope } from './event-stream.ts';
 import type { Gear } from './gateway-parts.ts';
 import { isTurnOverAt, seqOfCursor } from './log-places.ts';
 import { execRoute } from './routes/exec.ts';
-import { cancelTurn, requireTurn } from './routes/turns.ts';
+import { cancelAbandoned, cancelTurn, requireTurn } from './routes/turns.ts';
 import { requireSession } from './session-door.ts';
 import { WsOutbox } from './ws-outbox.ts';
 
@@ -56,6 +56,8 @@ export class WsConnection {
   #waitingFrames = 0;
   #missedBeats = 0;
   #cancels = 0;
+  /** We end the connection, not the client. */
+  #isEndedByUs = false;
   #cancelBeat: () => void = () => undefined;
 
   constructor(gear: Gear, server: HttpServer, socket: WebSocket, principal: Principal, request: IncomingMessage) {
@@ -65,7 +67,10 @@ export class WsConnection {
     this.#principal = principal;
     this.#context = upgradeContextOf(request);
     const { connectionBufferBytes: bufferBytes, stallMs } = gear.limits;
-    this.#outbox = new WsOutbox(socket, gear.clock, { bufferBytes, stallMs }, () => gear.metrics.streamsCut.inc());
+    this.#outbox = new WsOutbox(socket, gear.clock, { bufferBytes, stallMs }, () => {
+      this.#isEndedByUs = true;
+      gear.metrics.streamsCut.inc();
+    });
   }
 
   start(): void {
@@ -93,7 +98,10 @@ export class WsConnection {
     this.#closeIfDrained();
   };
 
-  readonly #onClosing = (): void => this.#socket.close(wsCloseCodes.restart, 'the server is stopping');
+  readonly #onClosing = (): void => {
+    this.#isEndedByUs = true;
+    this.#socket.close(wsCloseCodes.restart, 'the server is stopping');
+  };
 
   #closeIfDrained(): void {
     if (this.#server.draining.aborted && this.#streams.size === 0 && this.#waitingFrames === 0) this.#onClosing();
@@ -178,31 +186,40 @@ export class WsConnection {
       metrics.requests.inc({ route: 'ws', status_class: statusClassOf(status) });
       metrics.requestDurationSeconds.observe({ route: 'ws' }, (clock.monotonicMs() - startedMs) / 1000);
     };
+    let onEnd = (): void => undefined;
     try {
       this.#assertRoomForStream();
-      const { turn, beforeSeq } = await admitTurn(this.#gear, this.#principal, {
-        spec: toTurnSpec({
-          prompt: frame.prompt,
-          timeout_ms: frame.timeout_ms,
-          queue_timeout_ms: frame.queue_timeout_ms,
-          model: frame.model,
-        }),
+      const { requestId } = this.#context;
+      const key = frame.idempotency_key ?? null;
+      const admitted = await admitTurn(this.#gear, this.#principal, {
+        spec: toTurnSpec(frame),
         sessionRef: frame.session_id ?? null,
-        requestId: this.#context.requestId,
-        idempotency:
-          frame.idempotency_key === null || frame.idempotency_key === undefined
-            ? null
-            : { route: execRoute, key: frame.idempotency_key },
+        requestId,
+        idempotency: key === null ? null : { route: execRoute, key },
       });
-      logAccepted(this.#gear, turn, this.#context.requestId, 'exec');
+      logAccepted(this.#gear, admitted, { prompt: frame.prompt, requestId }, 'exec');
+      const { turn, beforeSeq, isSteered } = admitted;
+      if (frame.cancel_on_disconnect === true && !isSteered) onEnd = () => this.#cancelIfLeft(turn);
       await this.#accept({ session_id: turn.sessionId, turn_id: turn.id, status: turn.status }, ref);
-      const key = { tenant: turn.tenant, sessionId: turn.sessionId };
-      const scope = { key, afterSeq: beforeSeq, turnId: turn.id };
-      await this.#openStream(scope, ref, frame.stream === false ? 'terminal' : 'all', () => answered(200));
+      const scope = {
+        key: { tenant: turn.tenant, sessionId: turn.sessionId },
+        afterSeq: beforeSeq,
+        turnId: turn.id,
+      };
+      await this.#openStream(scope, ref, frame.stream === false ? 'terminal' : 'all', () => {
+        answered(200);
+        onEnd();
+      });
     } catch (error) {
       answered(problemOf(error, this.#context).status);
+      onEnd();
       throw error;
     }
+  }
+
+  /** Called when the stream of a turn that is to end with its client has ended, however it did. */
+  #cancelIfLeft(turn: TurnRecord): void {
+    if (this.#gone.signal.aborted && !this.#isEndedByUs) cancelAbandoned(this.#gear, turn);
   }
 
   async #subscribe(frame: SubscribeFrame, ref: string | null): Promise<void> {

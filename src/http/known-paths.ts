@@ -32,8 +32,9 @@ export class KnownPaths {
 }
 
 function patternOf(url: string): RegExp {
-  const steps = url
-    .split('/')
-    .map((step) => (step.startsWith(':') ? '[^/]+' : step.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')));
+  const steps = url.split('/').map((step) => {
+    if (step === '*') return '.*';
+    return step.startsWith(':') ? '[^/]+' : step.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  });
   return new RegExp(`^${steps.join('/')}$`);
 }

@@ -15,6 +15,7 @@ import { useJsonBodies } from './json-body.ts';
 import { KnownPaths } from './known-paths.ts';
 import { translateFrameworkError, translateParserError } from './library-errors.ts';
 import { listenOn, type ListenAddress, type Listening } from './listener.ts';
+import { isReadingOctets } from './octet-body.ts';
 import { pathOf, requestIdOf, shownPathOf } from './request-context.ts';
 // Brings the `isOpen` of a route's config to whoever has a server.
 import './request-context.ts';
@@ -108,6 +109,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
     clientErrorHandler: (error, socket) => {
+      if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isReadingOctets(socket)) return;
       if (error.code === 'ECONNRESET' || socket.destroyed) socket.destroy();
       else lines.broken(socket, translateParserError(error));
     },

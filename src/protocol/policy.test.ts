@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { approvalPolicies } from '../core/session.ts';
 import type { ServerRequest } from './generated/ServerRequest.ts';
-import { buildCommandExec, buildInitialize, buildThreadResume, buildTurnStart, refusal } from './policy.ts';
+import {
+  buildCommandExec,
+  buildInitialize,
+  buildThreadResume,
+  buildTurnStart,
+  buildTurnSteer,
+  refusal,
+} from './policy.ts';
 import { seedRollout } from './rollout.ts';
 
 const sessionId = '019a0000-0000-7000-8000-000000000001';
@@ -27,7 +35,7 @@ test('a session is resumed read-only, in its workspace, with the credential of i
 });
 
 test('each turn says what its commands may do', () => {
-  const turn = { sessionId, prompt: 'hi', model: null, network: false } as const;
+  const turn = { sessionId, prompt: 'hi', approvals: 'never', model: null, network: false } as const;
   assert.deepEqual(buildTurnStart({ ...turn, sandbox: 'workspace-write' }).sandboxPolicy, {
     type: 'workspaceWrite',
     writableRoots: ['/s/ws', '/s/ws/.git'],
@@ -44,10 +52,25 @@ test('each turn says what its commands may do', () => {
   });
 });
 
+test('each turn says when a person is asked, and that no model is asked in their place', () => {
+  for (const approvals of approvalPolicies) {
+    const { approvalPolicy, approvalsReviewer } = buildTurnStart({
+      sessionId,
+      prompt: 'hi',
+      approvals,
+      model: null,
+      sandbox: 'read-only',
+      network: false,
+    });
+    assert.deepEqual([approvalPolicy, approvalsReviewer], [approvals, 'user']);
+  }
+});
+
 test('without a cage the workspace is where the process sees it', () => {
   const params = buildTurnStart({
     sessionId,
     prompt: 'hi',
+    approvals: 'never',
     model: null,
     sandbox: 'workspace-write',
     network: false,
@@ -58,6 +81,14 @@ test('without a cage the workspace is where the process sees it', () => {
     '/elsewhere/ws',
     '/elsewhere/ws/.git',
   ]);
+});
+
+test('what is given to a running turn goes to that turn of Codex and no other', () => {
+  assert.deepEqual(buildTurnSteer({ sessionId, expectedTurnId: 'turn-7', text: 'left' }), {
+    threadId: sessionId,
+    expectedTurnId: 'turn-7',
+    input: [{ type: 'text', text: 'left', text_elements: [] }],
+  });
 });
 
 test('a one-off command runs in the workspace under the same policy', () => {

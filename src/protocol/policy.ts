@@ -2,7 +2,7 @@
 // whatever Codex asks when nobody decides. Sends nothing itself.
 
 import type { SessionId } from '../core/ids.ts';
-import type { SandboxMode } from '../core/session.ts';
+import type { ApprovalPolicy, SandboxMode } from '../core/session.ts';
 import type { ApplyPatchApprovalResponse } from './generated/ApplyPatchApprovalResponse.ts';
 import type { ExecCommandApprovalResponse } from './generated/ExecCommandApprovalResponse.ts';
 import type { InitializeParams } from './generated/InitializeParams.ts';
@@ -18,6 +18,7 @@ import type { SandboxPolicy } from './generated/v2/SandboxPolicy.ts';
 import type { ThreadResumeParams } from './generated/v2/ThreadResumeParams.ts';
 import type { ToolRequestUserInputResponse } from './generated/v2/ToolRequestUserInputResponse.ts';
 import type { TurnStartParams } from './generated/v2/TurnStartParams.ts';
+import type { TurnSteerParams } from './generated/v2/TurnSteerParams.ts';
 import { modelProviderName, workspacePath } from './rollout.ts';
 
 /** Said once per model response or per process, and of no session: not worth an event each. */
@@ -49,7 +50,8 @@ export function buildThreadResume(request: ResumeRequest): ThreadResumeParams {
   return {
     threadId: request.sessionId,
     cwd: request.workspacePath ?? workspacePath,
-    // Read-only, so that the workspace is not trusted and its .codex has no power; each turn says its own.
+    // Read-only, so that the workspace is not trusted and its .codex has no power; each turn says its own,
+    // and whom it asks.
     sandbox: 'read-only',
     approvalPolicy: 'never',
     excludeTurns: true,
@@ -70,6 +72,8 @@ export type SandboxRequest = {
 export type TurnRequest = {
   readonly sessionId: SessionId;
   readonly prompt: string;
+  /** When Codex asks a person. */
+  readonly approvals: ApprovalPolicy;
   readonly model: string | null;
   readonly effort?: string | null;
   readonly outputSchema?: JsonValue | null;
@@ -80,12 +84,25 @@ export function buildTurnStart(request: TurnRequest): TurnStartParams {
     threadId: request.sessionId,
     input: [{ type: 'text', text: request.prompt, text_elements: [] }],
     cwd: request.workspacePath ?? workspacePath,
-    approvalPolicy: 'never',
+    approvalPolicy: request.approvals,
+    // A person, never a model that decides in one's place.
+    approvalsReviewer: 'user',
     sandboxPolicy: sandboxPolicy(request),
     model: request.model,
     effort: request.effort ?? null,
     outputSchema: request.outputSchema ?? null,
   };
+}
+
+export type SteerRequest = {
+  readonly sessionId: SessionId;
+  /** Codex's own id of the turn that runs: the text goes to no other. */
+  readonly expectedTurnId: string;
+  readonly text: string;
+};
+
+export function buildTurnSteer({ expectedTurnId, sessionId, text }: SteerRequest): TurnSteerParams {
+  return { threadId: sessionId, expectedTurnId, input: [{ type: 'text', text, text_elements: [] }] };
 }
 
 /** What a one-off command may print, of each stream; Codex cuts the rest. */

@@ -194,7 +194,14 @@ describe('the installed Codex', { timeout: deadlineMs * 2 }, () => {
           'thread/resume',
           buildThreadResume({ sessionId, credential: 'c', instructions, workspacePath: workspace, model: null }),
         );
-        const turn = { sessionId, prompt: 'hi', model: null, sandbox: 'workspace-write', network: false } as const;
+        const turn = {
+          sessionId,
+          prompt: 'hi',
+          approvals: 'never',
+          model: null,
+          sandbox: 'workspace-write',
+          network: false,
+        } as const;
         await server.call('turn/start', buildTurnStart({ ...turn, workspacePath: workspace }));
         await server.heard('turn/completed');
       } finally {

@@ -17,7 +17,10 @@ import { createLogger } from '../observability/logger.ts';
 import { seedRollout } from '../protocol/rollout.ts';
 
 /** What the model does with one request: any of its items, or nothing for ever. */
-export type ModelReply = { readonly text: string } | { readonly command: string } | 'stall';
+export type ModelReply =
+  | { readonly text: string }
+  | { readonly command: string /** Asks to run it outside the sandbox, for this reason. */; readonly outside?: string }
+  | 'stall';
 export type ModelCall = { readonly authorization: string | undefined; readonly body: string };
 
 export type LabAgent = AgentProcess & {
@@ -140,7 +143,12 @@ export class AgentLab {
             id: `f${n}`,
             call_id: `c${n}`,
             name: 'exec_command',
-            arguments: JSON.stringify({ cmd: reply.command }),
+            arguments: JSON.stringify({
+              cmd: reply.command,
+              ...(reply.outside === undefined
+                ? {}
+                : { sandbox_permissions: 'require_escalated', justification: reply.outside }),
+            }),
           };
     const usage = { input_tokens: 1, output_tokens: 1, total_tokens: 2 };
     response.writeHead(200, { 'content-type': 'text/event-stream' });

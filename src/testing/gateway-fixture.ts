@@ -11,6 +11,7 @@ import type { GatewayParts } from '../gateway/gateway-parts.ts';
 import { createSilentLogger } from '../observability/logger.ts';
 import { createMetrics, type Metrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
+import { noWorkspace } from './no-workspace.ts';
 import { ScriptedWorker } from './scripted-worker.ts';
 
 export const token = 'fixture-token';
@@ -42,6 +43,7 @@ export async function startGateway(t: TestContext, overrides: Partial<GatewayPar
     records,
     log,
     worker,
+    workspace: noWorkspace,
     tokens: [
       { tokenSha256: sha256(token), tenant: 'default', name: 'tester' },
       { tokenSha256: sha256(otherTenantToken), tenant: 'other', name: 'stranger' },

@@ -7,6 +7,7 @@ import type {
   CommandRequest,
   CommandResult,
   SessionKey,
+  StartOptions,
   TurnKey,
   WorkerLink,
   WorkerStatus,
@@ -14,6 +15,7 @@ import type {
 import { type Clock, toTimestamp } from '../core/clock.ts';
 import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import { formatCursor, type StoredEvent } from '../core/event.ts';
+import type { SessionStatus } from '../core/session.ts';
 import { endedTurn, exitCode, isTerminal, startedTurn, type TerminalStatus, type TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
 
@@ -24,8 +26,14 @@ export class ScriptedWorker implements WorkerLink {
   readonly #seqs = new Map<string, number>();
   readonly #held = new Map<string, () => void>();
   readonly #tails = new Map<string, Promise<unknown>>();
+  /** Turns taken and not yet over, by session. */
+  readonly #open = new Map<string, Set<string>>();
   /** Every turn that was taken, once. */
   readonly taken: string[] = [];
+  /** Every text that was given to a running turn, once. */
+  readonly steered: { readonly turnId: string; readonly steerId: string; readonly text: string }[] = [];
+  readonly settledApprovals: string[] = [];
+  readonly recovered: string[] = [];
   readonly commands: CommandRequest[] = [];
   /** The next turns are refused with this. */
   refuseWith: ErrorCode | null = null;
@@ -35,15 +43,16 @@ export class ScriptedWorker implements WorkerLink {
     this.#parts = parts;
   }
 
-  async startTurn(key: TurnKey): Promise<void> {
+  async startTurn(key: TurnKey, options: StartOptions = {}): Promise<void> {
     if (this.refuseWith !== null) throw new ServiceError(this.refuseWith);
     if (this.taken.includes(key.turnId)) return;
+    const open = this.#open.get(key.sessionId) ?? new Set<string>();
+    if (options.onlyIfIdle === true && open.size > 0) throw new ServiceError('session_busy');
     this.taken.push(key.turnId);
+    this.#open.set(key.sessionId, open.add(key.turnId));
     const before = this.#tails.get(key.sessionId) ?? Promise.resolve();
-    this.#tails.set(
-      key.sessionId,
-      before.then(() => this.#run(key)),
-    );
+    const over = before.then(() => this.#run(key)).finally(() => open.delete(key.turnId));
+    this.#tails.set(key.sessionId, over);
   }
 
   async cancelTurn(key: TurnKey): Promise<void> {
@@ -51,6 +60,34 @@ export class ScriptedWorker implements WorkerLink {
     if (isTerminal(turn.status)) throw new ServiceError('turn_ended');
     await this.#end(turn, 'cancelled', '');
     this.release(key.turnId);
+  }
+
+  /** A turn of the prompt `hold` takes all that it is given, until it is released. */
+  async steerTurn(key: TurnKey, steerId: string, text: string): Promise<void> {
+    const turn = await this.#turn(key);
+    if (turn.status !== 'running' || !this.#held.has(turn.id)) throw new ServiceError('turn_not_running');
+    if (this.steered.some((steer) => steer.steerId === steerId)) return;
+    const steer = { id: steerId, text, at: this.#parts.clock.now() };
+    this.steered.push({ turnId: turn.id, steerId, text });
+    const written = await this.#parts.records.turns.replace({ ...turn, steers: [...turn.steers, steer] });
+    if (written === null) throw new ServiceError('turn_not_running');
+  }
+
+  async approvalSettled(_key: SessionKey, approvalId: string): Promise<void> {
+    this.settledApprovals.push(approvalId);
+  }
+
+  async hibernateSession(key: SessionKey): Promise<void> {
+    if ((this.#open.get(key.sessionId)?.size ?? 0) > 0) throw new ServiceError('session_busy');
+    await this.#setStatus(key, 'hibernated');
+  }
+
+  async wakeSession(key: SessionKey): Promise<void> {
+    await this.#setStatus(key, 'idle');
+  }
+
+  async recoverSession(key: SessionKey): Promise<void> {
+    this.recovered.push(key.sessionId);
   }
 
   async runCommand(request: CommandRequest): Promise<CommandResult> {
@@ -161,6 +198,11 @@ export class ScriptedWorker implements WorkerLink {
       stderr: error?.message ?? '',
       error,
     });
+  }
+
+  async #setStatus({ tenant, sessionId }: SessionKey, status: SessionStatus): Promise<void> {
+    const session = await this.#parts.records.sessions.get(tenant, sessionId);
+    if (session !== null) await this.#parts.records.sessions.replace({ ...session, status });
   }
 
   async #turn(key: TurnKey): Promise<TurnRecord> {

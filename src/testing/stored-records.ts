@@ -1,5 +1,6 @@
-// Session and turn records with nothing special about them, for tests to say what is.
+// Session, turn and approval records with nothing special about them, for tests to say what is.
 
+import type { ApprovalRecord } from '../core/approval.ts';
 import { defaultPolicy, type SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
@@ -24,6 +25,7 @@ export function sessionRecord(changes: Partial<SessionRecord> = {}): SessionReco
     policy: defaultPolicy,
     usage: noUsage,
     snapshot: null,
+    start: null,
     untold: [],
     crashes: 0,
     createdAt,
@@ -57,6 +59,29 @@ export function turnRecord(changes: Partial<TurnRecord> = {}): TurnRecord {
     createdAt,
     startedAt: null,
     endedAt: null,
+    ...changes,
+  };
+}
+
+export function approvalRecord(changes: Partial<ApprovalRecord> = {}): ApprovalRecord {
+  return {
+    tenant: 'acme',
+    id: '019f0000-0000-7000-8000-0000000000b1',
+    sessionId: '019f0000-0000-7000-8000-000000000001',
+    turnId: '019f0000-0000-7000-8000-0000000000a1',
+    revision: 1,
+    status: 'pending',
+    subject: { kind: 'command', command: 'make deploy', cwd: '/s/ws', patchHash: null },
+    fingerprint: 'f'.repeat(64),
+    reason: null,
+    itemId: 'item-1',
+    details: {},
+    decision: null,
+    decidedBy: null,
+    supersededBy: null,
+    createdAt,
+    expiresAt: createdAt + 86_400_000,
+    resolvedAt: null,
     ...changes,
   };
 }

@@ -7,7 +7,9 @@ import type { GrantId, ModelGrants } from '../contracts/model-grants.ts';
 import { isServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { Logger } from '../observability/logger.ts';
-import { FilesStuck, type SessionFiles } from './session-files.ts';
+import { childrenOf } from '../codex/process-tree.ts';
+import { FilesStuck, type RestMark, type SessionFiles, type SlotPaths } from './session-files.ts';
+import type { SlotClaims } from './slot-claims.ts';
 import type { AgentListener, Slot, SlotEndReason } from './slot.ts';
 import type { SlotPool } from './slot-pool.ts';
 import type { AgentProcess } from '../codex/agent-process.ts';
@@ -15,6 +17,7 @@ import type { AgentProcess } from '../codex/agent-process.ts';
 export type BindingParts = {
   readonly pool: SlotPool;
   readonly files: SessionFiles;
+  readonly claims: SlotClaims;
   readonly grants: ModelGrants;
   readonly logger: Logger;
 };
@@ -24,6 +27,8 @@ export type BindRequest = {
   /** Acquired for this binding. */
   readonly slot: Slot;
   readonly listener: AgentListener;
+  /** What is said of the session's files when they come out of the slot. */
+  readonly restMark: () => RestMark;
   /** Ends a binding in the making: its cage ends with it. */
   readonly signal: AbortSignal;
 };
@@ -32,6 +37,11 @@ export type Binding = {
   readonly slot: Slot;
   readonly agent: AgentProcess;
   readonly grantId: GrantId;
+  /** Where the session's files are in the slot. */
+  readonly places: SlotPaths;
+  /** A tool was used, and what it started may still be running when its turn is over. */
+  readonly toolsUsed: () => void;
+  readonly mayHaveCommands: () => boolean;
   /**
    * Loads the session's thread, once: with the first turn and not before it, so that what a command put
    * into the workspace (a repository with its AGENTS.md) is there when Codex reads it. `model` is the
@@ -46,7 +56,7 @@ export type Binding = {
 
 /** Binds an acquired slot, or retires it and rejects; the session's files rest where they were then. */
 export async function bindSession(parts: BindingParts, request: BindRequest): Promise<Binding> {
-  const { listener, session, signal, slot } = request;
+  const { listener, restMark, session, signal, slot } = request;
   if (slot.state.name !== 'bound') throw new Error(`slot ${slot.id} was not acquired`);
   const { agent } = slot.state;
   const key = { tenant: session.tenant, sessionId: session.id };
@@ -55,15 +65,20 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
   let stuck: FilesStuck | null = null;
   let grantId: GrantId | null = null;
   let ending: Promise<void> | null = null;
+  let hasUsedTools = false;
 
   const end = async (reason: SlotEndReason): Promise<void> => {
     // What it still says is about nothing that runs.
     slot.listener = null;
     const takeOut = async (): Promise<void> => {
-      if (reason === 'erased') await parts.files.erase(key);
-      else if (filesAreInSlot) await parts.files.moveOut(key, places);
+      if (reason === 'erased') {
+        // First: a claim that is left after a crash would bring the files back.
+        await parts.claims.remove(slot.dir);
+        await parts.files.erase(key);
+      } else if (filesAreInSlot) await parts.files.moveOut(key, places, restMark());
       // The slot's directory is kept then: it holds what nothing else does.
       else if (stuck !== null) throw stuck;
+      await parts.claims.remove(slot.dir);
     };
     const revoked = grantId === null ? null : parts.grants.revoke(grantId);
     revoked?.catch((error: unknown) =>
@@ -111,7 +126,10 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
           grantId = issued.id;
           return issued;
         }),
-      parts.files.moveIn(key, places).then(
+      parts.claims
+        .write(slot.dir, { key, epoch: session.epoch })
+        .then(() => parts.files.moveIn(key, places))
+        .then(
         () => {
           filesAreInSlot = true;
         },
@@ -124,7 +142,19 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
     signal.throwIfAborted();
     let loading: Promise<void> | null = null;
     const load: Binding['load'] = (model, turnSignal) => (loading ??= loadThread(credential, model, turnSignal));
-    return { slot, agent, grantId: id, load, turnEnding: Promise.resolve(), end: endOnce };
+    return {
+      slot,
+      agent,
+      grantId: id,
+      places,
+      toolsUsed: () => {
+        hasUsedTools = true;
+      },
+      mayHaveCommands: () => hasUsedTools && childrenOf(agent.agentPid() ?? 0).length > 0,
+      load,
+      turnEnding: Promise.resolve(),
+      end: endOnce,
+    };
   } catch (error) {
     return await failed(error);
   }

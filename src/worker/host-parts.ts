@@ -1,12 +1,15 @@
 // What a session host works with; assembled once by the worker.
 
+import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
 import type { Records } from '../contracts/records.ts';
 import type { IsolationReport } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { Snapshots } from '../snapshot/snapshots.ts';
 import type { SessionFiles } from './session-files.ts';
+import type { SlotClaims } from './slot-claims.ts';
 import type { SlotPool } from './slot-pool.ts';
 import type { TurnLedger } from './turn-ledger.ts';
 
@@ -16,13 +19,19 @@ export type HostLimits = {
   readonly commandQueueTimeoutMs: number;
   /** Without a word from Codex for so long in mid-turn, it is asked how the turn stands. */
   readonly silenceMs: number;
+  /** A conversation that has grown past this takes no more turns. */
+  readonly rolloutBytes: number;
 };
 
 export type HostParts = {
   readonly pool: SlotPool;
   readonly files: SessionFiles;
+  readonly claims: SlotClaims;
+  readonly snapshots: Snapshots;
+  readonly codexVersion: string;
   readonly grants: ModelGrants;
   readonly records: Records;
+  readonly log: EventLog;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;

@@ -9,10 +9,10 @@ import { changeTurn } from './record-changes.ts';
 
 /** Turn records in which `replace` is another. */
 async function recordsWith(replace: Records['turns']['replace'] | null): Promise<Records> {
-  const { sessions, turns } = new MemoryRecords();
-  await turns.create(turnRecord());
-  if (replace !== null) turns.replace = replace;
-  return { sessions, turns };
+  const records = new MemoryRecords();
+  await records.turns.create(turnRecord());
+  if (replace !== null) records.turns.replace = replace;
+  return records;
 }
 
 test('a change is made of the record as it stands, however stale the one that was known', async () => {

@@ -1,6 +1,7 @@
 // Changes of records that others write, too: read again and repeat when another write came first.
 
 import type { Records } from '../contracts/records.ts';
+import type { ApprovalRecord } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
@@ -10,11 +11,11 @@ import { answered } from './store-answer.ts';
 /** More writers than this at one record at one time is a defect, not load. */
 const mostAttempts = 10;
 
-type Stores = { readonly records: Records; readonly clock: Clock };
+type Stores<Kind extends keyof Records> = { readonly records: Pick<Records, Kind>; readonly clock: Clock };
 
 /** null when the session is gone, or `change` said no. `known` saves the first read. */
 export function changeSession(
-  { clock, records }: Stores,
+  { clock, records }: Stores<'sessions'>,
   known: SessionRecord,
   change: (session: SessionRecord) => SessionRecord | null,
 ): Promise<SessionRecord | null> {
@@ -26,13 +27,25 @@ export function changeSession(
 
 /** null when the turn is gone, or the step is not possible any more: `step` said so. */
 export function changeTurn(
-  { clock, records }: Stores,
+  { clock, records }: Stores<'turns'>,
   known: TurnRecord,
   step: (turn: TurnRecord) => TurnRecord | null,
 ): Promise<TurnRecord | null> {
   return repeated(known, step, {
     replace: (next) => answered(clock, records.turns.replace(next)),
     get: () => answered(clock, records.turns.get(known.tenant, known.id)),
+  });
+}
+
+/** null when the approval is gone, or the step is not possible any more. */
+export function changeApproval(
+  { clock, records }: Stores<'approvals'>,
+  known: ApprovalRecord,
+  step: (approval: ApprovalRecord) => ApprovalRecord | null,
+): Promise<ApprovalRecord | null> {
+  return repeated(known, step, {
+    replace: (next) => answered(clock, records.approvals.replace(next)),
+    get: () => answered(clock, records.approvals.get(known.tenant, known.id)),
   });
 }
 

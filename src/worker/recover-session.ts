@@ -2,17 +2,28 @@
 // process any more and ends as interrupted; those that waited go on waiting, in their order.
 
 import type { Page, PageQuery } from '../contracts/records.ts';
-import type { SessionRecord } from '../core/session.ts';
-import { isTerminal, type TurnRecord } from '../core/turn.ts';
+import type { LogKey } from '../contracts/event-log.ts';
+import { isTerminalEventType } from '../core/event.ts';
+import type { TurnId } from '../core/ids.ts';
+import type { SessionRecord, SnapshotRef } from '../core/session.ts';
+import { isTerminal, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
+import { addUsage } from '../core/usage.ts';
+import type { ApprovalDesk } from './approval-desk.ts';
+import { continuationOf } from './continuation.ts';
 import type { HostParts } from './host-parts.ts';
-import { answered } from './store-answer.ts';
+import type { SessionRecorder } from './session-recorder.ts';
+import type { SessionSnapshots } from './session-snapshots.ts';
 import type { SessionWriter } from './session-writer.ts';
-import { recordEnd } from './turn-end.ts';
+import { answered } from './store-answer.ts';
+import { recordEnd, tellEnd } from './turn-end.ts';
 import { stopped } from './turn-outcomes.ts';
 
 export type RecoveryParts = {
   readonly parts: HostParts;
   readonly writer: SessionWriter;
+  readonly recorder: SessionRecorder;
+  readonly snapshots: SessionSnapshots;
+  readonly approvals: ApprovalDesk;
   readonly mayNotRecord: () => boolean;
   readonly enqueue: (turn: TurnRecord) => void;
 };
@@ -20,19 +31,99 @@ export type RecoveryParts = {
 const pageSize = 100;
 
 /** Whoever takes the epoch says so first; then every open turn has an owner or an end. */
-export async function recoverSession(recovery: RecoveryParts, session: SessionRecord): Promise<void> {
-  const { enqueue, mayNotRecord, parts, writer } = recovery;
+export async function recoverSession(recovery: RecoveryParts): Promise<void> {
+  const { enqueue, parts, recorder, writer } = recovery;
   writer.write({ type: 'session.recovering', turnId: null, fields: {}, raw: null });
-  for (const turn of await openTurns(parts, session)) {
-    if (turn.status === 'queued') {
-      enqueue(turn);
-      continue;
-    }
-    const { finalMessage, usage } = turn;
-    const outcome = { finalMessage, usage, ...stopped('worker_lost') };
-    await recordEnd({ parts, writer, turn, outcome, mayNotRecord, settle: async () => {} });
+  await tellUntold(recovery);
+  const open = await openTurns(parts, recorder.session);
+  const waiting: TurnRecord[] = [];
+  for (const turn of open) {
+    if (turn.status === 'queued') waiting.push(turn);
+    else waiting.unshift(...(await interrupt(recovery, turn)));
   }
+  await keepWhatRests(recovery);
   writer.write({ type: 'session.recovered', turnId: null, fields: {}, raw: null });
+  for (const turn of waiting) enqueue(turn);
+}
+
+/** Ends a turn that nobody runs any more. What is to go on with it is recorded first: no crash may lose that. */
+async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<readonly TurnRecord[]> {
+  const { approvals, mayNotRecord, parts, recorder, snapshots, writer } = recovery;
+  await approvals.expireOf(turn.id, 'worker_lost');
+  const { finalMessage, usage } = turn;
+  const outcome: TurnOutcome = { finalMessage, usage, ...stopped('worker_lost') };
+  const next = continuationOf(turn, recorder.session.policy, parts.clock.now());
+  const made = next === null ? null : await answered(parts.clock, parts.records.turns.create(next));
+  const ref = await keepWhatIsLeft(recovery, turn.id);
+  await recordEnd({
+    parts,
+    writer,
+    recorder,
+    turn,
+    outcome,
+    mayNotRecord,
+    settle: (session, ended) => ({
+      ...session,
+      snapshot: ref ?? session.snapshot,
+      usage: addUsage(session.usage, ended.usage),
+    }),
+  });
+  if (ref !== null && recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
+  return made === null || isTerminal(made.record.status) ? [] : [made.record];
+}
+
+/** What the lost turn had done to its files stays, where they are still to be had. */
+async function keepWhatIsLeft(
+  { parts, recorder, snapshots }: RecoveryParts,
+  turnId: TurnId | null,
+): Promise<SnapshotRef | null> {
+  try {
+    await snapshots.makeReady();
+    return snapshots.isDirty ? await snapshots.take(turnId, 'thorough') : null;
+  } catch (error) {
+    parts.logger.warn(
+      { event: 'left_files_not_kept', session_id: recorder.session.id, turn_id: turnId, err: error },
+      'what a lost worker had left could not be kept',
+    );
+    return null;
+  }
+}
+
+/** What a slot held when its worker was lost in between two turns, or what such a turn did not get to. */
+async function keepWhatRests(recovery: RecoveryParts): Promise<void> {
+  const { parts, recorder, snapshots } = recovery;
+  if ((await parts.files.mark(snapshots.key))?.isDirty !== true) return;
+  const ref = await keepWhatIsLeft(recovery, null);
+  if (ref === null) return;
+  await recorder.change((session) => ({ ...session, snapshot: ref }));
+  if (recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
+}
+
+/** Turns whose end was recorded by a process that died before it could tell. */
+async function tellUntold({ parts, recorder, writer }: RecoveryParts): Promise<void> {
+  const { clock, records } = parts;
+  const { id, snapshot, tenant, untold } = recorder.session;
+  if (untold.length === 0) return;
+  // The last turn's terminal event can only lie behind what its own snapshot sealed.
+  const isLastOnly = untold.length === 1 && untold[0] === snapshot?.turnId;
+  const told = await toldTurns(parts, { tenant, sessionId: id }, isLastOnly ? (snapshot?.lastSeq ?? 0) : 0);
+  for (const turnId of untold) {
+    const turn = await answered(clock, records.turns.get(tenant, turnId));
+    if (turn === null || told.has(turnId)) recorder.told(turnId);
+    else await tellEnd(writer, recorder, turn);
+  }
+}
+
+async function toldTurns({ clock, log }: HostParts, key: LogKey, afterSeq: number): Promise<Set<TurnId>> {
+  const told = new Set<TurnId>();
+  for (let after = afterSeq; ; ) {
+    const { events } = await answered(clock, log.read(key, after, 1_000));
+    for (const { header } of events)
+      if (header.turnId !== null && isTerminalEventType(header.type)) told.add(header.turnId);
+    const last = events.at(-1);
+    if (last === undefined) return told;
+    after = last.header.seq;
+  }
 }
 
 /** The oldest first. Open turns are the youngest ones: behind a page without any there are no more. */

@@ -9,6 +9,7 @@ import type { TurnOutcome } from '../core/turn.ts';
 import type { Turn } from '../protocol/generated/v2/Turn.ts';
 import type { TurnStartParams } from '../protocol/generated/v2/TurnStartParams.ts';
 import type { HeardTurn } from './agent-ear.ts';
+import { PausableTimer, type TurnWaiting } from './pausable-timer.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import type { SlotEndReason } from './slot.ts';
 import { codexOutcome, crashed, errorOf, refused, stopped, type StopReason } from './turn-outcomes.ts';
@@ -26,6 +27,9 @@ export type RunTurnOptions = {
   readonly stopRequested: Promise<StopReason>;
   /** Resolves when the process holds more memory than it may. */
   readonly overgrown: Promise<void>;
+  /** While a person is waited for, the turn does not run, and its silence means nothing. */
+  readonly waiting: TurnWaiting;
+  /** Of running. */
   readonly timeoutMs: number;
   /** Without a word from Codex for so long, it is asked how the turn stands. */
   readonly silenceMs: number;
@@ -52,9 +56,16 @@ type End =
   | { readonly by: 'stop'; readonly reason: StopReason };
 
 export async function runTurn(options: RunTurnOptions): Promise<TurnRun> {
-  const { agent, clock, heard, params } = options;
+  const { agent, clock, heard, params, waiting } = options;
   const ourEnd = Promise.withResolvers<End>();
-  const cancelTimer = clock.after(options.timeoutMs, () => ourEnd.resolve({ by: 'stop', reason: 'timeout' }));
+  const timeout = new PausableTimer(clock, options.timeoutMs, () => ourEnd.resolve({ by: 'stop', reason: 'timeout' }));
+  let waitedUntilMs = 0;
+  const endListening = waiting.onWaitingChange((isWaiting) => {
+    waitedUntilMs = clock.monotonicMs();
+    if (isWaiting) timeout.pause();
+    else timeout.run();
+  });
+  if (!waiting.isWaiting) timeout.run();
   const started = agent.calls.turnStart(params);
   let codexTurnId: string | null = null;
   const startAnswered = started.then(
@@ -67,7 +78,7 @@ export async function runTurn(options: RunTurnOptions): Promise<TurnRun> {
     threadId: params.threadId,
     codexTurnId: () => codexTurnId ?? heard.translator.codexTurnId,
     silenceMs: options.silenceMs,
-    lastHeardMs: options.lastHeardMs,
+    lastHeardMs: () => (waiting.isWaiting ? clock.monotonicMs() : Math.max(waitedUntilMs, options.lastHeardMs())),
     onEnded: options.onReconciled,
     onUnresponsive: () => ourEnd.resolve({ by: 'silence' }),
   });
@@ -91,7 +102,8 @@ export async function runTurn(options: RunTurnOptions): Promise<TurnRun> {
     return { ...runOf(end, heard), wasNeverTaken: end.by === 'exit' && end.exit.reason === 'exited' && !wasTaken };
   } finally {
     watch.stop();
-    cancelTimer();
+    endListening();
+    timeout.stop();
   }
 }
 

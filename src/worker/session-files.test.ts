@@ -10,6 +10,7 @@ import { SessionFiles } from './session-files.ts';
 
 const key = { tenant: '../..', sessionId: '019f0000-0000-7000-8000-000000000001' };
 const seed = { relativePath: 'sessions/2026/01/01/rollout.jsonl', content: 'first line\n' };
+const mark = { epoch: 1, object: null, isDirty: false };
 const isSessionFailed = (error: unknown): boolean => isServiceError(error, 'session_failed');
 
 async function place(t: TestContext) {
@@ -21,12 +22,12 @@ async function place(t: TestContext) {
     await mkdir(path.join(slot.home, 'sessions'), { recursive: true });
     return slot;
   };
-  return { files: new SessionFiles(path.join(root, 'sessions')), root, newSlot };
+  return { files: new SessionFiles(path.join(root, 'sessions'), 'this-machine'), root, newSlot };
 }
 
 test('what a session holds moves from slot to slot as it is, links and odd names included', async (t) => {
   const { files, root, newSlot } = await place(t);
-  await files.create(key, seed);
+  await files.create(key, seed, 1);
   assert.deepEqual((await readdir(root)).sort(), ['sessions']);
   const first = await newSlot('a');
   await files.moveIn(key, first);
@@ -35,7 +36,7 @@ test('what a session holds moves from slot to slot as it is, links and odd names
   await symlink('/etc/passwd', path.join(first.ws, 'link'));
   await symlink('/does/not/exist', path.join(first.ws, 'dangling'));
   await chmod(first.ws, 0o500);
-  await files.moveOut(key, first);
+  await files.moveOut(key, first, mark);
   const second = await newSlot('b');
   await files.moveIn(key, second);
   assert.deepEqual((await readdir(second.ws)).sort(), [...odd, 'link', 'dangling'].sort());
@@ -46,8 +47,8 @@ test('what a session holds moves from slot to slot as it is, links and odd names
 
 test('creating a session that has files leaves them as they are', async (t) => {
   const { files, newSlot } = await place(t);
-  await files.create(key, seed);
-  await files.create(key, { ...seed, content: 'another\n' });
+  await files.create(key, seed, 1);
+  await files.create(key, { ...seed, content: 'another\n' }, 1);
   const slot = await newSlot('a');
   await files.moveIn(key, slot);
   assert.equal(await readFile(path.join(slot.home, seed.relativePath), 'utf8'), seed.content);
@@ -71,19 +72,19 @@ for (const [what, plant] of [
     const victim = path.join(root, 'victim');
     await mkdir(path.join(victim, 'sessions'), { recursive: true });
     await writeFile(path.join(victim, 'secret'), 'stays');
-    await files.create(key, seed);
+    await files.create(key, seed, 1);
     const slot = await newSlot('a');
     await files.moveIn(key, slot);
     await rm(plant(slot), { recursive: true });
     await symlink(victim, plant(slot));
-    await assert.rejects(files.moveOut(key, slot), isSessionFailed);
+    await assert.rejects(files.moveOut(key, slot, mark), isSessionFailed);
     assert.deepEqual((await readdir(victim)).sort(), ['secret', 'sessions']);
   });
 }
 
 test('a move that fails half way leaves every file where it was', async (t) => {
   const { files, newSlot } = await place(t);
-  await files.create(key, seed);
+  await files.create(key, seed, 1);
   const slot = await newSlot('a');
   await rm(slot.home, { recursive: true });
   await assert.rejects(files.moveIn(key, slot));
@@ -91,13 +92,13 @@ test('a move that fails half way leaves every file where it was', async (t) => {
   await files.moveIn(key, other);
   await writeFile(path.join(other.ws, 'work'), '');
   await rm(path.join(other.home, 'sessions'), { recursive: true });
-  await assert.rejects(files.moveOut(key, other), isSessionFailed);
+  await assert.rejects(files.moveOut(key, other, mark), isSessionFailed);
   assert.deepEqual(await readdir(other.ws), ['work']);
 });
 
 test('an erased session has no files, whatever it held', async (t) => {
   const { files, newSlot } = await place(t);
-  await files.create(key, seed);
+  await files.create(key, seed, 1);
   await files.erase(key);
   await files.erase(key);
   await assert.rejects(files.moveIn(key, await newSlot('a')), isSessionFailed);

@@ -2,10 +2,11 @@
 // by rename on one file system, never by link (a link would let the agent write through). What comes
 // out was in an agent's hands: nothing of it is followed, and what is missing is said.
 
-import { chmod, lstat, mkdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type SlotPaths = { readonly ws: string; readonly home: string };
@@ -16,9 +17,23 @@ export type SeedFile = {
   readonly content: string;
 };
 
-type Move = { readonly rest: string; readonly slot: string };
+/** What rests, so that nobody goes on with files that another has written past. */
+export type RestMark = {
+  /** Of the writer that left them. */
+  readonly epoch: number;
+  /** The snapshot that they are equal to; null before the first. */
+  readonly object: string | null;
+  /** They hold more than that snapshot does. */
+  readonly isDirty: boolean;
+};
+
+type Move = { readonly from: string; readonly to: string };
 
 const privateDir = { recursive: true, mode: 0o700 } as const;
+const markName = 'mark.json';
+const partNames = ['ws', 'sessions'] as const;
+/** Codex 0.169 makes these, empty, to mount something over them; one that is killed does not remove them. */
+const mountPlaces = ['.agents', '.aws', '.codex', '.git'] as const;
 
 /** Some of a session's files are where they came from, some where they went. */
 export class FilesStuck extends ServiceError {
@@ -30,28 +45,70 @@ export class FilesStuck extends ServiceError {
 
 export class SessionFiles {
   readonly #root: string;
+  readonly #machine: string;
 
-  /** `root` is on the same file system as the slots' directories. */
-  constructor(root: string) {
+  /**
+   * `root` is on the same file system as the slots' directories. `machine` names this start of the
+   * machine: files that were never synced mean nothing after another one.
+   */
+  constructor(root: string, machine: string) {
     this.#root = root;
+    this.#machine = machine;
   }
 
   /** Gives a new session its empty workspace and its first rollout; harmless when it has them. */
-  async create(key: SessionKey, seed: SeedFile): Promise<void> {
-    const rest = this.#restingPlace(key);
+  async create(key: SessionKey, seed: SeedFile, epoch: number): Promise<void> {
+    const rest = this.#rest(key);
     if (await exists(rest)) return;
-    try {
-      await this.#fill(rest, async (filling) => {
+    await storing(() =>
+      this.#fill(rest, { epoch, object: null, isDirty: false }, async (filling) => {
         const file = path.join(filling, seed.relativePath);
         await mkdir(path.join(filling, 'ws'), privateDir);
         await mkdir(path.dirname(file), privateDir);
         await writeFile(file, seed.content, { mode: 0o600, flag: 'wx' });
-      });
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOSPC' || code === 'EDQUOT') throw new ServiceError('storage_full', {}, { cause: error });
-      throw error;
-    }
+      }),
+    );
+  }
+
+  /** Where the files are while no slot has them. The index is there at all times, out of every cage's sight. */
+  restingPlace(key: SessionKey): SessionPlace {
+    return placeIn(this.#rest(key), this.#indexOf(key));
+  }
+
+  /** Where they are while they are in the slot. */
+  slotPlace(key: SessionKey, slot: SlotPaths): SessionPlace {
+    return { ws: slot.ws, sessions: path.join(slot.home, 'sessions'), index: this.#indexOf(key) };
+  }
+
+  /** null when nothing rests that could be gone on with: no files, or files from before the machine's last start. */
+  async mark(key: SessionKey): Promise<RestMark | null> {
+    const rest = this.#rest(key);
+    const text = await readFile(path.join(rest, markName), 'utf8').catch(() => null);
+    if (text === null) return null;
+    const { machine, ...mark } = JSON.parse(text) as RestMark & { readonly machine: string };
+    if (machine !== this.#machine) return null;
+    const parts = await Promise.all(partNames.map((name) => isDirectory(path.join(rest, name))));
+    return parts.every(Boolean) ? mark : null;
+  }
+
+  async setMark(key: SessionKey, mark: RestMark): Promise<void> {
+    const rest = this.#rest(key);
+    const beside = path.join(rest, `${markName}.new`);
+    await storing(() => writeFile(beside, this.#markText(mark), { mode: 0o600 }));
+    await rename(beside, path.join(rest, markName));
+  }
+
+  /** Replaces what rests by what `fill` puts into an empty place: whole or not at all. */
+  async replace(key: SessionKey, fill: (place: SessionPlace) => Promise<RestMark>): Promise<void> {
+    const rest = this.#rest(key);
+    const filling = `${rest}.filling`;
+    await rm(this.#indexOf(key), { force: true });
+    await removeTree(filling);
+    await storing(() => mkdir(filling, privateDir));
+    const mark = await fill(placeIn(filling, this.#indexOf(key)));
+    await storing(() => writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 }));
+    await removeTree(rest);
+    await rename(filling, rest);
   }
 
   /**
@@ -59,67 +116,114 @@ export class SessionFiles {
    * when there are none: never starts it afresh. FilesStuck: some of them are in the slot's directory.
    */
   async moveIn(key: SessionKey, slot: SlotPaths): Promise<void> {
-    const rest = this.#restingPlace(key);
-    const moves = movesBetween(rest, slot);
-    for (const move of moves) await assertDirectory(move.rest);
-    for (const move of moves) await removeTree(move.slot);
-    await renameAll(moves.map((move) => ({ from: move.rest, to: move.slot })));
+    const rest = this.#rest(key);
+    const moves = partsOf(slot).map(({ name, dir }) => ({ from: path.join(rest, name), to: dir }));
+    for (const { from } of moves) await assertDirectory(from);
+    for (const { to } of moves) await removeTree(to);
+    await renameAll(moves);
     // Empty by now; what cannot be removed is in nobody's way.
     await removeTree(rest).catch(() => undefined);
   }
 
   /** Takes the files out of a slot whose cage has ended: nothing writes to them any more. */
-  async moveOut(key: SessionKey, slot: SlotPaths): Promise<void> {
+  async moveOut(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<void> {
     // The agent may have put a link where a directory was: following it would move files of the host.
     await assertDirectory(slot.home);
-    await this.#fill(this.#restingPlace(key), async (filling) => {
-      const moves = movesBetween(filling, slot);
-      for (const move of moves) {
-        await assertDirectory(move.slot);
-        // To move a directory is to write to it; the agent may have forbidden that.
-        await chmod(move.slot, 0o700);
-      }
-      await renameAll(moves.map((move) => ({ from: move.slot, to: move.rest })));
+    await this.#fill(this.#rest(key), mark, async (filling) => {
+      const moves = partsOf(slot).map(({ name, dir }) => ({ from: dir, to: path.join(filling, name) }));
+      for (const { from } of moves) await prepareToMove(from);
+      await renameAll(moves);
+      await removeMountPlaces(path.join(filling, 'ws'));
     });
   }
 
+  /**
+   * After a crash: brings together what was in a slot, at rest, or between the two. false when there is
+   * no whole session to be had; nothing is followed, and nothing that another session owns is touched.
+   */
+  async salvage(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<boolean> {
+    const rest = this.#rest(key);
+    const filling = `${rest}.filling`;
+    await mkdir(filling, privateDir);
+    if (!(await isDirectory(slot.home))) return false;
+    for (const { name, dir } of partsOf(slot)) {
+      const to = path.join(filling, name);
+      if (await exists(to)) continue;
+      // A slot has empty directories of these names before anything is moved in: what rests is the session's.
+      const from = (await isDirectory(path.join(rest, name))) ? path.join(rest, name) : dir;
+      if (!(await isDirectory(from))) return false;
+      await prepareToMove(from);
+      await rename(from, to);
+    }
+    await removeMountPlaces(path.join(filling, 'ws'));
+    await writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 });
+    await removeTree(rest);
+    await rename(filling, rest);
+    return true;
+  }
+
   async erase(key: SessionKey): Promise<void> {
-    const rest = this.#restingPlace(key);
+    const rest = this.#rest(key);
     await removeTree(rest);
     await removeTree(`${rest}.filling`);
+    await rm(this.#indexOf(key), { force: true });
   }
 
   // Filled beside its place and renamed into it, so that a resting place is whole or absent.
-  async #fill(rest: string, fill: (filling: string) => Promise<void>): Promise<void> {
+  async #fill(rest: string, mark: RestMark, fill: (filling: string) => Promise<void>): Promise<void> {
     const filling = `${rest}.filling`;
     await removeTree(filling);
     await mkdir(filling, privateDir);
     await fill(filling);
+    await writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 });
     // What an earlier move in could not remove.
     await removeTree(rest);
     await rename(filling, rest);
   }
 
+  #markText(mark: RestMark): string {
+    return JSON.stringify({ machine: this.#machine, ...mark });
+  }
+
   // Tenant names come from the operator's configuration, session ids are UUIDs of ours.
-  #restingPlace(key: SessionKey): string {
+  #rest(key: SessionKey): string {
     return path.join(this.#root, encodeURIComponent(key.tenant).replaceAll('.', '%2E'), key.sessionId);
+  }
+
+  #indexOf(key: SessionKey): string {
+    return `${this.#rest(key)}.index`;
   }
 }
 
-function movesBetween(rest: string, slot: SlotPaths): readonly Move[] {
+function placeIn(dir: string, index: string): SessionPlace {
+  return { ws: path.join(dir, 'ws'), sessions: path.join(dir, 'sessions'), index };
+}
+
+function partsOf(slot: SlotPaths): readonly { readonly name: string; readonly dir: string }[] {
   return [
-    { rest: path.join(rest, 'ws'), slot: slot.ws },
-    { rest: path.join(rest, 'sessions'), slot: path.join(slot.home, 'sessions') },
+    { name: 'ws', dir: slot.ws },
+    { name: 'sessions', dir: path.join(slot.home, 'sessions') },
   ];
 }
 
+/** Only where they are empty: nothing of the session's is lost with them. */
+async function removeMountPlaces(ws: string): Promise<void> {
+  for (const name of mountPlaces) await rmdir(path.join(ws, name)).catch(() => undefined);
+}
+
+/** To move a directory is to write to it; the agent may have forbidden that. */
+async function prepareToMove(dir: string): Promise<void> {
+  await assertDirectory(dir);
+  await chmod(dir, 0o700);
+}
+
 /** All of them or none. */
-async function renameAll(renames: readonly { readonly from: string; readonly to: string }[]): Promise<void> {
-  const done: { readonly from: string; readonly to: string }[] = [];
+async function renameAll(moves: readonly Move[]): Promise<void> {
+  const done: Move[] = [];
   try {
-    for (const one of renames) {
-      await rename(one.from, one.to);
-      done.push(one);
+    for (const move of moves) {
+      await rename(move.from, move.to);
+      done.push(move);
     }
   } catch (error) {
     for (const { from, to } of done.toReversed()) {
@@ -127,6 +231,16 @@ async function renameAll(renames: readonly { readonly from: string; readonly to:
         throw new FilesStuck(stuck);
       });
     }
+    throw error;
+  }
+}
+
+async function storing<T>(write: () => Promise<T>): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw new ServiceError('storage_full', {}, { cause: error });
     throw error;
   }
 }
@@ -140,6 +254,13 @@ async function assertDirectory(dir: string): Promise<void> {
     },
   );
   if (problem !== null) throw new ServiceError('session_failed', { problem });
+}
+
+async function isDirectory(dir: string): Promise<boolean> {
+  return await lstat(dir).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function exists(file: string): Promise<boolean> {

@@ -8,12 +8,14 @@ import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { AgentEar } from './agent-ear.ts';
+import { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
 import { recoverSession } from './recover-session.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionRecorder } from './session-recorder.ts';
+import { SessionSnapshots } from './session-snapshots.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
 import { SessionTurns } from './session-turns.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -27,6 +29,8 @@ export type HostOptions = {
   readonly parts: HostParts;
   readonly session: SessionRecord;
   readonly writer: SessionWriter;
+  /** Of who wrote the session before. */
+  readonly formerEpoch: number;
   /** Nothing runs and no slot is bound: the host is not needed any more. */
   readonly onRestful: () => void;
   /** Another worker owns the session. */
@@ -40,7 +44,10 @@ export class SessionHost {
   readonly #turns: SessionTurns;
   readonly #slot: SessionSlot;
   readonly #recorder: SessionRecorder;
-  #command: { readonly abort: AbortController; readonly done: Promise<unknown> } | null = null;
+  readonly #snapshots: SessionSnapshots;
+  readonly #approvals: ApprovalDesk;
+  /** What uses the slot and is no turn: a command, a change of files. */
+  #work: { readonly abort: AbortController; readonly done: Promise<unknown> } | null = null;
   /** Said in the log, and not taken back since. */
   #isHibernated: boolean;
   #idleSinceMs: number | null = null;
@@ -48,7 +55,7 @@ export class SessionHost {
   #stopping: Promise<void> | null = null;
   #mayNotRecord = false;
 
-  constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
+  constructor({ formerEpoch, onLost, onRestful, parts, session, writer }: HostOptions) {
     const { clock, logger, metrics, records } = parts;
     const ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
     this.#parts = parts;
@@ -56,10 +63,32 @@ export class SessionHost {
     this.#onRestful = onRestful;
     this.#isHibernated = session.status === 'hibernated';
     this.#recorder = new SessionRecorder({ records, clock, logger, session, onStale: onLost });
+    this.#snapshots = new SessionSnapshots({
+      parts,
+      recorder: this.#recorder,
+      writer,
+      binding: () => this.#slot.binding,
+      formerEpoch,
+    });
+    this.#approvals = new ApprovalDesk({
+      records,
+      writer,
+      clock,
+      logger,
+      session: () => this.#recorder.session,
+      onWaiting: (isWaiting) => void this.#recorder.setStatus(isWaiting ? 'requires_action' : 'running'),
+      onCancel: (turnId) => this.#turns.requestStop(turnId, 'user'),
+    });
     this.#slot = new SessionSlot({
       parts,
+      makeReady: () => this.#snapshots.makeReady(),
+      restMark: () => this.#snapshots.restMark(),
       listener: {
-        onNotification: (notification, line) => ear.hear(notification, line),
+        onNotification: (notification, line) => {
+          this.#approvals.hear(notification);
+          ear.hear(notification, line);
+        },
+        onServerRequest: (request, signal) => this.#approvals.ask(request, signal, this.#turns.running),
         onOvergrown: () => (this.#turns.hasActive ? this.#turns.overgrown() : void this.hibernate('memory')),
         onDue: (reason) => void this.hibernate(reason),
       },
@@ -71,9 +100,12 @@ export class SessionHost {
       recorder: this.#recorder,
       ear,
       slot: this.#slot,
+      snapshots: this.#snapshots,
+      refusal: () => this.failure,
+      approvals: this.#approvals,
       bind: (request) => this.#bind(request),
       modelOf: (turn) => this.#modelOf(turn),
-      isHeld: () => this.#command !== null,
+      isHeld: () => this.#work !== null,
       mayNotRecord: () => this.#mayNotRecord,
       restingStatus: () => this.#restingStatus(),
       onBegin: () => this.#cancelIdleTimer(),
@@ -88,7 +120,7 @@ export class SessionHost {
   }
 
   get isBusy(): boolean {
-    return this.#turns.isBusy || this.#command !== null;
+    return this.#turns.isBusy || this.#work !== null;
   }
 
   /** null while no slot is bound. */
@@ -103,7 +135,12 @@ export class SessionHost {
 
   /** Why it can take no more turns; null while it can. */
   get failure(): ServiceError | null {
-    return this.#slot.failure;
+    const { crashes, snapshot, status } = this.#recorder.session;
+    if (this.#slot.failure !== null) return this.#slot.failure;
+    if (status === 'quarantined') return new ServiceError('session_quarantined', { crashes });
+    const limit = this.#parts.limits.rolloutBytes;
+    const bytes = snapshot?.rolloutBytes ?? 0;
+    return bytes < limit ? null : new ServiceError('session_full', { rollout_bytes: bytes, limit_bytes: limit });
   }
 
   has(id: TurnId): boolean {
@@ -117,18 +154,18 @@ export class SessionHost {
 
   /** After a takeover, before anything else is asked: gives every open turn an owner or an end. */
   async recover(): Promise<void> {
-    const { session } = this.#recorder;
     this.#isHibernated = true;
-    await recoverSession(
-      {
-        parts: this.#parts,
-        writer: this.#writer,
-        mayNotRecord: () => this.#mayNotRecord,
-        enqueue: (turn) => this.enqueue(turn),
-      },
-      session,
-    );
-    if (!this.isBusy) await this.#recorder.setStatus('hibernated');
+    void this.#recorder.setStatus('recovering');
+    await recoverSession({
+      parts: this.#parts,
+      writer: this.#writer,
+      recorder: this.#recorder,
+      snapshots: this.#snapshots,
+      approvals: this.#approvals,
+      mayNotRecord: () => this.#mayNotRecord,
+      enqueue: (turn) => this.enqueue(turn),
+    });
+    if (!this.isBusy) await this.#recorder.setStatus(this.#restingStatus());
   }
 
   /** Lets a host go that was made for nothing but a recovery. */
@@ -146,33 +183,91 @@ export class SessionHost {
     await this.#turns.cancel(id);
   }
 
+  /** Whoever waits for this approval looks at its record. */
+  approvalSettled(approvalId: string): void {
+    this.#approvals.settled(approvalId);
+  }
+
+  /** Gives text to the turn that runs. */
+  async steer(id: TurnId, steerId: string, text: string): Promise<void> {
+    await this.#turns.steer(id, steerId, text);
+  }
+
   async runCommand(request: CommandRequest): Promise<CommandResult> {
+    return await this.#whileHeld(async (signal) => {
+      const binding = await this.#bindForWork(signal, null);
+      const { policy } = this.#recorder.session;
+      const sandbox = effectiveSandbox(policy.sandbox, this.#parts.isolation);
+      binding.toolsUsed();
+      const unbind = (reason: SlotEndReason): Promise<void> => this.#unbind(reason);
+      const result = await runSessionCommand(binding, sandbox, request, this.#parts.clock, unbind);
+      await this.#keep();
+      return result;
+    });
+  }
+
+  /** Changes files of the workspace while nothing runs in it; durable when it resolves. */
+  async changeFiles<T>(change: (ws: string) => Promise<T>): Promise<T> {
+    return await this.#whileHeld(async (signal) => {
+      const binding = await this.#bindForWork(signal, null);
+      this.#snapshots.touched();
+      const result = await change(binding.places.ws);
+      await this.#keep();
+      return result;
+    });
+  }
+
+  /** Where the workspace is while a slot has it. */
+  get liveWorkspace(): string | null {
+    return this.#slot.binding?.places.ws ?? null;
+  }
+
+  /** Binds a slot and loads the session's thread; lets a quarantined session go on. */
+  async wake(): Promise<void> {
+    if (this.#recorder.session.status === 'quarantined') {
+      await this.#recorder.write((session) => ({ ...session, status: this.#restingStatus(), crashes: 0 }));
+    }
+    if (this.failure !== null) throw this.failure;
+    if (this.isBusy) return;
+    const { model } = this.#recorder.session;
+    await this.#whileHeld((signal) => this.#bindForWork(signal, model ?? this.#parts.defaultModel));
+  }
+
+  async #whileHeld<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.isBusy || this.#stopping !== null) throw new ServiceError('session_busy');
     const abort = new AbortController();
-    const done = this.#runCommand(request, abort.signal);
-    this.#command = { abort, done };
+    const done = work(abort.signal);
+    this.#work = { abort, done };
+    this.#cancelIdleTimer();
     this.#parts.ledger.count({ running: 1 });
     try {
       return await done;
     } finally {
-      this.#command = null;
+      this.#work = null;
       this.#parts.ledger.count({ running: -1 });
       this.#becameIdle();
       this.#turns.pump();
     }
   }
 
-  async #runCommand(request: CommandRequest, signal: AbortSignal): Promise<CommandResult> {
-    const { clock, isolation, limits } = this.#parts;
-    const binding = await this.#bind({
-      model: null,
-      timeoutMs: limits.commandQueueTimeoutMs,
-      onPlace: () => {},
-      signal,
-    });
-    const { policy } = this.#recorder.session;
-    const sandbox = effectiveSandbox(policy.sandbox, isolation);
-    return await runSessionCommand(binding, sandbox, request, clock, (reason) => this.#unbind(reason));
+  #bindForWork(signal: AbortSignal, model: string | null): Promise<Binding> {
+    const timeoutMs = this.#parts.limits.commandQueueTimeoutMs;
+    return this.#bind({ model, timeoutMs, onPlace: () => {}, signal });
+  }
+
+  /** What was done beside the turns is durable before it is acknowledged. */
+  async #keep(): Promise<void> {
+    const ref = await this.#snapshots.take(null, 'thorough');
+    if (ref.object === this.#recorder.session.snapshot?.object) return;
+    await this.#recorder.write((session) => ({ ...session, snapshot: ref, lastAccessedAt: this.#parts.clock.now() }));
+    if (this.#recorder.session.snapshot?.object !== ref.object) throw new ServiceError('stale_epoch');
+    await this.#snapshots.taken(ref);
+  }
+
+  /** As `hibernate`, asked for by somebody who is to hear of it. */
+  async hibernateNow(): Promise<void> {
+    if (this.isBusy) throw new ServiceError('session_busy');
+    await this.hibernate();
   }
 
   /** Lets the slot go; the session's files rest until the next turn. Only when nothing runs. */
@@ -205,14 +300,29 @@ export class SessionHost {
   }
 
   async #stop(why: StopReason, slotReason: SlotEndReason): Promise<void> {
-    const command = this.#command;
+    const work = this.#work;
     const turnsEnded = this.#turns.stopAll(why);
-    command?.abort.abort();
-    if (command !== null) await this.#unbind(slotReason);
-    await this.#patiently(Promise.all([turnsEnded, command?.done.catch(() => undefined)]));
+    work?.abort.abort();
+    if (work !== null) await this.#unbind(slotReason);
+    await this.#patiently(Promise.all([turnsEnded, work?.done.catch(() => undefined)]));
     await this.#unbind(slotReason);
-    await this.#patiently(this.#recorder.settled().then(() => this.#writer.flushed()));
+    if (slotReason === 'erased')
+      this.#writer.write({ type: 'session.deleted', turnId: null, fields: {}, raw: null });
+    await this.#patiently(this.#letGo());
     this.#recordNothing();
+  }
+
+  /** The record says that nobody holds the session: whoever takes it next has nothing to recover. */
+  async #letGo(): Promise<void> {
+    await this.#recorder.settled();
+    await this.#writer.flushed();
+    await this.#parts.snapshots.forget(this.key, this.#parts.files.restingPlace(this.key).index);
+    if (this.#mayNotRecord) return;
+    await this.#recorder.change((session) => ({
+      ...session,
+      worker: null,
+      status: session.status === 'idle' ? 'hibernated' : session.status,
+    }));
   }
 
   async #patiently(work: Promise<unknown>): Promise<void> {
@@ -226,6 +336,7 @@ export class SessionHost {
 
   #recordNothing(): void {
     this.#mayNotRecord = true;
+    this.#approvals.close();
     this.#writer.close();
     this.#recorder.close();
   }

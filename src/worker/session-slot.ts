@@ -5,11 +5,15 @@ import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { type Binding, bindSession } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
+import type { RestMark } from './session-files.ts';
 import type { AgentListener, SlotEndReason } from './slot.ts';
 
 export type SessionSlotOptions = {
-  readonly parts: Pick<HostParts, 'clock' | 'files' | 'grants' | 'logger' | 'pool'>;
+  readonly parts: Pick<HostParts, 'claims' | 'clock' | 'files' | 'grants' | 'logger' | 'pool'>;
   readonly listener: AgentListener;
+  /** Makes sure that the session's files rest where they can be moved in from. */
+  readonly makeReady: () => Promise<void>;
+  readonly restMark: () => RestMark;
   /** The process ended by itself while bound. */
   readonly onExit: () => void;
 };
@@ -69,20 +73,26 @@ export class SessionSlot {
   }
 
   async #bindAnew({ model, onPlace, session, signal, timeoutMs }: SlotRequest): Promise<Binding> {
-    const { listener, onExit, parts } = this.#options;
+    const { listener, makeReady, onExit, parts, restMark } = this.#options;
     signal.throwIfAborted();
+    // Beside the wait for a slot: it takes longer only where much has to be restored.
+    const ready = this.#unbinding.then(() => (this.#failure === null ? makeReady() : undefined));
+    ready.catch(() => undefined);
     const wait = parts.pool.acquire(session.tenant, onPlace);
     const cancelWait = (): void => wait.cancel(new ServiceError('turn_cancelled'));
     signal.addEventListener('abort', cancelWait, { once: true });
     const cancelTimer = parts.clock.after(timeoutMs, () => wait.cancel(new ServiceError('queue_timed_out')));
     try {
       const slot = await wait.slot;
-      await this.#unbinding;
+      await ready.catch(async (error: unknown) => {
+        await parts.pool.retire(slot, 'cancelled');
+        throw error;
+      });
       if (this.#failure !== null || signal.aborted) {
         await parts.pool.retire(slot, 'cancelled');
         throw this.#failure ?? new ServiceError('turn_cancelled');
       }
-      const binding = await bindSession(parts, { session, slot, listener, signal });
+      const binding = await bindSession(parts, { session, slot, listener, restMark, signal });
       if (model !== null) await binding.load(model, signal);
       this.#binding = binding;
       this.#isGone = false;
@@ -93,7 +103,7 @@ export class SessionSlot {
       });
       return binding;
     } catch (error) {
-      if (isServiceError(error, 'session_failed')) this.#failure = error;
+      if (isServiceError(error, 'session_failed') || isServiceError(error, 'session_corrupt')) this.#failure = error;
       throw error;
     } finally {
       cancelTimer();

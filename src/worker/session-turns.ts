@@ -1,19 +1,25 @@
 // The turns of one session: one at a time and in order, each from its place in the queue to its recorded
 // end. Does not know what the session does while none runs.
 
-import { ServiceError } from '../core/errors.ts';
+import { CodexRefused } from '../codex/connection-errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
+import type { SessionRecord, SnapshotRef } from '../core/session.ts';
 import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
 import { addUsage } from '../core/usage.ts';
 import type { AgentEar } from './agent-ear.ts';
+import type { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import type { SessionRecorder } from './session-recorder.ts';
+import { buildTurnSteer } from '../protocol/policy.ts';
+import { changeTurn } from './record-changes.ts';
+import type { SessionSnapshots } from './session-snapshots.ts';
 import type { SessionSlot, SlotRequest } from './session-slot.ts';
 import type { SessionWriter } from './session-writer.ts';
 import { runOnSlot } from './slot-turn.ts';
 import { recordEnd } from './turn-end.ts';
-import { neverStarted, stoppedBeforeStart, type StopReason } from './turn-outcomes.ts';
+import { hasCrashed, neverStarted, notKept, stoppedBeforeStart, type StopReason } from './turn-outcomes.ts';
 import { TurnPlaces } from './turn-places.ts';
 import { type QueuedTurn, queuedTurn, TurnQueue } from './turn-queue.ts';
 
@@ -23,11 +29,15 @@ export type SessionTurnsOptions = {
   readonly recorder: SessionRecorder;
   readonly ear: AgentEar;
   readonly slot: SessionSlot;
+  readonly snapshots: SessionSnapshots;
   readonly bind: (request: Omit<SlotRequest, 'session'>) => Promise<Binding>;
   readonly modelOf: (turn: TurnRecord) => string;
   /** Something else uses the slot: turns wait for it. */
   readonly isHeld: () => boolean;
   readonly mayNotRecord: () => boolean;
+  /** Why no turn may begin any more; null while one may. */
+  readonly refusal: () => ServiceError | null;
+  readonly approvals: ApprovalDesk;
   /** What the session is while it has no slot and nothing to do. */
   readonly restingStatus: () => 'hibernated' | 'failed';
   /** A turn begins: the session is not idle any more. */
@@ -37,6 +47,10 @@ export type SessionTurnsOptions = {
   /** No turn runs or waits. */
   readonly onIdle: () => void;
 };
+
+/** In a row; then the session takes no turn until somebody says that it may. */
+const crashesToQuarantine = 2;
+const mostSteers = 100;
 
 export class SessionTurns {
   readonly #options: SessionTurnsOptions;
@@ -68,6 +82,17 @@ export class SessionTurns {
     return this.#active !== null && this.#unended.has(this.#active.id);
   }
 
+  /** The turn that is in Codex's hands. */
+  get running(): TurnRecord | null {
+    return this.#active?.run === null ? null : (this.#active?.turn ?? null);
+  }
+
+  /** Ends it as soon as it can be ended; harmless for one that is not here. */
+  requestStop(id: TurnId, reason: StopReason): void {
+    const entry = this.#unended.get(id);
+    if (entry !== undefined) this.#requestStop(entry, reason);
+  }
+
   has(id: TurnId): boolean {
     return this.#unended.has(id);
   }
@@ -85,7 +110,8 @@ export class SessionTurns {
     this.#queue.push(entry);
     parts.ledger.count({ waiting: 1 });
     this.#places.entered(entry);
-    if (isNext) void recorder.setStatus('queued');
+    // One that begins at once says `running` in a moment.
+    if (needsSlot) void recorder.setStatus('queued');
     this.pump();
   }
 
@@ -100,6 +126,46 @@ export class SessionTurns {
     this.#requestStop(entry, 'user');
     const ended = await entry.ended.promise;
     if (ended.status !== 'cancelled') throw new ServiceError('turn_ended', { status: ended.status });
+  }
+
+  /** Gives text to the turn that runs, once for each `steerId`. Rejects with `turn_not_running`. */
+  async steer(id: TurnId, steerId: string, text: string): Promise<void> {
+    const entry = this.#unended.get(id);
+    if (entry === undefined) throw new ServiceError('turn_not_running');
+    const mine = entry.steering.then(() => this.#steer(entry, steerId, text));
+    entry.steering = mine.catch(() => undefined);
+    await mine;
+  }
+
+  async #steer(entry: QueuedTurn, steerId: string, text: string): Promise<void> {
+    const { parts, recorder } = this.#options;
+    const expectedTurnId = entry.run?.codexTurnId() ?? null;
+    if (entry.run === null || expectedTurnId === null || entry.stopReason !== null)
+      throw new ServiceError('turn_not_running');
+    const { calls } = entry.run.binding.agent;
+    let isGiven = false;
+    // Written down first: what a crash leaves is that it may have been given, never that it was given unknown.
+    const noted = await changeTurn(parts, entry.turn, (turn) => {
+      isGiven = turn.steers.some((steer) => steer.id === steerId);
+      if (isGiven) return null;
+      if (turn.steers.length >= mostSteers)
+        throw new ServiceError('turn_not_running', { steers: turn.steers.length, limit: mostSteers });
+      return { ...turn, steers: [...turn.steers, { id: steerId, text, at: parts.clock.now() }] };
+    });
+    if (isGiven) return;
+    if (noted === null) throw new ServiceError('turn_not_running');
+    entry.turn = noted;
+    try {
+      await calls.turnSteer(buildTurnSteer({ sessionId: recorder.session.id, expectedTurnId, text }));
+    } catch (error) {
+      if (!(error instanceof CodexRefused)) throw error;
+      const without = await changeTurn(parts, entry.turn, (turn) => ({
+        ...turn,
+        steers: turn.steers.filter((steer) => steer.id !== steerId),
+      }));
+      if (without !== null) entry.turn = without;
+      throw new ServiceError('turn_not_running', {}, { cause: error });
+    }
   }
 
   /** Resolves when every turn has ended. */
@@ -153,9 +219,11 @@ export class SessionTurns {
   }
 
   async #outcomeOf(entry: QueuedTurn): Promise<TurnOutcome> {
-    const { modelOf, parts } = this.#options;
+    const { modelOf, parts, refusal } = this.#options;
     const { ledger, logger } = parts;
     try {
+      const refused = refusal();
+      if (refused !== null) throw refused;
       return await runOnSlot(
         {
           ...this.#options,
@@ -186,28 +254,76 @@ export class SessionTurns {
   }
 
   async #end(entry: QueuedTurn, outcome: TurnOutcome): Promise<void> {
-    const { mayNotRecord, parts, writer } = this.#options;
+    const { approvals, mayNotRecord, parts, recorder, snapshots, writer } = this.#options;
     const wasRunning = entry.turn.startedAt !== null;
+    const isAsync = recorder.session.policy.durability === 'async';
     if (!mayNotRecord()) {
-      const settle = (ended: TurnRecord): Promise<void> => this.#settleSession(ended);
-      entry.turn = await recordEnd({ parts, writer, turn: entry.turn, outcome, mayNotRecord, settle });
+      // Nobody can answer any more what it asked.
+      if (wasRunning) await approvals.turnEnded(entry.id);
+      const kept = wasRunning && !isAsync ? await this.#keep(entry, outcome) : { outcome, ref: null };
+      const settle = (session: SessionRecord, ended: TurnRecord): SessionRecord =>
+        this.#settled(session, ended, kept.ref);
+      const turn = entry.turn;
+      entry.turn = await recordEnd({ parts, writer, recorder, turn, outcome: kept.outcome, mayNotRecord, settle });
+      if (kept.ref !== null && recorder.session.snapshot?.object === kept.ref.object) await snapshots.taken(kept.ref);
+      parts.metrics.countTurnUsage(this.#options.modelOf(entry.turn), entry.turn.usage);
+      this.#tellQuarantine(entry.turn);
     }
     this.#unended.delete(entry.id);
     parts.ledger.count(wasRunning ? { running: -1 } : { waiting: -1 });
     entry.ended.resolve(entry.turn);
+    if (wasRunning && isAsync && !mayNotRecord()) await this.#keepLate(entry);
   }
 
-  #settleSession(ended: TurnRecord): Promise<void> {
-    const { modelOf, parts, recorder, restingStatus, slot } = this.#options;
-    parts.metrics.countTurnUsage(modelOf(ended), ended.usage);
+  /** The work of the turn, made durable; what cannot be is said in its outcome. */
+  async #keep(entry: QueuedTurn, outcome: TurnOutcome): Promise<{ outcome: TurnOutcome; ref: SnapshotRef | null }> {
+    const { mayNotRecord, parts, slot, snapshots, writer } = this.#options;
+    if (slot.failure !== null) return { outcome: notKept(outcome, slot.failure), ref: null };
+    try {
+      return { outcome, ref: await snapshots.take(entry.id, 'ifUsed') };
+    } catch (error) {
+      if (mayNotRecord()) return { outcome, ref: null };
+      parts.logger.error({ event: 'turn_not_kept', turn_id: entry.id, err: error }, 'the work of a turn was not kept');
+      const code = isServiceError(error) ? error.code : 'internal';
+      const fields = { message: 'What the turn did could not be made durable.', details: code };
+      writer.write({ type: 'warning', turnId: entry.id, fields, raw: null });
+      return { outcome: notKept(outcome, error), ref: null };
+    }
+  }
+
+  /** The session chose to hear of the end before this: a crash in between loses what the turn did. */
+  async #keepLate(entry: QueuedTurn): Promise<void> {
+    const { parts, recorder, snapshots } = this.#options;
+    try {
+      const ref = await snapshots.take(entry.id, 'ifUsed');
+      await recorder.write((session) => ({ ...session, snapshot: ref }));
+      if (recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
+    } catch (error) {
+      parts.logger.error({ event: 'turn_not_kept', turn_id: entry.id, err: error }, 'the work of a turn was not kept');
+    }
+  }
+
+  #tellQuarantine(ended: TurnRecord): void {
+    const { recorder, writer } = this.#options;
+    if (recorder.session.status !== 'quarantined' || !hasCrashed(ended)) return;
+    const fields = { crashes: recorder.session.crashes };
+    writer.write({ type: 'session.quarantined', turnId: null, fields, raw: null });
+  }
+
+  #settled(session: SessionRecord, ended: TurnRecord, ref: SnapshotRef | null): SessionRecord {
+    const { parts, restingStatus, slot } = this.#options;
     // A turn cancelled in the queue says nothing about the one that runs.
     const isActive = this.#active === null || this.#active.id === ended.id;
-    const status = this.hasNext ? 'queued' : slot.binding === null ? restingStatus() : 'idle';
-    return recorder.change((session) => ({
+    const resting = slot.binding === null ? restingStatus() : 'idle';
+    const crashes = hasCrashed(ended) ? session.crashes + 1 : ended.status === 'completed' ? 0 : session.crashes;
+    const status = crashes >= crashesToQuarantine ? 'quarantined' : this.hasNext ? 'queued' : resting;
+    return {
       ...session,
       status: isActive ? status : session.status,
+      snapshot: ref ?? session.snapshot,
+      crashes,
       usage: addUsage(session.usage, ended.usage),
       lastAccessedAt: parts.clock.now(),
-    }));
+    };
   }
 }

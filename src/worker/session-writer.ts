@@ -79,6 +79,16 @@ export class SessionWriter {
     return cursor;
   }
 
+  /** Nothing is written any more. */
+  get isClosed(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Of the last event that was given a place; it is in the log once `flushed` resolves. */
+  get lastSeq(): number {
+    return this.#nextSeq - 1;
+  }
+
   /** Resolves when everything written so far is in the log, or nothing will be written any more. */
   async flushed(): Promise<void> {
     while (this.#flushing !== null && !this.#isEnded) await Promise.race([this.#flushing, this.#ended.promise]);

@@ -5,7 +5,9 @@ import { toIsolation } from '../api/isolation.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { startedTurn, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import { buildTurnStart } from '../protocol/policy.ts';
+import type { JsonValue } from '../protocol/generated/serde_json/JsonValue.ts';
 import type { AgentEar } from './agent-ear.ts';
+import type { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
@@ -20,6 +22,7 @@ export type SlotTurnParts = {
   readonly parts: HostParts;
   readonly slot: SessionSlot;
   readonly ear: AgentEar;
+  readonly approvals: ApprovalDesk;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
   /** A slot with the session in it, or the reason why there is none. */
@@ -41,6 +44,7 @@ export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise
     }
     return run.outcome;
   } finally {
+    entry.run = null;
     deps.ear.endTurn();
     // Unless the cage ended: the grant is revoked with it.
     if (deps.slot.binding === binding) binding.turnEnding = endGrantedTurn(deps, binding, entry);
@@ -50,14 +54,23 @@ export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise
 async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRecord> {
   const { modelOf, onStarted, parts, recorder, writer } = deps;
   if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
-  const running = await changeTurn(parts, entry.turn, (turn) => startedTurn(turn, parts.clock.now()));
+  const base = recorder.session.snapshot;
+  const running = await changeTurn(parts, entry.turn, (turn) => {
+    const started = startedTurn(turn, parts.clock.now());
+    return started === null ? null : { ...started, base };
+  });
   if (running === null) throw new ServiceError('turn_ended');
   entry.turn = running;
   onStarted();
   parts.metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
   const fields = { model: modelOf(entry), isolation: toIsolation(parts.isolation) };
   writer.write({ type: 'turn.started', turnId: entry.id, fields, raw: null });
-  void recorder.setStatus('running');
+  void recorder.change((session) => ({
+    ...session,
+    status: 'running',
+    start: session.start ?? base,
+    lastAccessedAt: parts.clock.now(),
+  }));
   return running;
 }
 
@@ -67,9 +80,10 @@ async function runGranted(
   running: TurnRecord,
   binding: Binding,
 ): Promise<TurnRun> {
-  const { ear, modelOf, parts, recorder, slot } = deps;
+  const { approvals, ear, modelOf, parts, recorder, slot } = deps;
   const { clock, isolation, limits, logger } = parts;
   const heard = ear.beginTurn(running);
+  entry.run = { binding, codexTurnId: () => heard.translator.codexTurnId };
   binding.slot.turns++;
   const { session } = recorder;
   const run = await runTurn({
@@ -77,7 +91,10 @@ async function runGranted(
     params: buildTurnStart({
       sessionId: session.id,
       prompt: running.prompt,
+      approvals: session.policy.approvals,
       model: modelOf(entry),
+      effort: running.effort,
+      outputSchema: running.outputSchema as JsonValue | null,
       workspacePath: binding.agent.paths.ws,
       sandbox: effectiveSandbox(session.policy.sandbox, isolation),
       network: false,
@@ -87,6 +104,7 @@ async function runGranted(
     onReconciled: (turn) => ear.catchUp(session.id, turn),
     stopRequested: entry.stop.promise,
     overgrown: entry.overgrown.promise,
+    waiting: approvals,
     timeoutMs: running.timeoutMs,
     silenceMs: limits.silenceMs,
     clock,

@@ -1,7 +1,7 @@
 // One warm Codex process in a cage of its own. It serves one session in its life: what a session
 // left behind in a process or a cage is never met by the next one.
 
-import type { AgentNotification, AgentProcess } from '../codex/agent-process.ts';
+import type { AgentNotification, AgentProcess, AgentRequest, RequestAnswer } from '../codex/agent-process.ts';
 import type { TenantId } from '../core/ids.ts';
 import type { RecycleReason } from '../observability/metrics.ts';
 
@@ -16,6 +16,8 @@ export type SlotState =
 
 export type AgentListener = {
   readonly onNotification: (notification: AgentNotification, line: string) => void;
+  /** The answer that Codex waits for; the signal aborts when nobody is left to hear it. */
+  readonly onServerRequest: (request: AgentRequest, signal: AbortSignal) => Promise<RequestAnswer>;
   /** The process has grown so far that what runs on it must end now. */
   readonly onOvergrown: () => void;
   /** Due for replacement, whenever nothing runs on it. */

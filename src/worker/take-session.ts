@@ -1,7 +1,6 @@
 // How a worker comes to write a session: its lease, then the epoch in its record, then the end of its
 // log, then its first event and files if it is new. What was taken is given back when a step fails.
 
-import type { EventLog } from '../contracts/event-log.ts';
 import type { Lease } from '../contracts/session-directory.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -16,9 +15,9 @@ import { SessionWriter } from './session-writer.ts';
 export type TakeParts = {
   readonly parts: HostParts;
   readonly worker: WorkerId;
+  /** This run of the worker. */
+  readonly boot: string;
   readonly leases: LeaseKeeper;
-  readonly log: EventLog;
-  readonly codexVersion: string;
   readonly maxPendingEvents: number;
   /** This worker lost the session before: what it wrote then must be fenced like another's. */
   readonly wasLost: boolean;
@@ -30,25 +29,28 @@ export type TakenSession = {
   readonly session: SessionRecord;
   readonly lease: Lease;
   readonly writer: SessionWriter;
-  /** The right to write changed hands: there may be turns that nobody runs. */
+  /** Whoever wrote it before did not let it go: there may be turns that nobody runs. */
   readonly isTakeover: boolean;
+  /** Of who wrote it before. */
+  readonly formerEpoch: number;
 };
 
 export async function takeSession(taking: TakeParts, key: SessionKey): Promise<TakenSession> {
-  const { leases, onLost, parts, worker } = taking;
+  const { boot, leases, onLost, parts, worker } = taking;
   const found = await answered(parts.clock, parts.records.sessions.get(key.tenant, key.sessionId));
-  if (found === null) throw new ServiceError('session_not_found');
+  if (found === null || found.erasing === true) throw new ServiceError('session_not_found');
   if (found.status === 'failed') throw new ServiceError('session_failed');
-  const isTakeover = taking.wasLost || (found.worker !== null && found.worker !== worker);
-  const epoch = isTakeover ? found.epoch + 1 : found.epoch;
+  const isSameWriter = found.boot === null || (found.boot === boot && !taking.wasLost);
+  const isTakeover = !isSameWriter && (taking.wasLost || found.worker !== null || found.untold.length > 0);
+  const epoch = isSameWriter ? found.epoch : found.epoch + 1;
   const lease: Lease = { tenant: key.tenant, sessionId: key.sessionId, worker, epoch };
   // Before the record: a worker that still holds the session must not be fenced by asking.
   const standing = await leases.claim(lease, onLost);
   if (standing !== null) throw new ServiceError('stale_epoch', { worker: standing.worker });
   try {
-    const isOurs = found.worker === worker && !isTakeover;
-    const session = await ownedRecord(taking, { ...found, worker, epoch }, isOurs);
-    return { session, lease, writer: await openWriter(taking, session), isTakeover };
+    const isOurs = isSameWriter && found.boot === boot && found.worker === worker;
+    const session = await ownedRecord(taking, { ...found, worker, boot, epoch }, isOurs);
+    return { session, lease, writer: await openWriter(taking, session), isTakeover, formerEpoch: found.epoch };
   } catch (error) {
     await leases
       .release(lease)
@@ -70,10 +72,10 @@ async function ownedRecord({ parts }: TakeParts, ours: SessionRecord, isOurs: bo
 }
 
 async function openWriter(
-  { codexVersion, log, maxPendingEvents, onLost, parts }: TakeParts,
+  { maxPendingEvents, onLost, parts }: TakeParts,
   session: SessionRecord,
 ): Promise<SessionWriter> {
-  const { clock, files, logger, metrics } = parts;
+  const { clock, codexVersion, files, log, logger, metrics } = parts;
   const key = { tenant: session.tenant, sessionId: session.id };
   const { lastSeq } = await answered(clock, log.read(key, Number.MAX_SAFE_INTEGER, 1));
   const isNew = lastSeq === 0;
@@ -84,7 +86,7 @@ async function openWriter(
       codexVersion,
       modelProvider: 'fleet',
     });
-    await files.create(key, { relativePath: seed.relativePath, content: seed.line });
+    await files.create(key, { relativePath: seed.relativePath, content: seed.line }, session.epoch);
   }
   const writer = new SessionWriter({
     log,

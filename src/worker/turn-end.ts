@@ -1,21 +1,23 @@
-// How a turn's end is told: its record first, then its session, then its one terminal event. Who has
-// seen the event finds the record ended. Does not decide how the turn ended.
+// How a turn's end is told: recorded first, together with what its session is after it, then its one
+// terminal event. Who has seen the event finds the record ended. Does not decide how the turn ended.
 
 import { toTurnResult } from '../api/turns.ts';
+import type { SessionRecord } from '../core/session.ts';
 import { endedTurn, executionTimeMs, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import type { HostParts } from './host-parts.ts';
-import { changeTurn } from './record-changes.ts';
+import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionWriter } from './session-writer.ts';
 
 export type TurnEnd = {
-  readonly parts: Pick<HostParts, 'clock' | 'logger' | 'metrics' | 'records'>;
+  readonly parts: Pick<HostParts, 'clock' | 'logger' | 'metrics'>;
   readonly writer: SessionWriter;
+  readonly recorder: SessionRecorder;
   readonly turn: TurnRecord;
   readonly outcome: TurnOutcome;
   /** The right to write the session is gone, or nobody waits for the store any longer. */
   readonly mayNotRecord: () => boolean;
-  /** Brings the session's record up to date; called once the turn's own is. */
-  readonly settle: (ended: TurnRecord) => Promise<void>;
+  /** What the session is after it. */
+  readonly settle: (session: SessionRecord, ended: TurnRecord) => SessionRecord;
 };
 
 const firstRetryMs = 100;
@@ -25,7 +27,7 @@ const patienceMs = 120_000;
 
 /** Resolves with the turn as it stands; never rejects: what could not be recorded is in the log of the process. */
 export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
-  const { outcome, parts, settle, turn, writer } = end;
+  const { outcome, parts, recorder, turn, writer } = end;
   const { clock, logger, metrics } = parts;
   const nowMs = clock.now();
   try {
@@ -35,15 +37,7 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
       logger.warn({ event: 'turn_ended_twice', turn_id: turn.id }, 'a turn had been ended by another');
       return endedTurn(turn, outcome, nowMs) ?? turn;
     }
-    await settle(ended);
-    // The whole answer, so that a stream needs no second call.
-    writer.write({
-      type: `turn.${ended.status}`,
-      turnId: ended.id,
-      fields: { ...toTurnResult(ended, nowMs), reason: ended.reason },
-      raw: null,
-    });
-    await writer.flushed();
+    await tellEnd(writer, recorder, ended);
     const durationMs = executionTimeMs(ended, nowMs);
     metrics.turns.inc({ outcome: outcome.status });
     if (ended.startedAt !== null) metrics.turnDurationSeconds.observe(durationMs / 1000);
@@ -70,9 +64,21 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
   }
 }
 
+/** The one terminal event of a turn whose end is recorded. The whole answer, so that a stream needs no second call. */
+export async function tellEnd(writer: SessionWriter, recorder: SessionRecorder, ended: TurnRecord): Promise<void> {
+  writer.write({
+    type: `turn.${ended.status}`,
+    turnId: ended.id,
+    fields: { ...toTurnResult(ended, ended.endedAt ?? 0), reason: ended.reason },
+    raw: null,
+  });
+  await writer.flushed();
+  if (!writer.isClosed) recorder.told(ended.id);
+}
+
 /** null when the turn had ended already, or is gone. */
 async function recordPatiently(
-  { mayNotRecord, outcome, parts, turn }: TurnEnd,
+  { mayNotRecord, outcome, parts, recorder, settle, turn }: TurnEnd,
   nowMs: number,
 ): Promise<TurnRecord | null | 'not_ours'> {
   const { clock, logger } = parts;
@@ -81,13 +87,17 @@ async function recordPatiently(
     let isNotOurs = false;
     let written: TurnRecord | null = null;
     try {
-      const ended = await changeTurn(parts, turn, (standing) => {
-        isNotOurs = mayNotRecord();
-        // An earlier attempt whose answer was lost had done it.
-        if (standing.status === outcome.status && standing.endedAt === nowMs) written = standing;
-        return isNotOurs ? null : endedTurn(standing, outcome, nowMs);
+      const ended = await recorder.commit({
+        turn,
+        endTurn: (standing) => {
+          isNotOurs = mayNotRecord();
+          // An earlier attempt whose answer was lost had done it.
+          if (standing.status === outcome.status && standing.endedAt === nowMs) written = standing;
+          return isNotOurs ? null : endedTurn(standing, outcome, nowMs);
+        },
+        settleSession: settle,
       });
-      return isNotOurs ? 'not_ours' : (ended ?? written);
+      return isNotOurs || (ended === null && mayNotRecord()) ? 'not_ours' : (ended ?? written);
     } catch (error) {
       if (clock.monotonicMs() >= giveUpAtMs || mayNotRecord()) throw error;
       logger.warn(

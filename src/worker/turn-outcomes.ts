@@ -2,7 +2,7 @@
 
 import { CodexRefused } from '../codex/connection-errors.ts';
 import { type ErrorCode, errorRegister, isServiceError } from '../core/errors.ts';
-import type { EndReason, TurnError, TurnOutcome } from '../core/turn.ts';
+import type { EndReason, TurnError, TurnOutcome, TurnRecord } from '../core/turn.ts';
 import { noUsage } from '../core/usage.ts';
 import type { TurnTranslator } from '../protocol/translate.ts';
 
@@ -16,7 +16,7 @@ export function codexOutcome(translator: TurnTranslator): Verdict {
   const ended = translator.outcome;
   if (ended === null) return crashed('internal');
   // Codex calls a turn completed whose rollout it could not write: the next one would not know of it.
-  if (translator.transcriptProblem !== null) return crashed('storage_full');
+  if (translator.transcriptProblem !== null) return { status: 'failed', reason: 'storage', error: errorOf('storage_full') };
   switch (ended.status) {
     case 'completed':
       return { status: 'completed', reason: null, error: null };
@@ -48,6 +48,25 @@ export function crashed(code: ErrorCode): Verdict {
 export function refused(error: unknown): Verdict {
   const reason = isServiceError(error, 'model_unavailable') ? 'model' : 'crash';
   return { status: 'failed', reason, error: refusalError(error) };
+}
+
+/** What becomes of a turn whose work could not be kept: it is not completed, whatever Codex says. */
+export function notKept(outcome: TurnOutcome, error: unknown): TurnOutcome {
+  if (outcome.status !== 'completed') return outcome;
+  const code = isServiceError(error) ? error.code : 'internal';
+  return { ...outcome, status: 'failed', reason: 'storage', error: errorOf(code) };
+}
+
+const crashCodes: readonly string[] = [
+  'agent_crashed',
+  'agent_garbled',
+  'agent_unresponsive',
+  'agent_overgrown',
+] satisfies ErrorCode[];
+
+/** The Codex process ended with the turn, or had to be ended. */
+export function hasCrashed({ error, startedAt }: TurnRecord): boolean {
+  return startedAt !== null && error !== null && crashCodes.includes(error.code);
 }
 
 export function neverStarted(error: unknown): TurnOutcome {

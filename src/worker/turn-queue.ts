@@ -2,6 +2,7 @@
 
 import type { TurnId } from '../core/ids.ts';
 import type { TurnRecord } from '../core/turn.ts';
+import type { Binding } from './binding.ts';
 import type { StopReason } from './running-turn.ts';
 
 export type QueuedTurn = {
@@ -14,6 +15,10 @@ export type QueuedTurn = {
   /** Resolved when the process that runs it has grown too large. */
   readonly overgrown: PromiseWithResolvers<void>;
   stopReason: StopReason | null;
+  /** The last text that was given to it, or was to be: one after the other. */
+  steering: Promise<void>;
+  /** While it is in Codex's hands. */
+  run: { readonly binding: Binding; readonly codexTurnId: () => string | null } | null;
   /** The place last told of, and when (monotonic). */
   told: { place: number; atMs: number };
   isTelling: boolean;
@@ -28,6 +33,8 @@ export function queuedTurn(turn: TurnRecord, told: QueuedTurn['told']): QueuedTu
     abort: new AbortController(),
     overgrown: Promise.withResolvers(),
     stopReason: null,
+    steering: Promise.resolve(),
+    run: null,
     told,
     isTelling: false,
   };

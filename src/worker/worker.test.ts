@@ -320,7 +320,7 @@ test('an erased session ends its turn and leaves no file', async () => {
   await assert.rejects(access(path.join(stage.root, 'sessions', key.tenant, key.sessionId)));
 });
 
-test('a session whose files are gone fails its turn and takes no more', async () => {
+test('a session whose files and snapshots are gone fails its turn and takes no more', async () => {
   await open({ slots: 1 });
   const session = await stage.newSession();
   const key = await stage.start(session);
@@ -328,8 +328,9 @@ test('a session whose files are gone fails its turn and takes no more', async ()
   await stage.ended(await stage.start(await stage.newSession()));
   await stage.until(async () => (await stage.directory.lookup(key.tenant, key.sessionId)) === null);
   await rm(path.join(stage.root, 'sessions', key.tenant, key.sessionId), { recursive: true });
+  await stage.snapshotStore.erase(key);
   const turn = await stage.ended(await stage.start(session));
-  assert.deepEqual([turn.status, turn.error?.code], ['failed', 'session_failed']);
+  assert.deepEqual([turn.status, turn.error?.code], ['failed', 'session_corrupt']);
   await stage.until(async () => (await stage.session(key)).status === 'failed');
   await stage.until(async () => (await stage.directory.lookup(key.tenant, key.sessionId)) === null);
   await assert.rejects(stage.start(session), code('session_failed'));

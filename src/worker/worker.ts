@@ -1,11 +1,11 @@
 // A worker: hosts sessions on slots and does what a gateway asks of it. Owns who is hosted and who is
 // let go; what happens within a session is its host's, what happens within a process the slot's.
 
-import type { EventLog } from '../contracts/event-log.ts';
 import type { Lease, SessionDirectory } from '../contracts/session-directory.ts';
 import type {
   CommandRequest,
   CommandResult,
+  StartOptions,
   SessionKey,
   TurnKey,
   WorkerLink,
@@ -25,11 +25,11 @@ import { TurnLedger } from './turn-ledger.ts';
 
 export type WorkerOptions = {
   readonly id: WorkerId;
+  /** This run of it: another one than before, whatever its name. */
+  readonly boot: string;
   readonly parts: Omit<HostParts, 'ledger'>;
-  readonly log: EventLog;
   readonly directory: SessionDirectory;
   readonly leases: LeaseKeeper;
-  readonly codexVersion: string;
   readonly slotLimit: number;
   /** The most turns that may wait on this worker, over all sessions. */
   readonly queueLimit: number;
@@ -67,17 +67,19 @@ export class Worker implements WorkerLink {
   }
 
   async start(): Promise<void> {
-    await this.#parts.pool.start();
+    const { claims, clock, files, logger, pool } = this.#parts;
+    await claims.salvage(files, clock, logger);
+    await pool.start();
     this.#options.leases.start();
     this.#state = 'ready';
   }
 
-  async startTurn(key: TurnKey): Promise<void> {
+  async startTurn(key: TurnKey, options: StartOptions = {}): Promise<void> {
     this.#refuseWhenStopping();
-    await this.#arrivals.join(`${placeOf(key)}/${key.turnId}`, () => this.#accept(key));
+    await this.#arrivals.join(`${placeOf(key)}/${key.turnId}`, () => this.#accept(key, options));
   }
 
-  async #accept(key: TurnKey): Promise<void> {
+  async #accept(key: TurnKey, { onlyIfIdle = false }: StartOptions): Promise<void> {
     if (this.#ready.get(placeOf(key))?.host.has(key.turnId) === true) return;
     this.#refuseWhenFull();
     const turn = await answered(this.#parts.clock, this.#parts.records.turns.get(key.tenant, key.turnId));
@@ -86,6 +88,8 @@ export class Worker implements WorkerLink {
     if (turn.status !== 'queued') return;
     const host = await this.#hostToUse(key);
     if (host.failure !== null) throw host.failure;
+    // Nothing waits between this look and the taking: of several at once, one finds it idle.
+    if (onlyIfIdle && host.isBusy && !host.has(turn.id)) throw new ServiceError('session_busy');
     host.enqueue(turn);
   }
 
@@ -102,6 +106,46 @@ export class Worker implements WorkerLink {
     return (await hosted?.host.turnEnded(key.turnId)) ?? null;
   }
 
+  async steerTurn(key: TurnKey, steerId: string, text: string): Promise<void> {
+    await this.#arrivals.over(`${placeOf(key)}/${key.turnId}`);
+    const hosted = await this.#hosted.get(placeOf(key));
+    if (hosted === undefined) throw new ServiceError('turn_not_running');
+    await hosted.host.steer(key.turnId, steerId, text);
+  }
+
+  async approvalSettled(key: SessionKey, approvalId: string): Promise<void> {
+    this.#ready.get(placeOf(key))?.host.approvalSettled(approvalId);
+  }
+
+  async hibernateSession(key: SessionKey): Promise<void> {
+    const hosted = await this.#hosted.get(placeOf(key));
+    await hosted?.host.hibernateNow();
+    await this.#closing.get(placeOf(key));
+  }
+
+  async wakeSession(key: SessionKey): Promise<void> {
+    this.#refuseWhenStopping();
+    this.#refuseWhenFull();
+    await (await this.#hostToUse(key)).wake();
+  }
+
+  async recoverSession(key: SessionKey): Promise<void> {
+    this.#refuseWhenStopping();
+    (await this.#hostToUse(key)).restIfIdle();
+  }
+
+  /** The workspace of a session that a slot of this worker has; null while none does. */
+  liveWorkspace(key: SessionKey): string | null {
+    return this.#ready.get(placeOf(key))?.host.liveWorkspace ?? null;
+  }
+
+  /** Binds the session, lets `change` work on its workspace, commits. Rejects with `session_busy`. */
+  async changeFiles<T>(key: SessionKey, change: (ws: string) => Promise<T>): Promise<T> {
+    this.#refuseWhenStopping();
+    this.#refuseWhenFull();
+    return await (await this.#hostToUse(key)).changeFiles(change);
+  }
+
   async runCommand(request: CommandRequest): Promise<CommandResult> {
     this.#refuseWhenStopping();
     this.#refuseWhenFull();
@@ -114,6 +158,7 @@ export class Worker implements WorkerLink {
     if (hosted !== undefined) await this.#letGo(hosted, () => hosted.host.stop('user', 'erased'));
     await this.#closing.get(placeOf(key));
     await this.#parts.files.erase(key);
+    await this.#parts.snapshots.erase(key);
   }
 
   async status(): Promise<WorkerStatus> {
@@ -128,7 +173,7 @@ export class Worker implements WorkerLink {
         host.slotId === null ? [] : [{ ...host.key, slotId: host.slotId }],
       ),
       isolation: this.#parts.isolation,
-      codexVersion: this.#options.codexVersion,
+      codexVersion: this.#parts.codexVersion,
       startedAt: this.#startedAt,
     };
   }
@@ -201,7 +246,7 @@ export class Worker implements WorkerLink {
   }
 
   async #take(key: SessionKey): Promise<Hosted> {
-    const { codexVersion, id, leases, log, maxPendingEvents } = this.#options;
+    const { boot, id, leases, maxPendingEvents } = this.#options;
     let hosted: Hosted | null = null;
     let isLost = false;
     const onLost = (): void => {
@@ -209,8 +254,8 @@ export class Worker implements WorkerLink {
       if (hosted !== null) this.#lost(hosted);
     };
     const wasLost = this.#lostPlaces.has(placeOf(key));
-    const { isTakeover, lease, session, writer } = await takeSession(
-      { parts: this.#parts, codexVersion, leases, log, maxPendingEvents, onLost, wasLost, worker: id },
+    const { formerEpoch, isTakeover, lease, session, writer } = await takeSession(
+      { parts: this.#parts, boot, leases, maxPendingEvents, onLost, wasLost, worker: id },
       key,
     );
     this.#lostPlaces.delete(placeOf(key));
@@ -218,6 +263,7 @@ export class Worker implements WorkerLink {
       parts: this.#parts,
       session,
       writer,
+      formerEpoch,
       onLost,
       onRestful: () => this.#restful(taken),
     });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordsSuite } from '../../testing/contract-suites/records-suite.ts';
-import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
+import { approvalRecord, sessionRecord, turnRecord } from '../../testing/stored-records.ts';
 import { MemoryRecords } from './memory-records.ts';
 
 recordsSuite('the memory record store', async () => ({ adapter: new MemoryRecords(), close: async () => {} }));
@@ -32,4 +32,16 @@ test('long prompts count: the session that holds them goes when it is used no mo
   await records.turns.create(turnRecord({ id: idOf(9), sessionId: idOf(2), prompt: 'x'.repeat(200) }));
   assert.deepEqual(forgotten, [idOf(1)]);
   assert.equal(await records.turns.get('acme', idOf(8)), null);
+});
+
+test('what approvals hold counts as well', async () => {
+  const forgotten: string[] = [];
+  const records = new MemoryRecords({ maxCharacters: 5_000, onForgotten: ({ id }) => forgotten.push(id) });
+  for (const number of [1, 2]) await records.sessions.create(sessionRecord({ id: idOf(number) }));
+  await records.approvals.create(approvalRecord({ sessionId: idOf(1), details: { patch: 'x'.repeat(4_000) } }));
+  await records.approvals.create(
+    approvalRecord({ id: idOf(9), sessionId: idOf(2), details: { patch: 'x'.repeat(900) } }),
+  );
+  assert.deepEqual(forgotten, [idOf(1)]);
+  assert.equal(await records.approvals.get('acme', approvalRecord().id), null);
 });

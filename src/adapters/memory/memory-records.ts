@@ -1,74 +1,29 @@
 // The records of one process: nothing survives it. Conditional writes need no lock here, because
 // every method does its work before it first yields.
 
-import type { CreateResult, Page, PageQuery, Records, SessionRecords, TurnRecords } from '../../contracts/records.ts';
+import type {
+  ApprovalFilter,
+  ApprovalRecords,
+  CreateResult,
+  FleetPlace,
+  Page,
+  PageQuery,
+  Records,
+  SessionRecords,
+  TurnRecords,
+} from '../../contracts/records.ts';
+import type { ApprovalRecord } from '../../core/approval.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { mintedAt, type SessionId, type TenantId, type TurnId } from '../../core/ids.ts';
+import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
 import type { SessionRecord } from '../../core/session.ts';
-import type { TurnRecord } from '../../core/turn.ts';
-import { type Aged, OrderedRecords } from './ordered-records.ts';
+import { isTerminal, type TurnRecord } from '../../core/turn.ts';
+import { RecordTable } from './record-table.ts';
 import { tenantKey } from './tenant-key.ts';
 import { type UsedSession, UseOrder } from './use-order.ts';
 
-type Stored = Aged & { readonly tenant: TenantId; readonly revision: number };
-
-/** Records by tenant and id, each in a group (a tenant, a session) that can be paged through. */
-class RecordTable<T extends Stored> {
-  readonly #records = new Map<string, T>();
-  readonly #groups = new Map<string, OrderedRecords>();
-
-  get(tenant: TenantId, id: string): T | null {
-    return this.#records.get(tenantKey(tenant, id)) ?? null;
-  }
-
-  add(record: T, group: string): void {
-    this.#records.set(tenantKey(record.tenant, record.id), record);
-    const ids = this.#groups.get(group) ?? new OrderedRecords();
-    ids.add(record);
-    this.#groups.set(group, ids);
-  }
-
-  replace(next: T): T | null {
-    const key = tenantKey(next.tenant, next.id);
-    if (this.#records.get(key)?.revision !== next.revision) return null;
-    const stored = { ...next, revision: next.revision + 1 };
-    this.#records.set(key, stored);
-    return stored;
-  }
-
-  delete(tenant: TenantId, id: string, group: string): void {
-    const record = this.get(tenant, id);
-    if (record === null) return;
-    this.#records.delete(tenantKey(tenant, id));
-    const ids = this.#groups.get(group);
-    ids?.delete(record);
-    if (ids?.size === 0) this.#groups.delete(group);
-  }
-
-  page(tenant: TenantId, group: string, query: PageQuery): Page<T> {
-    const after = this.#placeOf(tenant, query.after);
-    const page = this.#groups.get(group)?.page({ ...query, after });
-    if (page === undefined) return { data: [], hasMore: false };
-    return { data: page.ids.flatMap((id) => this.get(tenant, id) ?? []), hasMore: page.hasMore };
-  }
-
-  #placeOf(tenant: TenantId, id: string | null): Aged | null {
-    if (id === null) return null;
-    const createdAt = this.get(tenant, id)?.createdAt ?? mintedAt(id);
-    if (createdAt === null) throw new ServiceError('cursor_invalid', { after: id });
-    return { createdAt, id };
-  }
-
-  deleteGroup(tenant: TenantId, group: string): void {
-    const page = this.#groups.get(group)?.page({ after: null, limit: Number.MAX_SAFE_INTEGER, order: 'asc' });
-    for (const id of page?.ids ?? []) this.#records.delete(tenantKey(tenant, id));
-    this.#groups.delete(group);
-  }
-}
-
 export type MemoryRecordsOptions = {
   readonly maxSessions: number;
-  /** Of prompts and answers, over all sessions. */
+  /** Of prompts, answers and approvals, over all sessions. */
   readonly maxCharacters: number;
   /** A session was forgotten to make room: what others hold of it can go. */
   readonly onForgotten: (session: UsedSession) => void;
@@ -85,20 +40,47 @@ const mostPassedOver = 1_000;
 export class MemoryRecords implements Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
+  readonly approvals: ApprovalRecords;
   readonly #options: MemoryRecordsOptions;
   readonly #order = new UseOrder();
-  readonly #sessions: MemorySessionRecords;
+  readonly #sessionTable = new RecordTable<SessionRecord>({
+    sessionOf: ({ id }) => id,
+    listsOf: ({ tenant }) => [tenant],
+    fleetListOf: ({ worker, untold, createdAt, lastAccessedAt }) =>
+      worker !== null || untold.length > 0 ? { list: 'held', at: createdAt } : { list: 'unused', at: lastAccessedAt },
+  });
+  readonly #turnTable = new RecordTable<TurnRecord>({
+    sessionOf: ({ sessionId }) => sessionId,
+    listsOf: ({ tenant, sessionId }) => [tenantKey(tenant, sessionId)],
+    fleetListOf: ({ status, createdAt }) => (isTerminal(status) ? null : { list: 'open', at: createdAt }),
+  });
+  readonly #used: OnUse;
 
   constructor(options: Partial<MemoryRecordsOptions> = {}) {
     this.#options = { ...defaults, ...options };
-    const turns = new RecordTable<TurnRecord>();
-    const used = (tenant: TenantId, id: SessionId, characters: number): void => {
+    const used: OnUse = (tenant, id, characters) => {
       this.#order.use(tenant, id, characters);
       this.#makeRoom(tenant, id);
     };
-    this.turns = new MemoryTurnRecords(turns, used);
-    this.#sessions = new MemorySessionRecords(turns, used, (tenant, id) => this.#order.forget(tenant, id));
-    this.sessions = this.#sessions;
+    this.turns = new MemoryTurnRecords(this.#turnTable, used);
+    const approvals = new MemoryApprovalRecords(used);
+    this.approvals = approvals;
+    this.sessions = new MemorySessionRecords(this.#sessionTable, used, (tenant, id) => {
+      this.#turnTable.deleteList(tenantKey(tenant, id));
+      approvals.eraseOf(tenant, id);
+      this.#order.forget(tenant, id);
+    });
+    this.#used = used;
+  }
+
+  async commit(session: SessionRecord, turn: TurnRecord): Promise<{ session: SessionRecord; turn: TurnRecord } | null> {
+    const standing = this.#turnTable.get(turn.tenant, turn.id);
+    if (standing === null || !this.#turnTable.stands(turn)) return null;
+    const written = replaceSession(this.#sessionTable, session);
+    const writtenTurn = written === null ? null : this.#turnTable.replace(turn);
+    if (written === null || writtenTurn === null) return null;
+    this.#used(session.tenant, session.id, charactersOf(turn) - charactersOf(standing));
+    return { session: written, turn: writtenTurn };
   }
 
   /** Forgets whole sessions, the one used longest ago first; never one at work, nor the one being used. */
@@ -120,35 +102,29 @@ export class MemoryRecords implements Records {
   }
 
   #isAtRest(session: UsedSession): boolean {
-    const status = this.#sessions.statusOf(session);
-    return status === 'idle' || status === 'hibernated' || status === 'failed';
+    const status = this.#sessionTable.get(session.tenant, session.id)?.status;
+    return status === 'idle' || status === 'hibernated' || status === 'failed' || status === 'quarantined';
   }
 }
 
 type OnUse = (tenant: TenantId, id: SessionId, addedCharacters: number) => void;
 
 class MemorySessionRecords implements SessionRecords {
-  readonly #table = new RecordTable<SessionRecord>();
+  readonly #table: RecordTable<SessionRecord>;
   readonly #idsByAlias = new Map<string, SessionId>();
-  readonly #turns: RecordTable<TurnRecord>;
-
   readonly #onUse: OnUse;
   readonly #onErase: (tenant: TenantId, id: SessionId) => void;
 
-  constructor(turns: RecordTable<TurnRecord>, onUse: OnUse, onErase: (tenant: TenantId, id: SessionId) => void) {
-    this.#turns = turns;
+  constructor(table: RecordTable<SessionRecord>, onUse: OnUse, onErase: (tenant: TenantId, id: SessionId) => void) {
+    this.#table = table;
     this.#onUse = onUse;
     this.#onErase = onErase;
-  }
-
-  statusOf({ tenant, id }: UsedSession): SessionRecord['status'] | null {
-    return this.#table.get(tenant, id)?.status ?? null;
   }
 
   async create(record: SessionRecord): Promise<CreateResult<SessionRecord>> {
     const standing = this.#table.get(record.tenant, record.id) ?? this.#byAlias(record.tenant, record.alias);
     if (standing !== null) return { outcome: 'exists', record: standing };
-    this.#table.add(record, record.tenant);
+    this.#table.add(record);
     if (record.alias !== null) this.#idsByAlias.set(tenantKey(record.tenant, record.alias), record.id);
     this.#onUse(record.tenant, record.id, 0);
     return { outcome: 'created', record };
@@ -163,11 +139,7 @@ class MemorySessionRecords implements SessionRecords {
   }
 
   async replace(next: SessionRecord): Promise<SessionRecord | null> {
-    const standing = this.#table.get(next.tenant, next.id);
-    if (standing !== null && standing.alias !== next.alias) {
-      throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
-    }
-    const written = this.#table.replace(next);
+    const written = replaceSession(this.#table, next);
     if (written !== null) this.#onUse(next.tenant, next.id, 0);
     return written;
   }
@@ -176,11 +148,18 @@ class MemorySessionRecords implements SessionRecords {
     return this.#table.page(tenant, tenant, query);
   }
 
+  async listHeld(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#table.fleetPage('held', after, limit);
+  }
+
+  async listUnused(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#table.fleetPage('unused', after, limit, beforeMs);
+  }
+
   async erase(tenant: TenantId, id: SessionId): Promise<void> {
     const alias = this.#table.get(tenant, id)?.alias ?? null;
     if (alias !== null) this.#idsByAlias.delete(tenantKey(tenant, alias));
-    this.#table.delete(tenant, id, tenant);
-    this.#turns.deleteGroup(tenant, tenantKey(tenant, id));
+    this.#table.delete(tenant, id);
     this.#onErase(tenant, id);
   }
 
@@ -192,7 +171,6 @@ class MemorySessionRecords implements SessionRecords {
 
 class MemoryTurnRecords implements TurnRecords {
   readonly #table: RecordTable<TurnRecord>;
-
   readonly #onUse: OnUse;
 
   constructor(table: RecordTable<TurnRecord>, onUse: OnUse) {
@@ -203,7 +181,7 @@ class MemoryTurnRecords implements TurnRecords {
   async create(record: TurnRecord): Promise<CreateResult<TurnRecord>> {
     const standing = this.#table.get(record.tenant, record.id);
     if (standing !== null) return { outcome: 'exists', record: standing };
-    this.#table.add(record, tenantKey(record.tenant, record.sessionId));
+    this.#table.add(record);
     this.#onUse(record.tenant, record.sessionId, charactersOf(record));
     return { outcome: 'created', record };
   }
@@ -225,14 +203,78 @@ class MemoryTurnRecords implements TurnRecords {
     return this.#table.page(tenant, tenantKey(tenant, sessionId), query);
   }
 
+  async listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#table.fleetPage('open', after, limit);
+  }
+
   async erase(tenant: TenantId, id: TurnId): Promise<void> {
     const turn = this.#table.get(tenant, id);
     if (turn === null) return;
-    this.#table.delete(tenant, id, tenantKey(tenant, turn.sessionId));
+    this.#table.delete(tenant, id);
     this.#onUse(tenant, turn.sessionId, -charactersOf(turn));
   }
 }
 
+class MemoryApprovalRecords implements ApprovalRecords {
+  readonly #table = new RecordTable<ApprovalRecord>({
+    sessionOf: ({ sessionId }) => sessionId,
+    listsOf: ({ tenant, sessionId, status }) => [
+      approvalList(tenant, { sessionId: null, status: null }),
+      approvalList(tenant, { sessionId, status: null }),
+      approvalList(tenant, { sessionId: null, status }),
+      approvalList(tenant, { sessionId, status }),
+    ],
+    fleetListOf: ({ status, expiresAt }) => (status === 'pending' ? { list: 'due', at: expiresAt } : null),
+  });
+  readonly #onUse: OnUse;
+
+  constructor(onUse: OnUse) {
+    this.#onUse = onUse;
+  }
+
+  async create(record: ApprovalRecord): Promise<CreateResult<ApprovalRecord>> {
+    const standing = this.#table.get(record.tenant, record.id);
+    if (standing !== null) return { outcome: 'exists', record: standing };
+    this.#table.add(record);
+    this.#onUse(record.tenant, record.sessionId, JSON.stringify(record).length);
+    return { outcome: 'created', record };
+  }
+
+  async get(tenant: TenantId, id: string): Promise<ApprovalRecord | null> {
+    return this.#table.get(tenant, id);
+  }
+
+  async replace(next: ApprovalRecord): Promise<ApprovalRecord | null> {
+    const written = this.#table.replace(next);
+    if (written !== null) this.#onUse(next.tenant, next.sessionId, 0);
+    return written;
+  }
+
+  async list(tenant: TenantId, filter: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>> {
+    return this.#table.page(tenant, approvalList(tenant, filter), query);
+  }
+
+  async listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#table.fleetPage('due', after, limit, beforeMs);
+  }
+
+  eraseOf(tenant: TenantId, sessionId: SessionId): void {
+    this.#table.deleteList(approvalList(tenant, { sessionId, status: null }));
+  }
+}
+
+function approvalList(tenant: TenantId, { sessionId, status }: ApprovalFilter): string {
+  return `${status ?? ''} ${tenantKey(tenant, sessionId ?? '')}`;
+}
+
+function replaceSession(table: RecordTable<SessionRecord>, next: SessionRecord): SessionRecord | null {
+  const standing = table.get(next.tenant, next.id);
+  if (standing !== null && standing.alias !== next.alias) {
+    throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
+  }
+  return table.replace(next);
+}
+
 function charactersOf(turn: TurnRecord): number {
-  return turn.prompt.length + turn.finalMessage.length;
+  return turn.steers.reduce((sum, { text }) => sum + text.length, turn.prompt.length + turn.finalMessage.length);
 }

@@ -1,22 +1,22 @@
-// Records by age, for pages: by time of creation, then by id. A new one is nearly always the youngest,
-// so inserting is nearly free.
+// Places in order: by time, then by id, then by tenant. A new one is nearly always the youngest, so
+// inserting is nearly free.
 
-import type { PageQuery } from '../../contracts/records.ts';
+import type { FleetPlace, PageQuery } from '../../contracts/records.ts';
 
-export type Aged = { readonly createdAt: number; readonly id: string };
+type Place = Pick<FleetPlace, 'at' | 'id' | 'tenant'>;
+type PlaceQuery = Omit<PageQuery, 'after'> & { readonly after: Place | null };
 
 export class OrderedRecords {
-  readonly #places: Aged[] = [];
+  readonly #places: FleetPlace[] = [];
 
-  add(record: Aged): void {
-    const index = this.#indexOf(record);
-    if (this.#places[index]?.id !== record.id)
-      this.#places.splice(index, 0, { createdAt: record.createdAt, id: record.id });
+  add(place: FleetPlace): void {
+    const index = this.#indexOf(place);
+    if (!isSame(this.#places[index], place)) this.#places.splice(index, 0, place);
   }
 
-  delete(record: Aged): void {
-    const index = this.#indexOf(record);
-    if (this.#places[index]?.id === record.id) this.#places.splice(index, 1);
+  delete(place: FleetPlace): void {
+    const index = this.#indexOf(place);
+    if (isSame(this.#places[index], place)) this.#places.splice(index, 1);
   }
 
   get size(): number {
@@ -24,28 +24,30 @@ export class OrderedRecords {
   }
 
   /** `after` need not stand here (any more): the page starts where it would. */
-  page(query: Omit<PageQuery, 'after'> & { readonly after: Aged | null }): {
-    readonly ids: readonly string[];
-    readonly hasMore: boolean;
-  } {
-    const { after, limit, order } = query;
-    const ids = (start: number, end: number): string[] => this.#places.slice(start, end).map(({ id }) => id);
+  page({ after, limit, order }: PlaceQuery): { readonly data: readonly FleetPlace[]; readonly hasMore: boolean } {
     if (order === 'asc') {
       const start = after === null ? 0 : this.#indexAfter(after);
-      return { ids: ids(start, start + limit), hasMore: start + limit < this.#places.length };
+      return { data: this.#places.slice(start, start + limit), hasMore: start + limit < this.#places.length };
     }
     const end = after === null ? this.#places.length : this.#indexOf(after);
     const start = Math.max(0, end - limit);
-    return { ids: ids(start, end).reverse(), hasMore: start > 0 };
+    return { data: this.#places.slice(start, end).reverse(), hasMore: start > 0 };
   }
 
-  #indexAfter(place: Aged): number {
+  /** As `page` in ascending order, of the places before that time. */
+  pageBefore(beforeMs: number, after: FleetPlace | null, limit: number): ReturnType<OrderedRecords['page']> {
+    const page = this.page({ after, limit: limit + 1, order: 'asc' });
+    const data = page.data.filter(({ at }) => at < beforeMs);
+    return { data: data.slice(0, limit), hasMore: data.length > limit };
+  }
+
+  #indexAfter(place: Place): number {
     const index = this.#indexOf(place);
-    return this.#places[index]?.id === place.id ? index + 1 : index;
+    return isSame(this.#places[index], place) ? index + 1 : index;
   }
 
   /** Where it stands or would stand. */
-  #indexOf(place: Aged): number {
+  #indexOf(place: Place): number {
     let low = 0;
     let high = this.#places.length;
     while (low < high) {
@@ -58,6 +60,11 @@ export class OrderedRecords {
   }
 }
 
-function isBefore(a: Aged, b: Aged): boolean {
-  return a.createdAt < b.createdAt || (a.createdAt === b.createdAt && a.id < b.id);
+function isSame(a: Place | undefined, b: Place): boolean {
+  return a !== undefined && a.id === b.id && a.tenant === b.tenant && a.at === b.at;
+}
+
+function isBefore(a: Place, b: Place): boolean {
+  if (a.at !== b.at) return a.at < b.at;
+  return a.id < b.id || (a.id === b.id && a.tenant < b.tenant);
 }

@@ -19,9 +19,16 @@ export type LogHead = {
   readonly firstAt: number;
 };
 
+/** Where a log stands among all, by the age of its first event. */
+export type LogAge = { readonly firstAt: number; readonly logId: number };
+
+/** The head is null when it is damaged: the log is left alone, and the others are not. */
+export type OlderLog = { readonly age: LogAge; readonly head: LogHead | null; readonly sealedSeq: number };
+
 export type ErasedLog = { readonly logId: number; readonly nextSeq: number; readonly lastSeq: number };
 
 const columns = 'log_id, tenant, session_id, epoch, first_seq, last_seq, first_at, checksum';
+const logColumns = columns.replaceAll(/\w+/g, 'logs.$&');
 
 /** Every method is one step of a transaction that the caller began. */
 export class LogHeads {
@@ -29,6 +36,7 @@ export class LogHeads {
   readonly #create;
   readonly #update;
   readonly #oldest;
+  readonly #sealed;
   readonly #place;
   readonly #delete;
   readonly #noteErased;
@@ -45,9 +53,12 @@ export class LogHeads {
       'UPDATE logs SET epoch = ?, first_seq = ?, last_seq = ?, first_at = ?, checksum = ? WHERE log_id = ?',
     );
     this.#oldest = db.prepare(
-      `SELECT ${columns} FROM logs WHERE first_at < ? AND log_id > ? AND first_seq < last_seq
-       ORDER BY log_id LIMIT 1`,
+      `SELECT ${logColumns}, sealed_seq FROM logs
+       JOIN sessions ON sessions.tenant = logs.tenant AND sessions.id = logs.session_id
+       WHERE first_seq < last_seq AND first_at < ? AND (first_at, log_id) > (?, ?) AND first_seq <= sealed_seq
+       ORDER BY first_at, log_id LIMIT 1`,
     );
+    this.#sealed = db.prepare('SELECT sealed_seq FROM sessions WHERE tenant = ? AND id = ?');
     this.#place = db.prepare('SELECT log_id FROM logs WHERE tenant = ? AND session_id = ?');
     this.#delete = db.prepare('DELETE FROM logs WHERE log_id = ?');
     this.#noteErased = db.prepare('INSERT OR REPLACE INTO erased_logs (log_id, next_seq, last_seq) VALUES (?, ?, ?)');
@@ -71,10 +82,18 @@ export class LogHeads {
     this.#update.run(head.epoch, head.firstSeq, head.lastSeq, head.firstAt, checksumOf(head), head.logId);
   }
 
-  /** Of the logs behind `afterLogId` whose first event is older, and not their only one, the next. */
-  nextOlder(cutoffMs: number, afterLogId: number): LogHead | null {
-    const row = this.#oldest.get(cutoffMs, afterLogId);
-    return row === undefined ? null : headOf(row as HeadRow);
+  /** Of the logs behind that place whose first event is older, sealed and not their only one, the next. */
+  nextOlder(cutoffMs: number, after: LogAge): OlderLog | null {
+    const row = this.#oldest.get(cutoffMs, after.firstAt, after.logId);
+    if (row === undefined) return null;
+    const age = { firstAt: Number(row['first_at']), logId: Number(row['log_id']) };
+    return { age, head: wholeHeadOf(row as HeadRow), sealedSeq: Number(row['sealed_seq']) };
+  }
+
+  /** Up to which event the session's snapshot holds them; null for a log without a session's record. */
+  sealedSeq({ tenant, sessionId }: LogKey): number | null {
+    const row = this.#sealed.get(tenant, sessionId);
+    return row === undefined ? null : Number(row['sealed_seq']);
   }
 
   /** What the log holds is asked of the events themselves: a damaged head can be erased as well. */
@@ -114,18 +133,22 @@ type HeadRow = {
 };
 
 function headOf(row: HeadRow): LogHead {
-  const { log_id: logId, tenant, session_id: sessionId, epoch } = row;
+  const head = wholeHeadOf(row);
+  if (head !== null) return head;
+  throw new ServiceError('session_corrupt', { session_id: row.session_id, part: 'log_head' });
+}
+
+function wholeHeadOf(row: HeadRow): LogHead | null {
   const head = {
-    tenant,
-    sessionId,
-    logId,
-    epoch,
+    tenant: row.tenant,
+    sessionId: row.session_id,
+    logId: row.log_id,
+    epoch: row.epoch,
     firstSeq: row.first_seq,
     lastSeq: row.last_seq,
     firstAt: row.first_at,
   };
-  if (checksumOf(head) === row.checksum) return head;
-  throw new ServiceError('session_corrupt', { session_id: sessionId, part: 'log_head' });
+  return checksumOf(head) === row.checksum ? head : null;
 }
 
 function checksumOf(head: LogHead): number {

@@ -1,8 +1,9 @@
-// Takes events out of the file: those of erased logs, and those that are older than they need be kept.
+// Takes events out of the file: those of erased logs, and those that are older than they need be kept
+// and stand in a snapshot as well.
 // In steps, so that nobody waits long for the file or the event loop meanwhile.
 
 import type { EventRows } from './event-rows.ts';
-import type { LogHeads } from './log-heads.ts';
+import type { LogAge, LogHeads } from './log-heads.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
 const stepEvents = 2_000;
@@ -28,22 +29,25 @@ export async function dropOlderEvents(
   cutoffMs: number,
 ): Promise<number> {
   let dropped = 0;
-  let afterLogId = 0;
-  const step = (): { dropped: number; afterLogId: number } | null => {
-    const head = heads.nextOlder(cutoffMs, afterLogId);
-    if (head === null) return null;
+  let after: LogAge = { firstAt: -1, logId: 0 };
+  const step = (): { dropped: number; after: LogAge } | null => {
+    const older = heads.nextOlder(cutoffMs, after);
+    if (older === null) return null;
+    const { age, head, sealedSeq } = older;
+    if (head === null) return { dropped: 0, after: age };
     const { logId } = head;
-    const end = Math.min(head.lastSeq, head.firstSeq + stepEvents);
+    const lastEnd = Math.min(head.lastSeq, sealedSeq + 1);
+    const end = Math.min(lastEnd, head.firstSeq + stepEvents);
     const firstSeq = rows.firstSince(logId, head.firstSeq, end - 1, cutoffMs) ?? end;
     rows.delete(logId, head.firstSeq, firstSeq - 1);
     heads.update({ ...head, firstSeq, firstAt: rows.at(logId, firstSeq) });
     // A log that has more to drop is found again; one whose first event stays is passed.
-    const isDone = firstSeq < end || end === head.lastSeq;
-    return { dropped: firstSeq - head.firstSeq, afterLogId: isDone ? logId : logId - 1 };
+    const isDone = firstSeq < end || end === lastEnd;
+    return { dropped: firstSeq - head.firstSeq, after: isDone ? age : { ...age, logId: logId - 1 } };
   };
   for (let done = await db.write(step, 'os'); done !== null; done = await db.write(step, 'os')) {
     dropped += done.dropped;
-    afterLogId = done.afterLogId;
+    after = done.after;
     await db.shrink();
   }
   return dropped;

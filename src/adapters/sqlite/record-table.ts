@@ -1,6 +1,7 @@
 // Records of one kind: a JSON text each, with a checksum that is verified whenever it is read, and
 // the few columns that they are found and ordered by. A damaged one is `session_corrupt`.
 
+import type { StatementSync } from 'node:sqlite';
 import { crc32 } from 'node:zlib';
 import type { Page, PageQuery } from '../../contracts/records.ts';
 import { ServiceError } from '../../core/errors.ts';
@@ -14,18 +15,20 @@ type Stored = {
   readonly createdAt: number;
 };
 
+type Value = string | number | null;
+
 export type RecordTableShape<T> = {
-  readonly name: 'sessions' | 'turns';
-  /** A column of its own beside id, created_at and revision: a session's alias, a turn's session. */
-  readonly extraColumn: string;
-  readonly extraOf: (record: T) => string | null;
-  /** What a list is of, beside the tenant; null: all of the tenant's. */
-  readonly groupColumn: string | null;
+  readonly name: 'sessions' | 'turns' | 'approvals';
+  /** Columns of its own beside id, created_at and revision, with what each holds of a record. */
+  readonly columns: Readonly<Record<string, (record: T) => Value>>;
+  /** The column that says whose a damaged record is. */
+  readonly sessionColumn: 'id' | 'session_id';
+  /** Each the columns that a list can be narrowed by, beside the tenant. */
+  readonly lists: readonly (readonly string[])[];
 };
 
-type Row = {
+type Row = Readonly<Record<string, unknown>> & {
   readonly id: string;
-  readonly extra: string | null;
   readonly created_at: number;
   readonly revision: number;
   readonly checksum: number;
@@ -35,36 +38,39 @@ type Row = {
 /** Every method is one step of a transaction that the caller began. */
 export class RecordTable<T extends Stored> {
   readonly #shape: RecordTableShape<T>;
+  readonly #columns: readonly string[];
   readonly #insert;
   readonly #get;
   readonly #update;
   readonly #delete;
-  readonly #createdAt;
-  readonly #ascending;
-  readonly #descending;
+  readonly #place;
+  /** By order and narrowing columns. */
+  readonly #lists: ReadonlyMap<string, StatementSync>;
 
   constructor(db: SqliteDatabase, shape: RecordTableShape<T>) {
-    const { name, extraColumn, groupColumn } = shape;
-    const columns = `id, ${extraColumn} AS extra, created_at, revision, checksum, body`;
-    const ofGroup = groupColumn === null ? 'tenant = ?1 AND ?2 IS NULL' : `tenant = ?1 AND ${groupColumn} = ?2`;
+    const { name, lists } = shape;
     this.#shape = shape;
+    this.#columns = Object.keys(shape.columns);
+    const written = [...this.#columns, 'created_at', 'revision', 'checksum', 'body'];
+    const read = ['id', ...written].join(', ');
     this.#insert = db.prepare(
-      `INSERT INTO ${name} (tenant, id, ${extraColumn}, created_at, revision, checksum, body) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO ${name} (${written.join(', ')}, tenant, id) VALUES (${written.map(() => '?').join(', ')}, ?, ?)`,
     );
-    this.#get = db.prepare(`SELECT ${columns} FROM ${name} WHERE tenant = ? AND id = ?`);
+    this.#get = db.prepare(`SELECT ${read} FROM ${name} WHERE tenant = ? AND id = ?`);
     this.#update = db.prepare(
-      `UPDATE ${name} SET ${extraColumn} = ?, created_at = ?, revision = ?, checksum = ?, body = ?
-       WHERE tenant = ? AND id = ? AND revision = ?`,
+      `UPDATE ${name} SET ${written.map((column) => `${column} = ?`).join(', ')} WHERE tenant = ? AND id = ? AND revision = ?`,
     );
     this.#delete = db.prepare(`DELETE FROM ${name} WHERE tenant = ? AND id = ?`);
-    this.#createdAt = db.prepare(`SELECT created_at FROM ${name} WHERE tenant = ? AND id = ?`);
-    this.#ascending = db.prepare(
-      `SELECT ${columns} FROM ${name} WHERE ${ofGroup} AND (created_at, id) > (?3, ?4)
-       ORDER BY created_at, id LIMIT ?5`,
-    );
-    this.#descending = db.prepare(
-      `SELECT ${columns} FROM ${name} WHERE ${ofGroup} AND (created_at, id) < (?3, ?4)
-       ORDER BY created_at DESC, id DESC LIMIT ?5`,
+    this.#place = db.prepare(`SELECT created_at, revision FROM ${name} WHERE tenant = ? AND id = ?`);
+    const list = (narrowedBy: readonly string[], order: 'asc' | 'desc'): StatementSync =>
+      db.prepare(
+        `SELECT ${read} FROM ${name} WHERE tenant = ? ${narrowedBy.map((column) => `AND ${column} = ? `).join('')}
+         AND (created_at, id) ${order === 'asc' ? '>' : '<'} (?, ?) ORDER BY created_at ${order}, id ${order} LIMIT ?`,
+      );
+    this.#lists = new Map(
+      lists.flatMap((narrowedBy) =>
+        (['asc', 'desc'] as const).map((order) => [listName(order, narrowedBy), list(narrowedBy, order)] as const),
+      ),
     );
   }
 
@@ -73,30 +79,19 @@ export class RecordTable<T extends Stored> {
     return row === undefined ? null : this.#recordOf(tenant, row as Row);
   }
 
+  /** Whether the record stands at the revision that the writer of `next` saw. */
+  stands({ tenant, id, revision }: Stored): boolean {
+    return this.#place.get(tenant, id)?.['revision'] === revision;
+  }
+
   insert(record: T): void {
-    const { tenant, id, createdAt, revision } = record;
-    const extra = this.#shape.extraOf(record);
-    const body = JSON.stringify(record);
-    this.#insert.run(
-      tenant,
-      id,
-      extra,
-      createdAt,
-      revision,
-      this.#checksum(tenant, id, extra, createdAt, revision, body),
-      body,
-    );
+    this.#insert.run(...this.#written(record), record.tenant, record.id);
   }
 
   /** null when another revision stands, or none. */
   replace(next: T): T | null {
-    const { tenant, id, createdAt } = next;
     const stored = { ...next, revision: next.revision + 1 };
-    const extra = this.#shape.extraOf(next);
-    const body = JSON.stringify(stored);
-    const checksum = this.#checksum(tenant, id, extra, createdAt, stored.revision, body);
-    const row = [extra, createdAt, stored.revision, checksum, body];
-    const { changes } = this.#update.run(...row, tenant, id, next.revision);
+    const { changes } = this.#update.run(...this.#written(stored), next.tenant, next.id, next.revision);
     return changes === 0 ? null : stored;
   }
 
@@ -104,10 +99,12 @@ export class RecordTable<T extends Stored> {
     this.#delete.run(tenant, id);
   }
 
-  page(tenant: TenantId, group: string | null, { after, limit, order }: PageQuery): Page<T> {
+  /** `narrowed`: values by column, for one of the shape's lists. */
+  page(tenant: TenantId, narrowed: Readonly<Record<string, Value>>, { after, limit, order }: PageQuery): Page<T> {
+    const statement = this.#lists.get(listName(order, Object.keys(narrowed)));
+    if (statement === undefined) throw new ServiceError('internal', {}, { message: 'there is no such list' });
     const start = this.#placeOf(tenant, after, order);
-    const statement = order === 'asc' ? this.#ascending : this.#descending;
-    const rows = statement.all(tenant, group, start.createdAt, start.id, limit + 1);
+    const rows = statement.all(tenant, ...Object.values(narrowed), start.createdAt, start.id, limit + 1);
     return {
       data: rows.slice(0, limit).map((row) => this.#recordOf(tenant, row as Row)),
       hasMore: rows.length > limit,
@@ -116,30 +113,35 @@ export class RecordTable<T extends Stored> {
 
   #placeOf(tenant: TenantId, id: string | null, order: 'asc' | 'desc'): { createdAt: number; id: string } {
     if (id === null) return { createdAt: order === 'asc' ? -1 : Number.MAX_SAFE_INTEGER, id: '' };
-    const row = this.#createdAt.get(tenant, id);
+    const row = this.#place.get(tenant, id);
     const createdAt = row === undefined ? mintedAt(id) : Number(row['created_at']);
     if (createdAt === null) throw new ServiceError('cursor_invalid', { after: id });
     return { createdAt, id };
   }
 
+  #written(record: T): Value[] {
+    const { tenant, id, createdAt, revision } = record;
+    const own = Object.values(this.#shape.columns).map((valueOf) => valueOf(record));
+    const body = JSON.stringify(record);
+    return [...own, createdAt, revision, checksumOf([tenant, id, ...own, createdAt, revision], body), body];
+  }
+
   #recordOf(tenant: TenantId, row: Row): T {
-    const { id, extra, created_at: createdAt, revision, checksum, body } = row;
-    if (this.#checksum(tenant, id, extra, createdAt, revision, body) !== checksum) {
-      const sessionId = this.#shape.name === 'sessions' ? id : extra;
-      throw new ServiceError('session_corrupt', { session_id: sessionId, part: this.#shape.name, id });
+    const { id, created_at: createdAt, revision, checksum, body } = row;
+    const own = this.#columns.map((column) => row[column]);
+    if (checksumOf([tenant, id, ...own, createdAt, revision], body) !== checksum) {
+      const { name, sessionColumn } = this.#shape;
+      throw new ServiceError('session_corrupt', { session_id: row[sessionColumn], part: name, id });
     }
     return JSON.parse(body) as T;
   }
+}
 
-  /** Of the columns too: a record must not be found under another's name, nor in another's place. */
-  #checksum(
-    tenant: TenantId,
-    id: string,
-    extra: string | null,
-    createdAt: number,
-    revision: number,
-    body: string,
-  ): number {
-    return crc32(body, crc32(JSON.stringify([tenant, id, extra, createdAt, revision])));
-  }
+function listName(order: 'asc' | 'desc', narrowedBy: readonly string[]): string {
+  return [order, ...narrowedBy].join(' ');
+}
+
+/** Of the columns too: a record must not be found under another's name, nor in another's place. */
+function checksumOf(columns: readonly unknown[], body: string): number {
+  return crc32(body, crc32(JSON.stringify(columns)));
 }

@@ -22,7 +22,7 @@ const migrations: readonly string[] = [
      checksum INTEGER NOT NULL,
      UNIQUE (tenant, session_id)
    );
-   CREATE INDEX logs_by_age ON logs (first_at);
+   CREATE INDEX logs_by_age ON logs (first_at, log_id) WHERE first_seq < last_seq;
    CREATE TABLE events (
      place INTEGER PRIMARY KEY,
      version INTEGER NOT NULL,
@@ -54,6 +54,9 @@ const migrations: readonly string[] = [
      tenant TEXT NOT NULL,
      id TEXT NOT NULL,
      alias TEXT,
+     is_held INTEGER NOT NULL,
+     last_accessed_at INTEGER NOT NULL,
+     sealed_seq INTEGER NOT NULL,
      created_at INTEGER NOT NULL,
      revision INTEGER NOT NULL,
      checksum INTEGER NOT NULL,
@@ -62,17 +65,37 @@ const migrations: readonly string[] = [
    );
    CREATE UNIQUE INDEX sessions_by_alias ON sessions (tenant, alias) WHERE alias IS NOT NULL;
    CREATE INDEX sessions_by_age ON sessions (tenant, created_at, id);
+   CREATE INDEX sessions_held ON sessions (created_at, id, tenant) WHERE is_held = 1;
+   CREATE INDEX sessions_unused ON sessions (last_accessed_at, id, tenant) WHERE is_held = 0;
    CREATE TABLE turns (
      tenant TEXT NOT NULL,
      id TEXT NOT NULL,
      session_id TEXT NOT NULL,
+     is_open INTEGER NOT NULL,
      created_at INTEGER NOT NULL,
      revision INTEGER NOT NULL,
      checksum INTEGER NOT NULL,
      body TEXT NOT NULL,
      PRIMARY KEY (tenant, id)
    );
-   CREATE INDEX turns_by_age ON turns (tenant, session_id, created_at, id);`,
+   CREATE INDEX turns_by_age ON turns (tenant, session_id, created_at, id);
+   CREATE INDEX turns_open ON turns (created_at, id, tenant) WHERE is_open = 1;
+   CREATE TABLE approvals (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     session_id TEXT NOT NULL,
+     status TEXT NOT NULL,
+     expires_at INTEGER NOT NULL,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX approvals_by_age ON approvals (tenant, created_at, id);
+   CREATE INDEX approvals_by_session ON approvals (tenant, session_id, created_at, id);
+   CREATE INDEX approvals_by_status ON approvals (tenant, status, created_at, id);
+   CREATE INDEX approvals_due ON approvals (expires_at, id, tenant) WHERE status = 'pending';`,
 ];
 
 export const schemaVersion = migrations.length;

@@ -138,6 +138,24 @@ test('a record that was changed behind our back is session_corrupt, wherever it 
   });
 });
 
+test('lists over all tenants name a damaged record and hide no other', async () => {
+  await withHome(async (home) => {
+    const damage = `UPDATE sessions SET body = '' WHERE alias IS NOT NULL; UPDATE turns SET body = ''`;
+    const store = await changedFile(home, damage);
+    const { sessions, turns } = store.records;
+    const unused = await sessions.listUnused(Number.MAX_SAFE_INTEGER, null, 10);
+    assert.deepEqual(
+      unused.data.map(({ id }) => id),
+      [key.sessionId, otherKey.sessionId],
+    );
+    assert.deepEqual(
+      (await turns.listOpen(null, 10)).data.map(({ sessionId }) => sessionId),
+      [key.sessionId],
+    );
+    await store.close();
+  });
+});
+
 test('whatever octets of the file are damaged, no read answers anything but what was written', async () => {
   await withHome(async (home) => {
     const path = join(home, 'store.db');

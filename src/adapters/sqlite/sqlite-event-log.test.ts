@@ -2,15 +2,23 @@ import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { LogKey } from '../../contracts/event-log.ts';
+import type { SessionRecord } from '../../core/session.ts';
 import { eventLogSuite } from '../../testing/contract-suites/event-log-suite.ts';
 import { PushedEvents } from '../../testing/contract-suites/pushed-events.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
 import { sqliteStores } from '../../testing/sqlite-stores.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
+import { sessionRecord } from '../../testing/stored-records.ts';
 
 const { newPath, open, withStore } = sqliteStores('sqlite-event-log');
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 const otherKey: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000002' };
+
+/** A session whose snapshot holds its events up to that one. */
+function sealedSession({ tenant, sessionId }: LogKey, lastSeq: number): SessionRecord {
+  const snapshot = { object: 'manifest', sha256: '', turnId: null, lastSeq, takenAt: 0, rolloutBytes: 0 };
+  return sessionRecord({ tenant, id: sessionId, snapshot });
+}
 
 eventLogSuite('the SQLite log', async () => {
   const store = await open(newPath());
@@ -32,21 +40,58 @@ test('a session keeps its latest events, says which is the first, and goes on in
   );
 });
 
-test('events older than a moment are dropped from every session, but for its last one', async () => {
-  await withStore(async ({ log }) => {
+test('events older than a moment are dropped where a snapshot holds them, but for the last one of each session', async () => {
+  await withStore(async ({ log, records }) => {
     const at = (seq: number): number => storedEvent({ key, epoch: 1, seq }).header.at;
+    const unsealedKey = { ...key, sessionId: '019f0000-0000-7000-8000-000000000003' };
+    const unknownKey = { ...key, sessionId: '019f0000-0000-7000-8000-000000000004' };
+    await records.sessions.create(sealedSession(key, 5_000));
+    await records.sessions.create(sealedSession(otherKey, 10));
+    await records.sessions.create(sealedSession(unsealedKey, 7));
     await log.append(key, 1, storedEvents(key, 1, 1, 5_000));
-    await log.append(otherKey, 1, storedEvents(otherKey, 1, 1, 10));
-    assert.equal(await log.dropOlderThan(at(4_500)), 4_499 + 9);
+    for (const one of [otherKey, unsealedKey, unknownKey]) await log.append(one, 1, storedEvents(one, 1, 1, 10));
+    assert.equal(await log.dropOlderThan(at(4_500)), 4_499 + 9 + 7);
     const places = async (of: LogKey): Promise<number[]> => {
       const { events, firstSeq, lastSeq } = await log.read(of, 0, 1);
       return [events[0]?.header.seq ?? 0, firstSeq, lastSeq];
     };
     assert.deepEqual(await places(key), [4_500, 4_500, 5_000]);
     assert.deepEqual(await places(otherKey), [10, 10, 10]);
+    assert.deepEqual(await places(unsealedKey), [8, 8, 10]);
+    assert.deepEqual(await places(unknownKey), [1, 1, 10]);
     assert.equal(await log.dropOlderThan(at(4_500)), 0);
     assert.equal((await log.append(otherKey, 1, storedEvents(otherKey, 1, 11, 11))).outcome, 'appended');
   });
+});
+
+test('one damaged log does not keep the events of the others', async () => {
+  await withStore(async ({ log, records }, path) => {
+    for (const one of [key, otherKey]) {
+      await records.sessions.create(sealedSession(one, 10));
+      await log.append(one, 1, storedEvents(one, 1, 1, 10));
+    }
+    const db = new DatabaseSync(path);
+    db.exec(`UPDATE logs SET epoch = 9 WHERE session_id = '${key.sessionId}'`);
+    db.close();
+    assert.equal(await log.dropOlderThan(Number.MAX_SAFE_INTEGER), 9);
+    assert.equal((await log.read(otherKey, 0, 1)).firstSeq, 10);
+    await assert.rejects(log.read(key, 0, 1), { code: 'session_corrupt' });
+  });
+});
+
+test('of too many events those go that a snapshot holds, and without one, only far more than may be kept', async () => {
+  await withStore(
+    async ({ log, records }) => {
+      await records.sessions.create(sealedSession(key, 30));
+      const firstSeqs: number[] = [];
+      for (let first = 1; first <= 1_101; first += 100) {
+        await log.append(key, 1, storedEvents(key, 1, first, first + 99));
+        firstSeqs.push((await log.read(key, 0, 1)).firstSeq);
+      }
+      assert.deepEqual(firstSeqs, [1, 31, 31, 31, 31, 31, 31, 31, 31, 31, 101, 201]);
+    },
+    { log: { maxEventsPerSession: 100 } },
+  );
 });
 
 test('erasing a long log leaves none of its events in the file, also when a crash cut it short', async () => {

@@ -13,6 +13,7 @@ import { dropOlderEvents, removeErased } from './log-retention.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
 export type SqliteEventLogOptions = {
+  /** Of those that a snapshot holds as well; without one, `unsealedFactor` times as many. */
   readonly maxEventsPerSession: number;
   /** How often the file is asked for other processes' events, while anyone listens. At most 50. */
   readonly pollMs: number;
@@ -29,6 +30,8 @@ const defaults: SqliteEventLogOptions = {
 /** Bounds what a page takes in memory: it may be shorter than its limit. */
 const maxPageChars = 8 * 1024 * 1024;
 const pollPageLimit = 256;
+/** What no snapshot holds yet is kept longer, and yet not for ever: a turn may not fill the disk by talking. */
+const unsealedFactor = 10;
 /** Bounds how long an append takes that finds far more events than may be kept. */
 const maxTrimmed = 5_000;
 
@@ -88,7 +91,10 @@ export class SqliteEventLog implements EventLog {
     return removeErased(this.#db, this.#heads, this.#rows);
   }
 
-  /** Drops what was written before, of all sessions, but each one's last event. Answers how many events went. */
+  /**
+   * Drops what was written before and stands in its session's snapshot, of all sessions, but each one's
+   * last event. Answers how many events went.
+   */
   dropOlderThan(cutoffMs: number): Promise<number> {
     return dropOlderEvents(this.#db, this.#heads, this.#rows, cutoffMs);
   }
@@ -132,11 +138,20 @@ export class SqliteEventLog implements EventLog {
   /** The head after the append, without the events that are too many. */
   #trimmed(head: LogHead, lastSeq: number, fresh: readonly StoredEvent[]): LogHead {
     if (head.lastSeq === 0) head = { ...head, firstSeq: 1, firstAt: fresh[0]?.header.at ?? 0 };
-    const excess = Math.min(maxTrimmed, lastSeq - head.firstSeq + 1 - this.#options.maxEventsPerSession);
+    const excess = this.#excess(head, lastSeq);
     if (excess <= 0) return { ...head, lastSeq };
     const firstSeq = head.firstSeq + excess;
     this.#rows.delete(head.logId, head.firstSeq, firstSeq - 1);
     return { ...head, lastSeq, firstSeq, firstAt: this.#rows.at(head.logId, firstSeq) };
+  }
+
+  #excess(head: LogHead, lastSeq: number): number {
+    const held = lastSeq - head.firstSeq + 1;
+    const { maxEventsPerSession } = this.#options;
+    if (held <= maxEventsPerSession) return 0;
+    const sealed = (this.#heads.sealedSeq(head) ?? lastSeq) - head.firstSeq + 1;
+    const tooMany = Math.max(Math.min(held - maxEventsPerSession, sealed), held - unsealedFactor * maxEventsPerSession);
+    return Math.min(maxTrimmed, tooMany);
   }
 
   #readSince(key: LogKey, place: LogPlace): { end: LogPlace; events: readonly StoredEvent[] } {

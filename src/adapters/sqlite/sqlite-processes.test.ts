@@ -14,7 +14,7 @@ import type { LogKey } from '../../contracts/event-log.ts';
 import { SystemClock } from '../../observability/system-clock.ts';
 import { PushedEvents } from '../../testing/contract-suites/pushed-events.ts';
 import { storedEvents } from '../../testing/stored-events.ts';
-import { sessionRecord } from '../../testing/stored-records.ts';
+import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
@@ -39,6 +39,19 @@ async function writeUntilKilled(): Promise<void> {
     if (result.outcome !== 'appended') throw new Error(result.outcome);
     lastSeq = result.lastSeq;
     say(String(lastSeq));
+  }
+}
+
+/** Commits for ever, the same number into the session and its turn, and says each that was acknowledged. */
+async function commitUntilKilled(): Promise<void> {
+  const { records } = await open(path);
+  for (;;) {
+    const session = await records.sessions.get('acme', sessionRecord().id);
+    const turn = await records.turns.get('acme', turnRecord().id);
+    const next = String(Number(session!.title) + 1);
+    const committed = await records.commit({ ...session!, title: next }, { ...turn!, finalMessage: next });
+    if (committed === null) throw new Error('nobody else writes here');
+    say(next);
   }
 }
 
@@ -118,6 +131,30 @@ function defineTests(): void {
     });
   });
 
+  test('a commit is there whole or not at all, whenever its process is killed', async () => {
+    await withFile(async (file) => {
+      const first = await open(file);
+      await first.records.sessions.create(sessionRecord({ title: '0' }));
+      await first.records.turns.create(turnRecord({ finalMessage: '0' }));
+      await first.close();
+      for (let round = 0; round < 8; round++) {
+        const { child, lines } = startChild('commit', file);
+        await lineCount(child, lines, 1 + Math.floor(Math.random() * 60));
+        const closed = once(child, 'close');
+        child.kill('SIGKILL');
+        await closed;
+        const store = await open(file);
+        const { records } = store;
+        const session = await records.sessions.get('acme', sessionRecord().id);
+        const turn = await records.turns.get('acme', turnRecord().id);
+        assert.equal(session?.title, turn?.finalMessage);
+        assert.equal(session?.revision, turn?.revision);
+        assert.ok(Number(session?.title) >= Number(lines.at(-1)), `${session?.title} of ${lines.at(-1)}`);
+        await store.close();
+      }
+    });
+  });
+
   test('a writer killed at any moment loses nothing that was acknowledged, and leaves no half of a batch', async () => {
     await withFile(async (file) => {
       let acknowledged = 0;
@@ -146,5 +183,6 @@ function defineTests(): void {
 }
 
 if (role === 'write') await writeUntilKilled();
+else if (role === 'commit') await commitUntilKilled();
 else if (role === 'contest') await contest();
 else defineTests();

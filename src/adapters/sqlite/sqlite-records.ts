@@ -1,40 +1,88 @@
-// The records of sessions and turns in the shared file. Every write is on disk before it is answered:
-// what a client was told, and that a prompt has been started, must be known after a power cut too.
+// The records of sessions, turns and approvals in the shared file. Every write is on disk before it is
+// answered: what a client was told, and that a prompt has been started, must be known after a power cut too.
 
-import type { CreateResult, Page, PageQuery, Records, SessionRecords, TurnRecords } from '../../contracts/records.ts';
+import type {
+  ApprovalFilter,
+  ApprovalRecords,
+  CreateResult,
+  FleetPlace,
+  Page,
+  PageQuery,
+  Records,
+  SessionRecords,
+  TurnRecords,
+} from '../../contracts/records.ts';
+import type { ApprovalRecord } from '../../core/approval.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
 import type { SessionRecord } from '../../core/session.ts';
-import type { TurnRecord } from '../../core/turn.ts';
+import { isTerminal, type TurnRecord } from '../../core/turn.ts';
+import { FleetList } from './fleet-list.ts';
 import { RecordTable } from './record-table.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
 export class SqliteRecords implements Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
+  readonly approvals: ApprovalRecords;
+  readonly #db: SqliteDatabase;
+  readonly #sessionTable: RecordTable<SessionRecord>;
+  readonly #turnTable: RecordTable<TurnRecord>;
 
   constructor(db: SqliteDatabase) {
-    this.sessions = new SqliteSessionRecords(db);
-    this.turns = new SqliteTurnRecords(db);
+    this.#db = db;
+    this.#sessionTable = new RecordTable<SessionRecord>(db, {
+      name: 'sessions',
+      columns: {
+        alias: (session) => session.alias,
+        is_held: (session) => (session.worker !== null || session.untold.length > 0 ? 1 : 0),
+        last_accessed_at: (session) => session.lastAccessedAt,
+        sealed_seq: (session) => session.snapshot?.lastSeq ?? 0,
+      },
+      sessionColumn: 'id',
+      lists: [[]],
+    });
+    this.#turnTable = new RecordTable<TurnRecord>(db, {
+      name: 'turns',
+      columns: { session_id: (turn) => turn.sessionId, is_open: (turn) => (isTerminal(turn.status) ? 0 : 1) },
+      sessionColumn: 'session_id',
+      lists: [['session_id']],
+    });
+    this.sessions = new SqliteSessionRecords(db, this.#sessionTable);
+    this.turns = new SqliteTurnRecords(db, this.#turnTable);
+    this.approvals = new SqliteApprovalRecords(db);
+  }
+
+  commit(session: SessionRecord, turn: TurnRecord): Promise<{ session: SessionRecord; turn: TurnRecord } | null> {
+    return this.#db.write(() => {
+      // Others' writes may share the transaction: it is looked first, so that there is nothing to take back.
+      if (!this.#sessionTable.stands(session) || !this.#turnTable.stands(turn)) return null;
+      assertSameAlias(this.#sessionTable.get(session.tenant, session.id), session);
+      const written = { session: this.#sessionTable.replace(session), turn: this.#turnTable.replace(turn) };
+      if (written.session === null || written.turn === null) throw new ServiceError('internal');
+      return { session: written.session, turn: written.turn };
+    }, 'disk');
   }
 }
 
 class SqliteSessionRecords implements SessionRecords {
   readonly #db: SqliteDatabase;
   readonly #table: RecordTable<SessionRecord>;
+  readonly #held: FleetList;
+  readonly #unused: FleetList;
   readonly #idByAlias;
   readonly #deleteTurns;
+  readonly #deleteApprovals;
 
-  constructor(db: SqliteDatabase) {
+  constructor(db: SqliteDatabase, table: RecordTable<SessionRecord>) {
     this.#db = db;
-    this.#table = new RecordTable(db, {
-      name: 'sessions',
-      extraColumn: 'alias',
-      extraOf: (session) => session.alias,
-      groupColumn: null,
-    });
+    this.#table = table;
+    const list = { table: 'sessions', sessionColumn: 'id' } as const;
+    this.#held = new FleetList(db, { ...list, condition: 'is_held = 1', atColumn: 'created_at' });
+    this.#unused = new FleetList(db, { ...list, condition: 'is_held = 0', atColumn: 'last_accessed_at' });
     this.#idByAlias = db.prepare('SELECT id FROM sessions WHERE tenant = ? AND alias = ?');
     this.#deleteTurns = db.prepare('DELETE FROM turns WHERE tenant = ? AND session_id = ?');
+    this.#deleteApprovals = db.prepare('DELETE FROM approvals WHERE tenant = ? AND session_id = ?');
   }
 
   create(record: SessionRecord): Promise<CreateResult<SessionRecord>> {
@@ -56,21 +104,27 @@ class SqliteSessionRecords implements SessionRecords {
 
   replace(next: SessionRecord): Promise<SessionRecord | null> {
     return this.#db.write(() => {
-      const standing = this.#table.get(next.tenant, next.id);
-      if (standing !== null && standing.alias !== next.alias) {
-        throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
-      }
+      assertSameAlias(this.#table.get(next.tenant, next.id), next);
       return this.#table.replace(next);
     }, 'disk');
   }
 
   list(tenant: TenantId, query: PageQuery): Promise<Page<SessionRecord>> {
-    return this.#db.read(() => this.#table.page(tenant, null, query));
+    return this.#db.read(() => this.#table.page(tenant, {}, query));
+  }
+
+  listHeld(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#held.page(after, limit);
+  }
+
+  listUnused(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#unused.page(after, limit, beforeMs);
   }
 
   async erase(tenant: TenantId, id: SessionId): Promise<void> {
     await this.#db.write(() => {
       this.#deleteTurns.run(tenant, id);
+      this.#deleteApprovals.run(tenant, id);
       this.#table.delete(tenant, id);
     }, 'disk');
     await this.#db.shrink();
@@ -85,24 +139,21 @@ class SqliteSessionRecords implements SessionRecords {
 class SqliteTurnRecords implements TurnRecords {
   readonly #db: SqliteDatabase;
   readonly #table: RecordTable<TurnRecord>;
+  readonly #open: FleetList;
 
-  constructor(db: SqliteDatabase) {
+  constructor(db: SqliteDatabase, table: RecordTable<TurnRecord>) {
     this.#db = db;
-    this.#table = new RecordTable(db, {
-      name: 'turns',
-      extraColumn: 'session_id',
-      extraOf: (turn) => turn.sessionId,
-      groupColumn: 'session_id',
+    this.#table = table;
+    this.#open = new FleetList(db, {
+      table: 'turns',
+      sessionColumn: 'session_id',
+      condition: 'is_open = 1',
+      atColumn: 'created_at',
     });
   }
 
   create(record: TurnRecord): Promise<CreateResult<TurnRecord>> {
-    return this.#db.write(() => {
-      const standing = this.#table.get(record.tenant, record.id);
-      if (standing !== null) return { outcome: 'exists', record: standing };
-      this.#table.insert(record);
-      return { outcome: 'created', record };
-    }, 'disk');
+    return createRecord(this.#db, this.#table, record);
   }
 
   get(tenant: TenantId, id: TurnId): Promise<TurnRecord | null> {
@@ -114,10 +165,83 @@ class SqliteTurnRecords implements TurnRecords {
   }
 
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
-    return this.#db.read(() => this.#table.page(tenant, sessionId, query));
+    return this.#db.read(() => this.#table.page(tenant, { session_id: sessionId }, query));
+  }
+
+  listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#open.page(after, limit);
   }
 
   erase(tenant: TenantId, id: TurnId): Promise<void> {
     return this.#db.write(() => this.#table.delete(tenant, id), 'disk');
+  }
+}
+
+class SqliteApprovalRecords implements ApprovalRecords {
+  readonly #db: SqliteDatabase;
+  readonly #table: RecordTable<ApprovalRecord>;
+  readonly #due: FleetList;
+
+  constructor(db: SqliteDatabase) {
+    this.#db = db;
+    this.#table = new RecordTable<ApprovalRecord>(db, {
+      name: 'approvals',
+      columns: {
+        session_id: (approval) => approval.sessionId,
+        status: (approval) => approval.status,
+        expires_at: (approval) => approval.expiresAt,
+      },
+      sessionColumn: 'session_id',
+      lists: [[], ['session_id'], ['status'], ['session_id', 'status']],
+    });
+    this.#due = new FleetList(db, {
+      table: 'approvals',
+      sessionColumn: 'session_id',
+      condition: "status = 'pending'",
+      atColumn: 'expires_at',
+    });
+  }
+
+  create(record: ApprovalRecord): Promise<CreateResult<ApprovalRecord>> {
+    return createRecord(this.#db, this.#table, record);
+  }
+
+  get(tenant: TenantId, id: string): Promise<ApprovalRecord | null> {
+    return this.#db.read(() => this.#table.get(tenant, id));
+  }
+
+  replace(next: ApprovalRecord): Promise<ApprovalRecord | null> {
+    return this.#db.write(() => this.#table.replace(next), 'disk');
+  }
+
+  list(tenant: TenantId, { sessionId, status }: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>> {
+    const narrowed = {
+      ...(sessionId === null ? {} : { session_id: sessionId }),
+      ...(status === null ? {} : { status }),
+    };
+    return this.#db.read(() => this.#table.page(tenant, narrowed, query));
+  }
+
+  listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
+    return this.#due.page(after, limit, beforeMs);
+  }
+}
+
+function createRecord<T extends TurnRecord | ApprovalRecord>(
+  db: SqliteDatabase,
+  table: RecordTable<T>,
+  record: T,
+): Promise<CreateResult<T>> {
+  return db.write((): CreateResult<T> => {
+    const standing = table.get(record.tenant, record.id);
+    if (standing !== null) return { outcome: 'exists', record: standing };
+    table.insert(record);
+    return { outcome: 'created', record };
+  }, 'disk');
+}
+
+function assertSameAlias(standing: SessionRecord | null, next: SessionRecord): void {
+  if (standing !== null && standing.alias !== next.alias) {
+    throw new ServiceError('internal', {}, { message: "a session's alias never changes" });
   }
 }

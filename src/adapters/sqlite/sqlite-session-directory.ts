@@ -17,6 +17,7 @@ export class SqliteSessionDirectory implements SessionDirectory {
   readonly #hold;
   readonly #delete;
   readonly #sweep;
+  readonly #forget;
   #claimsToSweep = claimsPerSweep;
 
   constructor(db: SqliteDatabase, time: HostTime) {
@@ -31,6 +32,7 @@ export class SqliteSessionDirectory implements SessionDirectory {
     );
     this.#delete = db.prepare('DELETE FROM leases WHERE tenant = ? AND session_id = ?');
     this.#sweep = db.prepare('DELETE FROM leases WHERE boot_id <> ? OR until_ms <= ?');
+    this.#forget = db.prepare('DELETE FROM leases');
   }
 
   claim(lease: Lease, ttlMs: number): Promise<Lease | null> {
@@ -57,6 +59,11 @@ export class SqliteSessionDirectory implements SessionDirectory {
     return this.#db.write(() => {
       if (this.#isStanding(lease)) this.#delete.run(lease.tenant, lease.sessionId);
     }, 'os');
+  }
+
+  /** For the only owner of the file: whoever held a lease before it is gone. */
+  forgetLeases(): Promise<void> {
+    return this.#db.write(() => void this.#forget.run(), 'os');
   }
 
   lookup(tenant: TenantId, sessionId: SessionId): Promise<Lease | null> {

@@ -125,17 +125,51 @@ test('ten thousand sessions are listed page by page, without sorting or reading 
     }
     assert.equal(ids.length, 10_000);
     assert.deepEqual([ids[0], ids.at(-1)], [idOf(10_000), idOf(1)]);
-    const db = new DatabaseSync(path);
-    const plan = db
-      .prepare(
-        `EXPLAIN QUERY PLAN SELECT body FROM sessions WHERE tenant = ?1 AND ?2 IS NULL AND (created_at, id) < (?3, ?4)
-         ORDER BY created_at DESC, id DESC LIMIT ?5`,
-      )
-      .all()
-      .map((row) => row['detail']);
-    db.close();
-    assert.equal(plan.length, 1);
-    assert.match(String(plan[0]), /SEARCH sessions USING INDEX sessions_by_age/);
+    const own = planOf(
+      path,
+      `SELECT body FROM sessions WHERE tenant = ? AND (created_at, id) < (?, ?) ORDER BY created_at desc, id desc LIMIT ?`,
+    );
+    assert.match(own, /^SEARCH sessions USING INDEX sessions_by_age \(.*\)$/);
+  });
+});
+
+test('what concerns all tenants is found by an index of its own, however many records there are', async () => {
+  await withStore(async (_store, path) => {
+    const plans = [
+      ['sessions', 'is_held = 1', 'created_at'],
+      ['sessions', 'is_held = 0', 'last_accessed_at'],
+      ['turns', 'is_open = 1', 'created_at'],
+      ['approvals', "status = 'pending'", 'expires_at'],
+    ].map(([table, condition, at]) =>
+      planOf(
+        path,
+        `SELECT tenant, id, ${at} AS at FROM ${table} WHERE ${condition} AND (${at}, id, tenant) > (?, ?, ?)
+         AND ${at} < ? ORDER BY ${at}, id, tenant LIMIT ?`,
+      ).replace(/ COVERING| \(.*/g, ''),
+    );
+    assert.deepEqual(plans, [
+      'SEARCH sessions USING INDEX sessions_held',
+      'SEARCH sessions USING INDEX sessions_unused',
+      'SEARCH turns USING INDEX turns_open',
+      'SEARCH approvals USING INDEX approvals_due',
+    ]);
+  });
+});
+
+function planOf(path: string, sql: string): string {
+  const db = new DatabaseSync(path);
+  const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all();
+  db.close();
+  return plan.map((row) => String(row['detail'])).join('; ');
+}
+
+test('leases of earlier runs are forgotten when the only owner says so', async () => {
+  await withStore(async ({ directory }) => {
+    const lease = { tenant: 'acme', sessionId: key.sessionId, worker: 'worker-1', epoch: 1 };
+    assert.equal(await directory.claim(lease, 60_000), null);
+    await directory.forgetLeases();
+    assert.equal(await directory.lookup('acme', key.sessionId), null);
+    assert.equal(await directory.claim({ ...lease, worker: 'worker-2' }, 60_000), null);
   });
 });
 

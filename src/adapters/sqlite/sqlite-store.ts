@@ -39,7 +39,7 @@ export class SqliteStore {
    * A checksum shows what was changed, but not that a record is no longer found under its name.
    */
   findDamage(): Promise<readonly string[]> {
-    return this.#db.findDamage(['logs', 'sessions', 'turns']);
+    return this.#db.findDamage(['logs', 'sessions', 'turns', 'approvals']);
   }
 
   /** What was asked before is done first; calls after this are refused. The same promise each time. */

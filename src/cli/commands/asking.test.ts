@@ -148,3 +148,51 @@ test('something else that answers at the address is told from a fleet', async (t
   assert.equal(await runCli(cli.context, ['workers']), 5);
   assert.match(cli.stderr(), /answers, but not as this version of Codex Fleet does/);
 });
+
+test('approvals shows what waits in full, and takes the answer', async (t) => {
+  const { fleet, run } = await startFleet(t);
+  await fleet.post('/api/v1/sessions', { id: 'mine' });
+  const session = await fleet.records.sessions.findByAlias('default', 'mine');
+  const approval = {
+    tenant: 'default',
+    id: '019f0000-0000-7000-8000-0000000000c1',
+    sessionId: session?.id ?? '',
+    turnId: '019f0000-0000-7000-8000-0000000000a1',
+    revision: 1,
+    status: 'pending',
+    subject: { kind: 'command', command: 'printf \u001b[2J', cwd: '/s/ws', patchHash: null },
+    fingerprint: 'f'.repeat(64),
+    reason: 'because',
+    itemId: 'c1',
+    details: { truncated: true, changes: [{ path: '/s/ws/a', kind: 'add', diff: 'hello\n' }] },
+    decision: null,
+    decidedBy: null,
+    supersededBy: null,
+    createdAt: Date.now(),
+    expiresAt: Date.now() + 60_000,
+    resolvedAt: null,
+  } as const;
+  assert.deepEqual(await run('approvals'), { code: 0, stdout: '', stderr: 'nothing waits for an answer\n' });
+  await fleet.records.approvals.create(approval);
+  const { code, stdout } = await run('approvals', '--session', 'mine');
+  assert.equal(code, 0);
+  for (const line of [
+    /^id +019f0000/m,
+    /^command +printf �\[2J$/m,
+    /^change +add \/s\/ws\/a$/m,
+    /^hello$/m,
+    /^attention/m,
+  ])
+    assert.match(stdout, line);
+
+  const other = await run('approvals', 'accept', '019f0000-0000-7000-8000-0000000000c2');
+  assert.deepEqual([other.code, other.stdout], [2, '']);
+  assert.equal((await run('approvals', 'decline', approval.id, '--for-session')).code, 2);
+  const accepted = await run('approvals', 'accept', approval.id, '--for-session', '--json');
+  assert.equal((JSON.parse(accepted.stdout) as { decision: string }).decision, 'accept_for_session');
+  const again = await run('approvals', 'accept', approval.id, '--for-session');
+  assert.equal(again.stdout, `${approval.id} accept_for_session\n`);
+  const late = await run('approvals', 'cancel', approval.id);
+  assert.deepEqual([late.code, late.stdout], [1, '']);
+  assert.match((await run('approvals', '--all')).stdout, /^status +decided: accept_for_session by tester$/m);
+});

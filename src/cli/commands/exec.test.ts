@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { createFakeCli } from '../../testing/fake-cli-context.ts';
@@ -99,6 +102,27 @@ test('the answer goes to stdout and nothing else does; the request carries what 
     model: 'm',
     stream: true,
   });
+});
+
+test('effort, schema and what to do when busy are passed on as they are given', async (t) => {
+  const fleet = await scriptedFleet(t, streams(sse(eventJson(1, 'turn.started'), end(2, 'turn.completed', 0, '{}'))));
+  const directory = await mkdtemp(join(tmpdir(), 'codex-fleet-exec-'));
+  t.after(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'schema.json');
+  await writeFile(file, '{"type": "object"}');
+  const options = ['--effort', 'low', '--on-busy', 'reject', '--output-schema', file];
+  assert.equal(await runCli(cliFor(fleet).context, ['exec', 'x', ...options]), 0);
+  assert.deepEqual(JSON.parse(fleet.calls[0]?.body ?? ''), {
+    prompt: 'x',
+    effort: 'low',
+    output_schema: { type: 'object' },
+    on_busy: 'reject',
+    stream: true,
+  });
+  await writeFile(file, '{"type": ');
+  const cli = cliFor(fleet);
+  assert.equal(await runCli(cli.context, ['exec', 'x', '--output-schema', file]), 2);
+  assert.match(cli.stderr(), /--output-schema: .* it is not valid JSON/);
 });
 
 const ends: readonly { type: string; wire: number; exitCode: number }[] = [
@@ -318,6 +342,16 @@ const misuses: readonly {
     title: 'a time-out that is none',
     args: ['exec', 'x', '--timeout', 'soon'],
     says: /--timeout: got "soon"; allowed: /,
+  },
+  {
+    title: 'a schema that is not there',
+    args: ['exec', 'x', '--output-schema', '/nowhere/schema.json'],
+    says: /--output-schema: got "\/nowhere\/schema.json"; it cannot be read/,
+  },
+  {
+    title: 'to steer, which is another command,',
+    args: ['exec', 'x', '--on-busy', 'steer'],
+    says: /--on-busy: got "steer"; allowed: queue, reject; .*`codex-fleet sessions steer`/,
   },
   {
     title: 'an option that does not exist',

@@ -1,5 +1,6 @@
 // `codex-fleet exec`: one prompt, its progress on stderr, its answer on stdout, its fate as exit code.
 
+import { readFile } from 'node:fs/promises';
 import { terminalEventFields } from '../../api/events.ts';
 import type { EventOnWire } from '../../api/events.ts';
 import { parseQuantity } from '../../config/units.ts';
@@ -23,6 +24,9 @@ export type ExecOptions = {
   readonly session?: string;
   readonly timeout?: string;
   readonly json?: boolean;
+  readonly effort?: string;
+  readonly onBusy?: string;
+  readonly outputSchema?: string;
 };
 
 export async function runExec(
@@ -36,6 +40,13 @@ export async function runExec(
     throw new CliError(exitCodes.usage, `--session: got ${JSON.stringify(session)}; allowed: ${aliasRule}`);
   }
   const timeoutMs = options.timeout === undefined ? undefined : parseTimeout(options.timeout);
+  const { effort, onBusy } = options;
+  // Ctrl-C cancels the turn: it must be one of this call's own.
+  if (onBusy !== undefined && onBusy !== 'queue' && onBusy !== 'reject') {
+    const allowed = 'queue, reject; a running turn is steered by `codex-fleet sessions steer`';
+    throw new CliError(exitCodes.usage, `--on-busy: got ${JSON.stringify(onBusy)}; allowed: ${allowed}`);
+  }
+  const outputSchema = options.outputSchema === undefined ? undefined : await readOutputSchema(options.outputSchema);
   const prompt = await readPrompt(context.stdin, promptArgument);
   const model = given.flags['--model'];
   const call: ExecCall = {
@@ -43,6 +54,9 @@ export async function runExec(
     ...(session === undefined ? {} : { session_id: session }),
     ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
     ...(model === undefined ? {} : { model }),
+    ...(effort === undefined ? {} : { effort }),
+    ...(outputSchema === undefined ? {} : { output_schema: outputSchema }),
+    ...(onBusy === undefined ? {} : { on_busy: onBusy }),
   };
 
   const interruption = new Interruption(context);
@@ -106,6 +120,16 @@ async function reportEnd({ stdout, stderr }: CliContext, event: EventOnWire, asJ
     await stderr.write(`codex-fleet: turn ${how}${why === '' ? '' : `: ${printable(why)}`}\n`);
   }
   return exitCodeOfTurn(exitCode);
+}
+
+/** What is in the file; whether it is a schema that can be used is the fleet's to say. */
+async function readOutputSchema(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (cause) {
+    const why = cause instanceof SyntaxError ? 'it is not valid JSON' : 'it cannot be read';
+    throw new CliError(exitCodes.usage, `--output-schema: got ${JSON.stringify(path)}; ${why}`, { cause });
+  }
 }
 
 /** Seconds, or with a unit. */

@@ -1,11 +1,12 @@
-// `codex-fleet sessions`: list, look at, erase. Following one is in session-logs.ts.
+// `codex-fleet sessions`: list, look at, steer, let rest, wake, erase. Following one is in session-logs.ts.
 
 import * as api from '../../api/sessions.ts';
 import { listSchema, type ListOf } from '../../api/list.ts';
 import { turnSchema, type TurnResource } from '../../api/turns.ts';
 import type { CliContext } from '../cli-context.ts';
-import { exitCodes, type ExitCode } from '../exit-codes.ts';
+import { CliError, exitCodes, type ExitCode } from '../exit-codes.ts';
 import type { FleetClient } from '../fleet-client.ts';
+import { readPrompt } from '../prompt-source.ts';
 import { readAnswer } from '../read-answer.ts';
 import { clientOfRunningFleet } from '../running-fleet.ts';
 import type { SettingFlags } from '../setting-options.ts';
@@ -75,6 +76,11 @@ export async function runSessionsShow(
       ['epoch', String(session.epoch)],
       ['model', session.model ?? 'the default'],
       ['sandbox', session.sandbox],
+      ['approvals', session.approval_policy],
+      [
+        'snapshot',
+        session.snapshot === null ? '-' : `${session.snapshot.taken_at}, up to event ${session.snapshot.last_seq}`,
+      ],
       ['created', `${session.created_at} by ${session.created_by}`],
       ['last used', session.last_accessed_at],
       ['tokens', `${session.usage.input_tokens} in, ${session.usage.output_tokens} out`],
@@ -84,6 +90,51 @@ export async function runSessionsShow(
       ...Object.entries(session.metadata).map(([key, value]) => [`metadata ${key}`, value] as const),
     ]),
   );
+  return exitCodes.completed;
+}
+
+/** Gives a prompt to the turn that runs. */
+export async function runSessionsSteer(
+  context: CliContext,
+  ref: string,
+  promptArgument: string | undefined,
+  options: { readonly turn?: string; readonly json?: boolean },
+  given: SettingFlags,
+): Promise<ExitCode> {
+  const prompt = await readPrompt(context.stdin, promptArgument);
+  const client = await clientOfRunningFleet(context, given);
+  const turns = `${sessionPath(ref)}/turns`;
+  const turnId = options.turn ?? (await runningTurnOf(client, turns));
+  if (turnId === null) throw new CliError(exitCodes.turnFailed, `no turn runs in session ${ref}`);
+  const answer = await client.call('POST', `${turns}/${encodeURIComponent(turnId)}/steer`, { prompt });
+  const turn = readAnswer(turnSchema, answer, client);
+  await context.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `given to turn ${turn.id}\n`);
+  return exitCodes.completed;
+}
+
+async function runningTurnOf(client: FleetClient, turnsPath: string): Promise<string | null> {
+  for (const status of ['running', 'requires_action']) {
+    const answer = await client.call('GET', `${turnsPath}?status=${status}&limit=1`);
+    const [turn] = readAnswer(listSchema(turnSchema), answer, client).data;
+    if (turn !== undefined) return turn.id;
+  }
+  return null;
+}
+
+/** Lets the process of a session go, or gives it one. */
+export async function runSessionsMove(
+  context: CliContext,
+  refs: readonly string[],
+  what: 'hibernate' | 'wake',
+  options: { readonly json?: boolean },
+  given: SettingFlags,
+): Promise<ExitCode> {
+  const client = await clientOfRunningFleet(context, given);
+  for (const ref of refs) {
+    const answer = await client.call('POST', `${sessionPath(ref)}/${what}`);
+    const { id, status } = readAnswer(api.sessionSchema, answer, client);
+    await context.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `${id} ${status}\n`);
+  }
   return exitCodes.completed;
 }
 

@@ -14,7 +14,7 @@ test('config show prints every setting that is in effect, and with --origin wher
   const lineOf = (key: string): string[] => lines.find((line) => line.startsWith(`${key} `))?.split(/ {3,}/) ?? [];
   assert.deepEqual(lineOf('server.port'), ['server.port', '9', '--port']);
   assert.deepEqual(lineOf('server.host'), ['server.host', '"127.0.0.9"', 'CODEX_FLEET_HOST']);
-  assert.deepEqual(lineOf('storage'), ['storage', '"memory"', 'default']);
+  assert.deepEqual(lineOf('storage'), ['storage', '"sqlite"', 'default']);
   assert.deepEqual(lineOf('redis.url'), ['redis.url', '"(hidden)"', 'REDIS_URL']);
   assert.equal(cli.stdout().includes('hush'), false);
 });

@@ -11,7 +11,7 @@ import { awaitTurn } from '../await-turn.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { goneSignal, sendEvents } from '../sse.ts';
-import { turnPath } from './turns.ts';
+import { cancelAbandoned, turnPath } from './turns.ts';
 
 /** One name for HTTP and WebSocket: the same key is the same turn through either. */
 export const execRoute = 'POST /api/v1/exec';
@@ -19,13 +19,15 @@ export const execRoute = 'POST /api/v1/exec';
 export function registerExec(gear: Gear, server: HttpServer): void {
   registerOperation(server.app, gear, operations.exec, async ({ body, idempotencyKey, request, reply }) => {
     const principal = principalOf(request);
-    const { turn, beforeSeq } = await admitTurn(gear, principal, {
+    const admitted = await admitTurn(gear, principal, {
       spec: toTurnSpec(body),
       sessionRef: body.session_id ?? null,
       requestId: request.id,
       idempotency: idempotencyKey === null ? null : { route: execRoute, key: idempotencyKey },
     });
-    logAccepted(gear, turn, request.id, 'exec');
+    logAccepted(gear, admitted, { prompt: body.prompt, requestId: request.id }, 'exec');
+    const { turn, beforeSeq, isSteered } = admitted;
+    const mayCancel = body.cancel_on_disconnect === true && !isSteered;
 
     if (body.stream === true) {
       const key = { tenant: turn.tenant, sessionId: turn.sessionId };
@@ -35,12 +37,15 @@ export function registerExec(gear: Gear, server: HttpServer): void {
         afterSeq: beforeSeq,
         turnId: turn.id,
         endsByItself: true,
+        ...(mayCancel ? { onGone: () => cancelAbandoned(gear, turn) } : {}),
       });
     }
 
     const waitMs =
       body.background === true ? 0 : Math.min(body.wait_ms ?? gear.limits.maxWaitMs, gear.limits.maxWaitMs);
-    const now = await awaitTurn(gear, turn, beforeSeq, waitMs, [goneSignal(reply), server.closing]);
+    const gone = goneSignal(reply);
+    const now = await awaitTurn(gear, turn, beforeSeq, waitMs, [gone, server.closing]);
+    if (mayCancel && gone.aborted && !server.closing.aborted) cancelAbandoned(gear, now);
     if (!isTerminal(now.status)) reply.code(202).header('location', turnPath(now));
     return toExecResponse(now, gear.clock.now());
   });

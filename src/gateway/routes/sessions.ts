@@ -1,4 +1,4 @@
-// /api/v1/sessions: make, list, look at, change, erase.
+// /api/v1/sessions: make, list, look at, change, let rest, wake, erase.
 
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
@@ -6,12 +6,15 @@ import { patchedSession, toSessionResource, toSessionSpec } from '../../api/sess
 import type { SessionKey } from '../../contracts/worker-link.ts';
 import { within } from '../../core/deadline.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { TenantId } from '../../core/ids.ts';
 import type { SessionRecord } from '../../core/session.ts';
 import type { HttpServer } from '../../http/server.ts';
+import { askWorker, type Lateness } from '../ask-worker.ts';
 import { principalOf } from '../auth.ts';
+import { eraseSession } from '../erase-session.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
-import { makeSession, requireSession } from '../session-door.ts';
+import { findRecord, makeSession, requireSession } from '../session-door.ts';
 
 /** A worker writes the record too: a few tries find a moment between its writes. */
 const patchTries = 5;
@@ -29,10 +32,12 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.listSessions, async ({ query, request }) => {
     const { after = null, limit, order } = query;
     const page = await gear.records.sessions.list(principalOf(request).tenant, { after, limit, order });
-    return toList(
-      page.data.map((session) => toSessionResource(session)),
+    const sessions = page.data.filter(({ erasing }) => erasing !== true);
+    const list = toList(
+      sessions.map((session) => toSessionResource(session)),
       page.hasMore,
     );
+    return { ...list, last_id: page.data.at(-1)?.id ?? null };
   });
 
   registerOperation(app, gear, operations.getSession, async ({ params, request }) => {
@@ -49,29 +54,33 @@ export function registerSessions(gear: Gear, { app }: HttpServer): void {
     throw new ServiceError('store_conflict');
   });
 
-  registerOperation(app, gear, operations.deleteSession, async ({ params, request }) => {
-    const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
-    const key = { tenant, sessionId: id };
-    // The worker first: what it still wrote afterwards would come back from the dead.
-    if ((await eraseOnWorker(gear, key)) === 'late')
-      throw new ServiceError(
-        'no_worker_ready',
-        {},
-        { message: 'The worker did not answer in time; nothing was erased yet.' },
-      );
-    await gear.log.erase(key);
-    await gear.records.sessions.erase(tenant, id);
-    // A turn that came in between has brought it back; from here on nobody can.
-    if ((await eraseOnWorker(gear, key)) === 'late')
-      gear.logger.warn({ event: 'session_erased_late', session_id: id }, 'Worker did not answer in time');
-    await gear.log.erase(key);
-    return { id, object: 'session', deleted: true };
-  });
-}
+  const ask = async (tenant: TenantId, ref: string, what: (key: SessionKey) => Promise<void>, late: Lateness) => {
+    const { id } = await requireSession(gear, tenant, ref);
+    await askWorker(gear, what({ tenant, sessionId: id }), late);
+    const session = await requireSession(gear, tenant, id);
+    return toSessionResource(session, await slotOf(gear, session));
+  };
 
-function eraseOnWorker(gear: Gear, key: SessionKey): Promise<'erased' | 'late'> {
-  const erased = gear.worker.eraseSession(key).then(() => 'erased' as const);
-  return within(gear.clock, gear.limits.workerDeadlineMs, erased, 'late');
+  registerOperation(app, gear, operations.hibernateSession, ({ params, request }) =>
+    ask(principalOf(request).tenant, params.session_id, (key) => gear.worker.hibernateSession(key), {
+      code: 'worker_lost',
+      message: 'The worker did not say in time that the session rests.',
+    }),
+  );
+
+  registerOperation(app, gear, operations.wakeSession, ({ params, request }) =>
+    ask(principalOf(request).tenant, params.session_id, (key) => gear.worker.wakeSession(key), {
+      code: 'no_worker_ready',
+      message: 'No process came free in time; the session may still get one.',
+    }),
+  );
+
+  registerOperation(app, gear, operations.deleteSession, async ({ params, request }) => {
+    const session = await findRecord(gear, principalOf(request).tenant, params.session_id);
+    if (session === null) throw new ServiceError('session_not_found', { session_id: params.session_id });
+    await eraseSession(gear, session);
+    return { id: session.id, object: 'session', deleted: true };
+  });
 }
 
 /** Worth no wait and no error: null when the worker does not say at once. */

@@ -1,19 +1,21 @@
-// /api/v1/sessions/{id}/turns: start, list, look at, cancel.
+// /api/v1/sessions/{id}/turns: start, list, look at, steer, cancel.
 
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import { toTurnResource, toTurnSpec } from '../../api/turns.ts';
-import { within } from '../../core/deadline.ts';
-import { ServiceError } from '../../core/errors.ts';
-import type { TenantId, TurnId } from '../../core/ids.ts';
-import type { TurnRecord } from '../../core/turn.ts';
+import { isServiceError, ServiceError } from '../../core/errors.ts';
+import { mintId, type TenantId, type TurnId } from '../../core/ids.ts';
+import { isTerminal, type TurnRecord } from '../../core/turn.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { admitTurn, logAccepted } from '../admission.ts';
+import { askWorker } from '../ask-worker.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
-import { fittingPage } from '../page-size.ts';
+import { derivedId } from '../idempotency.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
+import { assertPromptFits, steerTurn } from '../steer.ts';
+import { readTurnPage } from '../turn-pages.ts';
 
 export function turnPath(turn: TurnRecord): string {
   return `/api/v1/sessions/${turn.sessionId}/turns/${turn.id}`;
@@ -23,27 +25,26 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
   registerOperation(app, gear, operations.startTurn, async ({ params, body, idempotencyKey, request, reply }) => {
     const principal = principalOf(request);
     const session = await requireSession(gear, principal.tenant, params.session_id);
-    const { turn } = await admitTurn(gear, principal, {
+    const admitted = await admitTurn(gear, principal, {
       spec: toTurnSpec(body),
       sessionRef: session.id,
       requestId: request.id,
       idempotency:
         idempotencyKey === null ? null : { route: `POST /api/v1/sessions/${session.id}/turns`, key: idempotencyKey },
     });
-    logAccepted(gear, turn, request.id, 'turns');
+    logAccepted(gear, admitted, { prompt: body.prompt, requestId: request.id }, 'turns');
+    const { turn } = admitted;
     reply.code(202).header('location', turnPath(turn));
     return toTurnResource(turn, gear.clock.now());
   });
 
   registerOperation(app, gear, operations.listTurns, async ({ params, query, request }) => {
     const { tenant, id } = await requireSession(gear, principalOf(request).tenant, params.session_id);
-    const { after = null, limit, order } = query;
-    const page = await gear.records.turns.list(tenant, id, { after, limit, order });
-    const turns = fittingPage(page.data, (turn) => turn.prompt.length + turn.finalMessage.length);
-    return toList(
-      turns.map((turn) => toTurnResource(turn, gear.clock.now())),
-      page.hasMore || turns.length < page.data.length,
-    );
+    const { after = null, limit, order, status = null } = query;
+    const key = { tenant, sessionId: id };
+    const { data, hasMore, lastId } = await readTurnPage(gear.records, key, { after, limit, order }, status);
+    const turns = data.map((turn) => toTurnResource(turn, gear.clock.now()));
+    return { ...toList(turns, hasMore), last_id: lastId };
   });
 
   registerOperation(app, gear, operations.getTurn, async ({ params, request }) =>
@@ -52,6 +53,20 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
       gear.clock.now(),
     ),
   );
+
+  registerOperation(app, gear, operations.steerTurn, async ({ params, body, idempotencyKey, request, reply }) => {
+    const { tenant } = principalOf(request);
+    if (gear.draining.aborted) throw new ServiceError('draining');
+    assertPromptFits(body.prompt, gear.limits.maxPromptCodePoints);
+    const turn = await requireTurn(gear, tenant, params.session_id, params.turn_id);
+    const scope =
+      idempotencyKey === null ? null : { tenant, route: `POST ${turnPath(turn)}/steer`, key: idempotencyKey };
+    const id = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'steer', scope);
+    const steered = await steerTurn(gear, turn, { prompt: body.prompt, id, isKeyed: scope !== null });
+    logAccepted(gear, { turn: steered, isSteered: true }, { prompt: body.prompt, requestId: request.id }, 'turns');
+    reply.code(202).header('location', turnPath(steered));
+    return toTurnResource(steered, gear.clock.now());
+  });
 
   registerOperation(app, gear, operations.cancelTurn, async ({ params, request }) => {
     const { tenant } = principalOf(request);
@@ -74,12 +89,21 @@ export async function requireTurn(
 
 export async function cancelTurn(gear: Gear, turn: TurnRecord): Promise<void> {
   const key = { tenant: turn.tenant, sessionId: turn.sessionId, turnId: turn.id };
-  const ended = await within(
-    gear.clock,
-    gear.limits.workerDeadlineMs,
-    gear.worker.cancelTurn(key).then(() => 'ended'),
-    'late',
+  await askWorker(gear, gear.worker.cancelTurn(key), {
+    code: 'worker_lost',
+    message: 'The worker did not say in time that the turn has ended.',
+  });
+}
+
+/** Nobody waits for it any more, as its client wanted to be understood. Whether it ends is told to the log alone. */
+export function cancelAbandoned(gear: Gear, turn: TurnRecord): void {
+  if (isTerminal(turn.status)) return;
+  const facts = { session_id: turn.sessionId, turn_id: turn.id };
+  cancelTurn(gear, turn).then(
+    () => gear.logger.info({ event: 'turn_abandoned', ...facts }, 'Turn cancelled: its client has gone'),
+    (error: unknown) => {
+      if (isServiceError(error, 'turn_ended')) return;
+      gear.logger.warn({ event: 'turn_not_cancelled', ...facts, err: error }, 'An abandoned turn was not cancelled');
+    },
   );
-  if (ended === 'late')
-    throw new ServiceError('worker_lost', {}, { message: 'The worker did not say in time that the turn has ended.' });
 }

@@ -1,17 +1,24 @@
 // The suites must catch what they are for: each adapter here is right but for one fault.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { FileSnapshotStore } from '../../adapters/files/file-snapshot-store.ts';
 import { MemoryEventLog } from '../../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../../adapters/memory/memory-records.ts';
 import { MemorySessionDirectory } from '../../adapters/memory/memory-session-directory.ts';
 import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
 import type { CreateResult, Page, PageQuery, Records } from '../../contracts/records.ts';
 import type { Lease, SessionDirectory } from '../../contracts/session-directory.ts';
+import type { SnapshotStore } from '../../contracts/snapshots.ts';
+import type { SessionKey } from '../../contracts/worker-link.ts';
 import type { StoredEvent } from '../../core/event.ts';
 import type { SessionRecord } from '../../core/session.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { failedChecks } from './contract-suite.ts';
+import { snapshotStoreChecks } from './snapshot-store-suite.ts';
 import { eventLogChecks } from './event-log-suite.ts';
 import { recordsChecks } from './records-suite.ts';
 import { sessionDirectoryChecks } from './session-directory-suite.ts';
@@ -176,21 +183,26 @@ brokenDirectoryFails('lets anyone release', (clock) => new OpenDirectory(clock),
 
 function brokenRecordsFail(
   fault: string,
-  breakIt: (records: Records) => Partial<Records['sessions']>,
+  breakIt: (records: Records) => Partial<Records['sessions']> & Partial<Pick<Records, 'commit'>>,
   title: RegExp,
 ): void {
   test(`records that ${fault} do not pass`, async () => {
     const failed = await failedChecks(recordsChecks, async () => {
-      const { sessions, turns } = new MemoryRecords();
-      const broken = breakIt({ sessions, turns });
+      const records = new MemoryRecords();
+      const { sessions, turns, approvals } = records;
+      const broken = breakIt(records);
       const adapter: Records = {
         turns,
+        approvals,
+        commit: (session, turn) => (broken.commit ?? records.commit.bind(records))(session, turn),
         sessions: {
           create: (record) => (broken.create ?? sessions.create.bind(sessions))(record),
           get: (tenant, id) => (broken.get ?? sessions.get.bind(sessions))(tenant, id),
           findByAlias: (tenant, alias) => (broken.findByAlias ?? sessions.findByAlias.bind(sessions))(tenant, alias),
           replace: (next) => (broken.replace ?? sessions.replace.bind(sessions))(next),
           list: (tenant, query) => (broken.list ?? sessions.list.bind(sessions))(tenant, query),
+          listHeld: (after, limit) => (broken.listHeld ?? sessions.listHeld.bind(sessions))(after, limit),
+          listUnused: (beforeMs, after, limit) => sessions.listUnused(beforeMs, after, limit),
           erase: (tenant, id) => (broken.erase ?? sessions.erase.bind(sessions))(tenant, id),
         },
       };
@@ -249,3 +261,68 @@ brokenRecordsFail(
   () => ({ erase: async (): Promise<void> => {} }),
   /erase removes the session/,
 );
+brokenRecordsFail(
+  'commit one after the other',
+  ({ sessions, turns }) => ({
+    async commit(session, turn): ReturnType<Records['commit']> {
+      const written = await sessions.replace(session);
+      const ended = written === null ? null : await turns.replace(turn);
+      return written === null || ended === null ? null : { session: written, turn: ended };
+    },
+  }),
+  /late for the session, for the turn/,
+);
+brokenRecordsFail(
+  'start every page of held sessions at the first',
+  ({ sessions }) => ({
+    async listHeld(_after, limit): ReturnType<Records['sessions']['listHeld']> {
+      return { ...(await sessions.listHeld(null, limit)), hasMore: false };
+    },
+  }),
+  /that a run holds/,
+);
+
+function brokenSnapshotsFail(fault: string, create: (root: string) => SnapshotStore, title: RegExp): void {
+  test(`a snapshot store that ${fault} does not pass`, async () => {
+    const failed = await failedChecks(snapshotStoreChecks, async () => {
+      const root = mkdtempSync(join(tmpdir(), 'broken-snapshots-'));
+      const close = async (): Promise<void> => rmSync(root, { recursive: true, force: true });
+      return { adapter: create(join(root, 'snapshots')), close };
+    });
+    assert.ok(
+      failed.some((check) => title.test(check)),
+      failed.join('; '),
+    );
+  });
+}
+
+type Content = Parameters<SnapshotStore['put']>[2];
+
+class OverwritingSnapshots extends FileSnapshotStore {
+  override async put(key: SessionKey, name: string, content: Content): Promise<void> {
+    await this.remove(key, [name]);
+    await super.put(key, name, content);
+  }
+}
+
+/** Takes what came before the failure for the whole. */
+class TrustingSnapshots extends FileSnapshotStore {
+  override put(key: SessionKey, name: string, content: Content): Promise<void> {
+    async function* untilItFails(): AsyncGenerator<Uint8Array> {
+      try {
+        yield* content;
+      } catch {}
+    }
+    return super.put(key, name, untilItFails());
+  }
+}
+
+class SharedSnapshots extends FileSnapshotStore {
+  override erase(key: SessionKey): Promise<void> {
+    return super.erase({ ...key, tenant: 'acme' });
+  }
+}
+
+brokenSnapshotsFail('overwrites', (root) => new OverwritingSnapshots(root), /written once/);
+brokenSnapshotsFail('keeps half an object', (root) => new TrustingSnapshots(root), /content that fails/);
+brokenSnapshotsFail('erases another tenant', (root) => new SharedSnapshots(root), /never meet/);

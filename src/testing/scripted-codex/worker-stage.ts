@@ -10,20 +10,28 @@ import { MemoryRecords } from '../../adapters/memory/memory-records.ts';
 import { MemorySessionDirectory } from '../../adapters/memory/memory-session-directory.ts';
 import type { AgentProcess } from '../../codex/agent-process.ts';
 import type { GrantId, GrantRequest, ModelGrants } from '../../contracts/model-grants.ts';
+import type { EventLog } from '../../contracts/event-log.ts';
+import type { Records } from '../../contracts/records.ts';
+import type { SessionDirectory } from '../../contracts/session-directory.ts';
+import type { SnapshotStore } from '../../contracts/snapshots.ts';
 import type { TurnKey } from '../../contracts/worker-link.ts';
-import { ServiceError } from '../../core/errors.ts';
+import { type ErrorCode, ServiceError } from '../../core/errors.ts';
 import { mintId } from '../../core/ids.ts';
 import type { SessionRecord } from '../../core/session.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createMetrics } from '../../observability/metrics.ts';
 import { LeaseKeeper } from '../../worker/lease-keeper.ts';
+import { MemorySnapshotStore } from '../../adapters/memory/memory-snapshot-store.ts';
+import { Snapshots } from '../../snapshot/snapshots.ts';
 import { SessionFiles } from '../../worker/session-files.ts';
+import { SlotClaims } from '../../worker/slot-claims.ts';
 import type { Slot } from '../../worker/slot.ts';
 import { SlotPool } from '../../worker/slot-pool.ts';
 import { Worker } from '../../worker/worker.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { sessionRecord, turnRecord } from '../stored-records.ts';
+import { Mortality } from '../mortal.ts';
 import { PlayedAgent } from './played-agent.ts';
 import type { Script } from './script.ts';
 
@@ -36,6 +44,9 @@ export type StageOptions = {
   readonly openFiles?: number;
   readonly silenceMs?: number;
   readonly hibernateAfterMs?: number;
+  readonly rolloutBytes?: number;
+  /** A worker that died: this one finds what it left. */
+  readonly after?: WorkerStage;
   readonly pid?: number;
   /** Of the n-th agent started; the last one serves all further. */
   readonly scripts?: readonly Script[];
@@ -74,19 +85,31 @@ export class PlayedGrants implements ModelGrants {
 
 export class WorkerStage {
   readonly clock = new FakeClock();
-  readonly records = new MemoryRecords();
-  readonly log = new MemoryEventLog();
-  readonly directory = new MemorySessionDirectory(this.clock);
+  readonly records: MemoryRecords;
+  readonly log: MemoryEventLog;
+  readonly directory: MemorySessionDirectory;
+  readonly snapshotStore: MemorySnapshotStore;
   readonly grants = new PlayedGrants();
   readonly metrics = createMetrics();
   readonly agents: PlayedAgent[] = [];
   readonly root: string;
   readonly worker: Worker;
+  readonly snapshots: Snapshots;
   readonly pool: SlotPool;
   readonly #options: StageOptions;
+  readonly #mortality = new Mortality();
+  /** What storing a snapshot comes to from now on. */
+  snapshotFailure: ErrorCode | null = null;
 
   private constructor(root: string, options: StageOptions) {
-    const { clock, directory, grants, log, metrics, records } = this;
+    const { clock, grants, metrics } = this;
+    this.records = options.after?.records ?? new MemoryRecords();
+    this.log = options.after?.log ?? new MemoryEventLog();
+    this.directory = options.after?.directory ?? new MemorySessionDirectory(clock);
+    this.snapshotStore = options.after?.snapshotStore ?? new MemorySnapshotStore();
+    const records = this.#mortality.of<Records>(this.records);
+    const log = this.#mortality.of<EventLog>(this.log);
+    const directory = this.#mortality.of<SessionDirectory>(this.directory);
     const logger = createLogger({ level: 'silent', role: 'test' });
     this.root = root;
     this.#options = options;
@@ -106,13 +129,27 @@ export class WorkerStage {
       logger,
       metrics,
     });
+    this.snapshots = new Snapshots({
+      store: this.#failing(this.#mortality.of<SnapshotStore>(this.snapshotStore)),
+      log,
+      codexVersion: '0.169.0',
+      fleetVersion: '0.0.0',
+      clock,
+      logger,
+      limits: {},
+    });
     this.worker = new Worker({
       id: 'worker-1',
+      boot: mintId(),
       parts: {
         pool: this.pool,
-        files: new SessionFiles(path.join(root, 'sessions')),
+        files: new SessionFiles(path.join(root, 'sessions'), 'this-machine'),
+        claims: new SlotClaims(path.join(root, 'slots'), 'this-machine'),
+        snapshots: this.snapshots,
+        codexVersion: '0.169.0',
         grants,
         records,
+        log,
         clock,
         logger,
         metrics,
@@ -122,12 +159,11 @@ export class WorkerStage {
           hibernateAfterMs: options.hibernateAfterMs ?? 300_000,
           commandQueueTimeoutMs: 60_000,
           silenceMs: options.silenceMs ?? 60_000,
+          rolloutBytes: options.rolloutBytes ?? 64_000_000,
         },
       },
-      log,
       directory,
       leases: new LeaseKeeper({ directory, clock, logger, leaseMs: 10_000, renewEveryMs: 3_000, selfFenceMs: 7_000 }),
-      codexVersion: '0.169.0',
       slotLimit: options.slots ?? 2,
       queueLimit: options.queueLimit ?? 1_000,
       maxPendingEvents: 10_000,
@@ -135,7 +171,8 @@ export class WorkerStage {
   }
 
   static async open(options: StageOptions = {}): Promise<WorkerStage> {
-    const stage = new WorkerStage(await mkdtemp(path.join(tmpdir(), 'worker-stage-')), options);
+    const root = options.after?.root ?? (await mkdtemp(path.join(tmpdir(), 'worker-stage-')));
+    const stage = new WorkerStage(root, options);
     await stage.worker.start();
     return stage;
   }
@@ -147,6 +184,7 @@ export class WorkerStage {
     });
     while (!isStopped) await this.pass(1_000);
     await stopping;
+    await this.snapshots.stop();
     await rm(this.root, { recursive: true, force: true });
     assert.deepEqual(
       this.agents.filter((agent) => !agent.isGone),
@@ -154,6 +192,13 @@ export class WorkerStage {
     );
     assert.equal(this.grants.standing.size, 0);
     assert.equal(this.clock.pendingTimers, 0);
+  }
+
+  /** As `kill -9`: nothing that it asked is answered any more, and what it ran is gone. */
+  async die(): Promise<void> {
+    this.#mortality.die();
+    await this.snapshots.stop();
+    for (const agent of this.agents) await agent.kill();
   }
 
   async newSession(changes: Partial<SessionRecord> = {}): Promise<SessionRecord> {
@@ -234,6 +279,20 @@ export class WorkerStage {
       await this.clock.advanceAsync(Math.min(1_000, ms - passed));
       for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  #failing(store: SnapshotStore): SnapshotStore {
+    const put: SnapshotStore['put'] = async (...args) => {
+      if (this.snapshotFailure !== null) throw new ServiceError(this.snapshotFailure);
+      await store.put(...args);
+    };
+    return {
+      put,
+      read: (...args) => store.read(...args),
+      list: (...args) => store.list(...args),
+      remove: (...args) => store.remove(...args),
+      erase: (...args) => store.erase(...args),
+    };
   }
 
   async slotDirs(): Promise<string[]> {

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { ServiceError } from '../core/errors.ts';
+import { createSilentLogger } from '../observability/logger.ts';
+import { FakeClock } from '../testing/fake-clock.ts';
+import { DiskReserve } from './disk-reserve.ts';
+
+type Lab = { readonly dir: string; readonly clock: FakeClock; readonly open: () => Promise<DiskReserve> };
+
+async function withDisk(t: TestContext, run: (lab: Lab) => Promise<void>): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'disk-reserve-'));
+  const clock = new FakeClock();
+  try {
+    try {
+      execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', dir], { stdio: 'ignore' });
+    } catch {
+      t.skip('needs the right to mount a tmpfs');
+      return;
+    }
+    try {
+      await run({ dir, clock, open: () => DiskReserve.open({ dir, clock, logger: createSilentLogger() }) });
+    } finally {
+      execFileSync('/bin/umount', ['-l', dir]);
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Moves the clock until it is so: the disk answers in its own time. */
+async function passUntil(clock: FakeClock, isSo: () => boolean): Promise<void> {
+  for (let round = 0; round < 200 && !isSo(); round++) await clock.advanceAsync(1_000);
+  assert.ok(isSo());
+}
+
+function fill(dir: string): void {
+  assert.throws(() => {
+    for (;;) writeFileSync(join(dir, 'filling'), Buffer.alloc(16_384), { flag: 'a' });
+  });
+}
+
+test('work that finds the disk full is run once more on what the reserve gives back', async (t) => {
+  await withDisk(t, async ({ dir, clock, open }) => {
+    const reserve = await open();
+    assert.ok(statSync(join(dir, 'reserve')).size >= 128 * 1024);
+    fill(dir);
+    const record = (): Promise<void> =>
+      reserve.guard(async () => {
+        try {
+          writeFileSync(join(dir, 'record'), Buffer.alloc(60_000));
+        } catch (error) {
+          throw new ServiceError('storage_full', {}, { cause: error });
+        }
+      });
+    await Promise.all([record(), record()]);
+    assert.deepEqual([reserve.isLow, existsSync(join(dir, 'reserve'))], [true, false]);
+    await clock.advanceAsync(60_000);
+    assert.equal(reserve.isLow, true);
+    rmSync(join(dir, 'filling'));
+    await passUntil(clock, () => !reserve.isLow);
+    assert.ok(existsSync(join(dir, 'reserve')));
+    await reserve.close();
+    assert.equal(clock.pendingTimers, 0);
+  });
+});
+
+test('work that is only watched is not run again, and other errors give nothing up', async (t) => {
+  await withDisk(t, async ({ open }) => {
+    const reserve = await open();
+    let runs = 0;
+    const failing = (error: Error) => async (): Promise<never> => {
+      runs++;
+      throw error;
+    };
+    const other = new ServiceError('store_unavailable');
+    await assert.rejects(reserve.guard(failing(other)), other);
+    assert.deepEqual([reserve.isLow, runs], [false, 1]);
+    const full = new ServiceError('storage_full');
+    await assert.rejects(reserve.watch(failing(full)), full);
+    assert.deepEqual([reserve.isLow, runs], [true, 2]);
+    await assert.rejects(reserve.guard(failing(full)), full);
+    assert.equal(runs, 4);
+    await reserve.close();
+  });
+});
+
+test('a reserve that is found on a full disk is given back at once, before anything is opened', async (t) => {
+  await withDisk(t, async ({ dir, open }) => {
+    await (await open()).close();
+    assert.ok(existsSync(join(dir, 'reserve')));
+    fill(dir);
+    const reserve = await open();
+    assert.deepEqual([reserve.isLow, existsSync(join(dir, 'reserve'))], [true, false]);
+    await reserve.close();
+  });
+});
+
+test('a reserve is made once, and found again by the next run', async (t) => {
+  await withDisk(t, async ({ dir, open }) => {
+    await (await open()).close();
+    const { ino } = statSync(join(dir, 'reserve'));
+    await (await open()).close();
+    assert.equal(statSync(join(dir, 'reserve')).ino, ino);
+  });
+});

@@ -1,0 +1,232 @@
+// The snapshots of sessions: taken, put back, read, cleared away. Which of them a session stands at is
+// for the session's record to say. What is asked for one session happens in order.
+
+import type { EventLog } from '../contracts/event-log.ts';
+import type { SnapshotStore } from '../contracts/snapshots.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
+import type { Clock } from '../core/clock.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
+import type { StoredEvent } from '../core/event.ts';
+import type { SnapshotRef } from '../core/session.ts';
+import type { Logger } from '../observability/logger.ts';
+import { type BoundSession, type SessionPlace, sessionName } from './bound-session.ts';
+import { CaptureThread } from './capture-thread.ts';
+import { clearSnapshots } from './clear-snapshots.ts';
+import { Damaged } from './manifest.ts';
+import { type Restored, restoreSnapshot } from './restore-snapshot.ts';
+import { RolloutFile } from './rollout-file.ts';
+import { SealedReader } from './sealed-reader.ts';
+import { SnapshotReader } from './snapshot-reader.ts';
+import { SnapshotTrees } from './snapshot-trees.ts';
+import { type Taken, type TakeRequest, takeSnapshot } from './take-snapshot.ts';
+import { VerifiedObjects } from './verified-objects.ts';
+
+export type SnapshotLimits = {
+  /** Files, directories and links of a workspace together. */
+  readonly maxFiles: number;
+  readonly maxBytes: number;
+  readonly packBytes: number;
+  /** How many of a session, the newest included, can be gone back to. */
+  readonly keepSnapshots: number;
+};
+
+export const defaultSnapshotLimits: SnapshotLimits = {
+  maxFiles: 500_000,
+  maxBytes: 10 * 1024 ** 3,
+  packBytes: 8 * 1024 * 1024,
+  keepSnapshots: 16,
+};
+
+/** Directories within directories: each is an open descriptor while a workspace is walked. */
+const maxDepth = 256;
+
+export type SnapshotsOptions = {
+  readonly store: SnapshotStore;
+  /** Whose events are sealed. */
+  readonly log: EventLog;
+  readonly codexVersion: string;
+  readonly fleetVersion: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly limits?: Partial<SnapshotLimits>;
+};
+
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  readonly #limits: SnapshotLimits;
+  readonly #objects: VerifiedObjects;
+  readonly #thread: CaptureThread;
+  readonly #trees: SnapshotTrees;
+  readonly #sealed: SealedReader;
+  readonly #bound = new Map<string, BoundSession>();
+  /** The end of what was asked for last, by session. */
+  readonly #lines = new Map<string, Promise<unknown>>();
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+    this.#limits = { ...defaultSnapshotLimits, ...options.limits };
+    this.#objects = new VerifiedObjects(options.store);
+    this.#thread = new CaptureThread(options.logger);
+    this.#trees = new SnapshotTrees(this.#objects);
+    this.#sealed = new SealedReader(this.#objects);
+  }
+
+  /**
+   * Durable when it resolves; the base again when nothing had changed. Rejects with `session_corrupt` (the
+   * rollout is missing or empty, or the base is damaged), `workspace_too_large`, `storage_full`,
+   * `store_unavailable`: the session then still stands at its base, and a later call makes up for it.
+   */
+  async take(request: TakeRequest): Promise<Taken> {
+    const { log, logger, clock, codexVersion, fleetVersion } = this.#options;
+    const { maxFiles, maxBytes, packBytes, keepSnapshots } = this.#limits;
+    const parts = {
+      objects: this.#objects,
+      thread: this.#thread,
+      log,
+      logger,
+      nowMs: () => clock.now(),
+      codexVersion,
+      fleetVersion,
+      limits: { maxEntries: maxFiles, maxBytes, maxDepth },
+      packBytes,
+      keepSnapshots,
+    };
+    return await this.#inOrder(request.key, (bound) => takeSnapshot(parts, request, bound));
+  }
+
+  /** Whether the rollout at `place` is, to the byte, the one of `ref`. */
+  async isIntact(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
+    return await this.#rolloutFits(key, ref, place, (file, known) => file === known);
+  }
+
+  /** Whether the rollout at `place` is the one of `ref`, or that and more. */
+  async hasGrownFrom(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
+    return await this.#rolloutFits(key, ref, place, (file, known) => file >= known);
+  }
+
+  async #rolloutFits(
+    key: SessionKey,
+    ref: SnapshotRef,
+    place: SessionPlace,
+    mayHave: (fileBytes: number, knownBytes: number) => boolean,
+  ): Promise<boolean> {
+    return await this.#inOrder(key, async (bound) => {
+      const { rollout } = await this.#objects.manifest(key, ref);
+      let file: RolloutFile;
+      try {
+        file = RolloutFile.open(place.sessions, rollout.path);
+      } catch (error) {
+        if (isServiceError(error, 'session_corrupt')) return false;
+        throw error;
+      }
+      try {
+        if (!mayHave(file.bytes, rollout.bytes)) return false;
+        const mark = await file.mark(rollout.bytes);
+        bound.rollout = mark;
+        return mark.sha256 === rollout.sha256;
+      } finally {
+        file.close();
+      }
+    });
+  }
+
+  /**
+   * Into directories that do not exist yet, or whose content may go. When `ref` is damaged, the newest whole
+   * snapshot before it is put there: the answer says which, and what is damaged. Rejects with
+   * `session_corrupt` when none is whole, `session_failed` for one of a later format, `storage_full`,
+   * `store_unavailable`.
+   */
+  async restore(key: SessionKey, ref: SnapshotRef, into: SessionPlace): Promise<Restored> {
+    const parts = { objects: this.#objects, thread: this.#thread };
+    return await this.#inOrder(key, (bound) => restoreSnapshot(parts, key, ref, into, bound));
+  }
+
+  /** Rejects with `snapshot_gone` when it was cleared away, `session_corrupt` when it is damaged. */
+  async open(key: SessionKey, ref: SnapshotRef): Promise<SnapshotReader> {
+    try {
+      const manifest = await this.#objects.manifest(key, ref);
+      return new SnapshotReader(this.#objects, key, ref, manifest, await this.#trees.get(key, manifest));
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      // A manifest may be remembered when its object is gone.
+      if ((await this.#options.store.read(key, ref.object, { offset: 0, length: 1 })) !== null) throw error;
+      throw new ServiceError('snapshot_gone', {}, { cause: error });
+    }
+  }
+
+  /** The sealed events behind `afterSeq`, in order. Rejects with `session_corrupt` where they are damaged. */
+  async readSealed(key: SessionKey, ref: SnapshotRef, afterSeq: number, limit: number): Promise<StoredEvent[]> {
+    return await this.#sealed.read(key, await this.#objects.manifest(key, ref), afterSeq, limit);
+  }
+
+  /** The first sealed event's seq; 0 when none is. */
+  async firstSealedSeq(key: SessionKey, ref: SnapshotRef): Promise<number> {
+    return (await this.#objects.manifest(key, ref)).events[0]?.first ?? 0;
+  }
+
+  /**
+   * Removes what neither `ref` (committed, of this epoch), nor the snapshots kept before it, nor `keep` need.
+   * Answers how many objects are gone.
+   */
+  async clear(key: SessionKey, epoch: number, ref: SnapshotRef, keep: readonly SnapshotRef[]): Promise<number> {
+    return await this.#inOrder(key, () => clearSnapshots(this.#objects, key, epoch, ref, keep));
+  }
+
+  /** The session is let go here. What is known of its files is written down, if a file for it is given. */
+  async forget(key: SessionKey, saveIndexTo: string | null): Promise<void> {
+    await this.#inOrder(key, async (bound) => {
+      if (bound.tree !== null) await this.#drop(key, saveIndexTo);
+    });
+    this.#release(key);
+  }
+
+  /** Removes all snapshots of the session. */
+  async erase(key: SessionKey): Promise<void> {
+    await this.#inOrder(key, async () => {
+      await this.#drop(key, null);
+      await this.#options.store.erase(key);
+    });
+    this.#release(key);
+  }
+
+  /** What is under way is rejected with `draining`. */
+  async stop(): Promise<void> {
+    await this.#thread.stop();
+  }
+
+  async #drop(key: SessionKey, indexFile: string | null): Promise<void> {
+    try {
+      await this.#thread.run({ kind: 'drop', session: sessionName(key), indexFile }, noLinks);
+    } catch (error) {
+      // Without it the contents are hashed once more, and that is all.
+      this.#options.logger.warn({ event: 'file_index_not_saved', err: error }, 'the index of files was not saved');
+    }
+  }
+
+  /** Unless something was asked for meanwhile. */
+  #release(key: SessionKey): void {
+    const name = sessionName(key);
+    if (!this.#lines.has(name)) this.#bound.delete(name);
+  }
+
+  async #inOrder<T>(key: SessionKey, work: (bound: BoundSession) => Promise<T>): Promise<T> {
+    const name = sessionName(key);
+    const bound = this.#bound.get(name) ?? { rollout: null, tree: null };
+    this.#bound.set(name, bound);
+    const before = this.#lines.get(name);
+    const done = before === undefined ? work(bound) : before.then(() => work(bound));
+    const line = done.catch(() => undefined);
+    this.#lines.set(name, line);
+    try {
+      return await done;
+    } finally {
+      if (this.#lines.get(name) === line) this.#lines.delete(name);
+    }
+  }
+}
+
+const noLinks = {
+  store: (): Promise<void> => Promise.reject(new ServiceError('internal')),
+  read: (): Promise<null> => Promise.resolve(null),
+  objectOf: String,
+};

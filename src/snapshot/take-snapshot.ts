@@ -1,0 +1,428 @@
+// Takes a snapshot: the rollout's tail, the events since the last one, what changed in the workspace. Larger
+// changes go ahead in packs; the last object, which has the manifest at its end, makes them a snapshot.
+
+import type { EventLog } from '../contracts/event-log.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { TurnId } from '../core/ids.ts';
+import type { SnapshotRef } from '../core/session.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Skipped, WalkLimits } from '../workspace/walk.ts';
+import { type BoundSession, type SessionPlace, sessionName, treeIdOf } from './bound-session.ts';
+import type { CaptureJob, CaptureResult } from './capture-messages.ts';
+import type { CaptureThread } from './capture-thread.ts';
+import { packsToEvacuate } from './evacuation.ts';
+import {
+  Damaged,
+  encodeManifest,
+  type EventSegment,
+  formatVersion,
+  type Manifest,
+  mintObjectName,
+  neededPacks,
+  type PackEntry,
+  refOf,
+  type RolloutPart,
+  sha256Of,
+  type TreePart,
+} from './manifest.ts';
+import { markAfter, RolloutFile, type RolloutMark } from './rollout-file.ts';
+import { linesOfLog, packLines, unpackLines } from './sealed-events.ts';
+import { finalLevel, mergedLevel, piecesToMerge } from './tiers.ts';
+import { mentionsTools } from './tool-calls.ts';
+import type { VerifiedObjects } from './verified-objects.ts';
+
+export type TakeRequest = {
+  readonly key: SessionKey;
+  readonly epoch: number;
+  readonly turnId: TurnId | null;
+  /** The committed snapshot; null before the first. */
+  readonly base: SnapshotRef | null;
+  readonly place: SessionPlace;
+  /** Below Codex's home: `sessions/…`. */
+  readonly rolloutPath: string;
+  readonly exclude: readonly string[];
+  /** unless_untouched: a turn whose rollout mentions no tool keeps the tree of its base, and nothing is looked at. */
+  readonly workspace: 'walk' | 'unless_untouched';
+  /** Events up to here are sealed: the log holds them. */
+  readonly sealUpTo: number;
+};
+
+export type TakeFacts = {
+  readonly walked: boolean;
+  /** Files, directories and links that are new or other than in the base. */
+  readonly changed: number;
+  readonly deleted: number;
+  /** In the tree. */
+  readonly files: number;
+  readonly bytes: number;
+  /** Objects that were put, and their bytes; none when nothing had changed. */
+  readonly packs: number;
+  readonly putBytes: number;
+  readonly skipped: readonly Skipped[];
+};
+
+export type Taken = { readonly ref: SnapshotRef; readonly facts: TakeFacts };
+
+export type TakeParts = {
+  readonly objects: VerifiedObjects;
+  readonly thread: CaptureThread;
+  readonly log: EventLog;
+  readonly logger: Logger;
+  readonly nowMs: () => number;
+  readonly codexVersion: string;
+  readonly fleetVersion: string;
+  readonly limits: WalkLimits;
+  readonly packBytes: number;
+  readonly keepSnapshots: number;
+};
+
+type Base = { readonly ref: SnapshotRef; readonly manifest: Manifest };
+
+export async function takeSnapshot(parts: TakeParts, request: TakeRequest, bound: BoundSession): Promise<Taken> {
+  const { key } = request;
+  const base =
+    request.base === null ? null : { ref: request.base, manifest: await parts.objects.manifest(key, request.base) };
+  const rollout = RolloutFile.open(request.place.sessions, request.rolloutPath);
+  try {
+    return await new Take(parts, request, bound, base).run(rollout);
+  } finally {
+    rollout.close();
+  }
+}
+
+/** The data of the last object, in the order in which it is put. */
+class LastObject {
+  readonly #pieces: Uint8Array[] = [];
+  readonly pack: number;
+  bytes = 0;
+
+  constructor(pack: number) {
+    this.pack = pack;
+  }
+
+  add(piece: Uint8Array, sha256 = sha256Of(piece)): { pack: number; offset: number; length: number; sha256: string } {
+    const extent = { pack: this.pack, offset: this.bytes, length: piece.length, sha256 };
+    this.#pieces.push(piece);
+    this.bytes += piece.length;
+    return extent;
+  }
+
+  content(manifest: Uint8Array): Uint8Array[] {
+    return [...this.#pieces, manifest];
+  }
+}
+
+class Take {
+  readonly #parts: TakeParts;
+  readonly #request: TakeRequest;
+  readonly #bound: BoundSession;
+  readonly #base: Base | null;
+  /** Data packs that were put, by number. */
+  readonly #put = new Map<number, { readonly object: string; readonly bytes: number }>();
+  readonly #number: number;
+
+  constructor(parts: TakeParts, request: TakeRequest, bound: BoundSession, base: Base | null) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#bound = bound;
+    this.#base = base;
+    this.#number = (base?.manifest.number ?? 0) + 1;
+  }
+
+  async run(rollout: RolloutFile): Promise<Taken> {
+    const { request, base } = { request: this.#request, base: this.#base };
+    const tail = await this.#rolloutTail(rollout);
+    const isWalked =
+      base === null ||
+      request.workspace === 'walk' ||
+      !isSameList(base.manifest.exclude, request.exclude) ||
+      mentionsTools(tail.bytes);
+    const [captured, events] = await bothOrNeither(isWalked ? this.#capture() : null, this.#newEvents());
+    const isUnchanged = captured === null || captured.tree === null;
+    if (base !== null && isUnchanged && tail.bytes.length === 0 && events.length === 0) {
+      const isSameRequest =
+        request.sealUpTo <= base.manifest.lastSeq && isSameList(base.manifest.exclude, request.exclude);
+      if (isSameRequest) return { ref: base.ref, facts: this.#facts(base.manifest, captured, 0) };
+    }
+    return await this.#commit(rollout, tail, captured, events);
+  }
+
+  async #commit(
+    rollout: RolloutFile,
+    tail: RolloutTail,
+    captured: CaptureResult | null,
+    events: readonly NewEvents[],
+  ): Promise<Taken> {
+    const { objects, nowMs, codexVersion, fleetVersion, keepSnapshots } = this.#parts;
+    const { key, epoch, turnId, exclude } = this.#request;
+    const before = this.#base?.manifest;
+    const last = new LastObject(captured?.restPack ?? before?.nextPack ?? 0);
+    const nextPack = last.pack + 1;
+    if (captured !== null && captured.rest.length > 0) last.add(captured.rest, '');
+    const tree = captured === null ? (before?.tree ?? []) : chainAfter(before?.tree ?? [], captured, last);
+    const { parts: rolloutParts, packs: rolloutPacks } = await this.#rolloutParts(rollout, tail, last, nextPack);
+    const segments = await this.#segments(events, last);
+    const live = new Map(captured?.live ?? before?.packs.map(({ id, liveBytes }) => [id, liveBytes]));
+    const own = { id: last.pack, fileBytes: captured?.rest.length ?? 0, liveBytes: live.get(last.pack) ?? 0 };
+    const object = mintObjectName(epoch, this.#number, last.bytes);
+    const packs: PackEntry[] = [
+      ...(before?.packs ?? []).map((pack) => ({ ...pack, liveBytes: live.get(pack.id) ?? 0 })),
+      ...[...this.#put].map(([id, put]) => {
+        return { id, object: put.object, fileBytes: id < last.pack ? put.bytes : 0, liveBytes: live.get(id) ?? 0 };
+      }),
+      { ...own, object },
+    ];
+    const manifest: Manifest = {
+      format: formatVersion,
+      codexVersion,
+      fleetVersion,
+      epoch,
+      number: this.#number,
+      turnId,
+      takenAt: nowMs(),
+      lastSeq: Math.max(this.#request.sealUpTo, before?.lastSeq ?? 0),
+      previous:
+        this.#base === null ? [] : [this.#base.ref, ...this.#base.manifest.previous].slice(0, keepSnapshots - 1),
+      exclude,
+      skipped: captured?.skipped ?? before?.skipped ?? { count: 0, first: [] },
+      changed: captured?.changed ?? 0,
+      deleted: captured?.deleted ?? 0,
+      counts: captured?.counts ?? before?.counts ?? { files: 0, directories: 0, links: 0, bytes: 0 },
+      packs: neededPacks(packs, { parts: rolloutParts, events: segments, tree }),
+      nextPack: nextPack + rolloutPacks,
+      rollout: {
+        path: this.#request.rolloutPath,
+        bytes: tail.mark.bytes,
+        sha256: tail.mark.sha256,
+        parts: rolloutParts,
+      },
+      events: segments,
+      tree,
+    };
+    const encoded = encodeManifest(manifest);
+    const content = last.content(encoded.bytes);
+    await objects.store.put(key, object, content);
+    objects.remember(key, object, manifest);
+    this.#bound.rollout = tail.mark;
+    if (this.#bound.tree !== null && captured?.tree != null) {
+      this.#bound.tree = { ...this.#bound.tree, captured: treeIdOf(manifest) };
+    }
+    const putBytes = content.reduce((sum, piece) => sum + piece.length, 0);
+    return { ref: refOf(object, encoded.sha256, manifest), facts: this.#facts(manifest, captured, putBytes) };
+  }
+
+  #facts({ counts, skipped }: Manifest, captured: CaptureResult | null, lastBytes: number): TakeFacts {
+    const putBytes = [...this.#put.values()].reduce((sum, { bytes }) => sum + bytes, lastBytes);
+    return {
+      walked: captured !== null,
+      changed: captured?.changed ?? 0,
+      deleted: captured?.deleted ?? 0,
+      files: counts.files,
+      bytes: counts.bytes,
+      packs: this.#put.size + (lastBytes > 0 ? 1 : 0),
+      putBytes,
+      skipped: skipped.first,
+    };
+  }
+
+  async #putPack(pack: number, bytes: Uint8Array): Promise<void> {
+    const object = mintObjectName(this.#request.epoch, this.#number, null);
+    await this.#parts.objects.store.put(this.#request.key, object, [bytes]);
+    this.#put.set(pack, { object, bytes: bytes.length });
+  }
+
+  async #capture(): Promise<CaptureResult> {
+    const { objects, thread, limits, packBytes } = this.#parts;
+    const { key, place, exclude } = this.#request;
+    const base = this.#base?.manifest ?? null;
+    const treeId = base === null ? null : treeIdOf(base);
+    const known = this.#bound.tree;
+    const isKnown = known !== null && known.generation === thread.generation && treeId !== null;
+    let from: CaptureJob['base'];
+    if (isKnown && known.captured === treeId) from = 'captured';
+    else if (isKnown && known.held === treeId) from = 'held';
+    else from = base === null ? [] : await objects.tree(key, base);
+    // If this ends badly nobody knows what the thread holds.
+    this.#bound.tree = null;
+    const job: CaptureJob = {
+      kind: 'capture',
+      session: sessionName(key),
+      workspace: place.ws,
+      indexFile: place.index,
+      base: from,
+      exclude,
+      limits,
+      packBytes,
+      nextPack: base?.nextPack ?? 0,
+      evacuate: base === null ? [] : packsToEvacuate(base.packs, packBytes),
+      chainEntries: base?.tree.map(({ entries }) => entries) ?? [],
+    };
+    const result = await thread.run(job, {
+      store: (pack, bytes) => this.#putPack(pack, bytes),
+      read: async () => null,
+      objectOf: (pack) => String(pack),
+    });
+    this.#bound.tree = { generation: thread.generation, held: treeId, captured: null };
+    return result;
+  }
+
+  async #rolloutTail(rollout: RolloutFile): Promise<RolloutTail> {
+    const known = this.#base?.manifest.rollout;
+    let mark: RolloutMark | null = null;
+    if (known !== undefined && known.path === this.#request.rolloutPath && rollout.bytes >= known.bytes) {
+      const remembered = this.#bound.rollout;
+      const isRemembered =
+        remembered?.inode === rollout.inode && remembered.bytes === known.bytes && remembered.sha256 === known.sha256;
+      mark = isRemembered ? remembered : await rollout.mark(known.bytes);
+      // The agent wrote over what was committed: what is there now is the rollout.
+      if (mark.sha256 !== known.sha256) mark = null;
+    }
+    mark ??= await rollout.mark(0);
+    const bytes = await rollout.read(mark.bytes, rollout.bytes);
+    if (mark.bytes + bytes.length === 0)
+      throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
+    return { start: mark.bytes, bytes, mark: markAfter(mark, bytes) };
+  }
+
+  /** The parts of the rollout, the tail in the last object, or in packs of its own if it is large. */
+  async #rolloutParts(
+    rollout: RolloutFile,
+    tail: RolloutTail,
+    last: LastObject,
+    nextPack: number,
+  ): Promise<{ parts: readonly RolloutPart[]; packs: number }> {
+    const before = tail.start === 0 ? [] : (this.#base?.manifest.rollout.parts ?? []);
+    if (tail.bytes.length === 0) return { parts: before, packs: 0 };
+    const { packBytes } = this.#parts;
+    const parts: RolloutPart[] = [];
+    let start = 0;
+    let packs = 0;
+    for (; tail.bytes.length - start > packBytes; start += packBytes) {
+      const piece = tail.bytes.subarray(start, start + packBytes);
+      await this.#putPack(nextPack + packs, piece);
+      parts.push({
+        level: finalLevel,
+        pack: nextPack + packs,
+        offset: 0,
+        length: piece.length,
+        sha256: sha256Of(piece),
+      });
+      packs += 1;
+    }
+    const piece = tail.bytes.subarray(start);
+    if (packs > 0 || isLarge(piece, packBytes)) {
+      return { parts: [...before, ...parts, { level: finalLevel, ...last.add(piece) }], packs };
+    }
+    const merging = before.slice(before.length - piecesToMerge(before.map(({ level }) => level)));
+    const merged = await this.#mergedRollout(rollout, tail, merging);
+    if (merged === null) return { parts: [...before, { level: 0, ...last.add(piece) }], packs };
+    const level = isLarge(merged, packBytes) ? finalLevel : mergedLevel(merging.map((part) => part.level));
+    return { parts: [...before.slice(0, before.length - merging.length), { level, ...last.add(merged) }], packs };
+  }
+
+  /** These parts and the tail as one, from the disk; null when it no longer has them as they were committed. */
+  async #mergedRollout(
+    rollout: RolloutFile,
+    tail: RolloutTail,
+    merging: readonly RolloutPart[],
+  ): Promise<Buffer | null> {
+    const length = merging.reduce((sum, part) => sum + part.length, 0);
+    const bytes = await rollout.read(tail.start - length, tail.start);
+    let offset = 0;
+    for (const part of merging) {
+      if (sha256Of(bytes.subarray(offset, offset + part.length)) !== part.sha256) return null;
+      offset += part.length;
+    }
+    return Buffer.concat([bytes, tail.bytes]);
+  }
+
+  async #newEvents(): Promise<readonly NewEvents[]> {
+    const { key, sealUpTo } = this.#request;
+    return await linesOfLog(this.#parts.log, key, this.#base?.manifest.lastSeq ?? 0, sealUpTo);
+  }
+
+  async #segments(events: readonly NewEvents[], last: LastObject): Promise<readonly EventSegment[]> {
+    const before = this.#base?.manifest.events ?? [];
+    const [first, ...others] = events;
+    if (first === undefined) return before;
+    const count = piecesToMerge(before.map(({ level }) => level));
+    const merging = others.length > 0 ? [] : before.slice(before.length - count);
+    const old = await this.#oldLines(merging);
+    const kept = old === null ? before : before.slice(0, before.length - merging.length);
+    const level = old === null ? 0 : mergedLevel(merging.map((segment) => segment.level));
+    const all = [
+      {
+        first: (old === null ? undefined : merging[0]?.first) ?? first.first,
+        last: first.last,
+        text: Buffer.concat([...(old ?? []), first.text]),
+      },
+      ...others,
+    ];
+    const packed = await Promise.all(all.map(packLines));
+    return [
+      ...kept,
+      ...packed.map((one) => {
+        return { level: one.isLarge ? finalLevel : level, first: one.first, last: one.last, ...last.add(one.bytes) };
+      }),
+    ];
+  }
+
+  /** null when they cannot be read: then they stay as they are, for whoever asks for these events to find out. */
+  async #oldLines(segments: readonly EventSegment[]): Promise<readonly Buffer[] | null> {
+    const manifest = this.#base?.manifest;
+    if (manifest === undefined || segments.length === 0) return [];
+    try {
+      return await Promise.all(
+        segments.map(async (segment) => {
+          return await unpackLines(await this.#parts.objects.read(this.#request.key, manifest, segment, 'events'));
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      const { object, problem } = error;
+      this.#parts.logger.error({ event: 'sealed_events_damaged', object, problem }, 'sealed events cannot be read');
+      return null;
+    }
+  }
+}
+
+type RolloutTail = {
+  /** Where it begins: 0 also when the rollout was written anew. */
+  readonly start: number;
+  readonly bytes: Buffer;
+  /** Of the whole. */
+  readonly mark: RolloutMark;
+};
+
+type NewEvents = Awaited<ReturnType<typeof linesOfLog>>[number];
+
+function chainAfter(before: readonly TreePart[], { tree }: CaptureResult, last: LastObject): readonly TreePart[] {
+  if (tree === null) return before;
+  const part = { entries: tree.entries, ...last.add(tree.bytes, tree.sha256) };
+  switch (tree.role) {
+    case 'whole':
+      return [part];
+    case 'alters':
+      return [...before, part];
+    case 'summarises':
+      return [...before.slice(0, 1), part];
+  }
+}
+
+/** Merging it with others would cost more than it saves. */
+function isLarge(piece: Uint8Array, packBytes: number): boolean {
+  return piece.length >= packBytes / 8;
+}
+
+/** Both, or the first failure once neither works any more: nothing goes on behind the caller's back. */
+async function bothOrNeither<A, B>(first: Promise<A> | null, second: Promise<B>): Promise<[A | null, B]> {
+  const [one, two] = await Promise.allSettled([first, second]);
+  if (one.status === 'rejected') throw one.reason;
+  if (two.status === 'rejected') throw two.reason;
+  return [one.value, two.value];
+}
+
+function isSameList(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && left.every((one, index) => one === right[index]);
+}

@@ -1,0 +1,213 @@
+// What one session's files are to its snapshots: brought up to date after a turn, put back in place when
+// what rests is not what the record says. Does not know the format of a snapshot, and ends no turn.
+
+import type { SessionKey } from '../contracts/worker-link.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
+import type { TurnId } from '../core/ids.ts';
+import type { SessionRecord, SnapshotRef } from '../core/session.ts';
+import { seedRollout } from '../protocol/rollout.ts';
+import type { SessionPlace } from '../snapshot/bound-session.ts';
+import { RolloutFile } from '../snapshot/rollout-file.ts';
+import type { Binding } from './binding.ts';
+import type { HostParts } from './host-parts.ts';
+import type { RestMark } from './session-files.ts';
+import type { SessionRecorder } from './session-recorder.ts';
+import type { SessionWriter } from './session-writer.ts';
+
+export type SessionSnapshotsOptions = {
+  readonly parts: Pick<HostParts, 'clock' | 'codexVersion' | 'files' | 'logger' | 'snapshots'>;
+  readonly recorder: SessionRecorder;
+  readonly writer: SessionWriter;
+  /** Where the files are; null while they rest. */
+  readonly binding: () => Binding | null;
+  /** Of who wrote the session before this host did: what it left at rest is still the session's. */
+  readonly formerEpoch: number;
+};
+
+/** thorough: the workspace is looked through; ifUsed: only when the rollout says that a tool was used. */
+export type Look = 'thorough' | 'ifUsed';
+
+/** Objects that nothing needs any more are removed after so many snapshots. */
+const snapshotsPerClearing = 16;
+
+export class SessionSnapshots {
+  readonly #options: SessionSnapshotsOptions;
+  /** The files hold more than the record's snapshot: the last attempt to take one failed. */
+  #isDirty = false;
+  #sinceClearing = 0;
+
+  constructor(options: SessionSnapshotsOptions) {
+    this.#options = options;
+  }
+
+  get isDirty(): boolean {
+    return this.#isDirty;
+  }
+
+  /** The files have changed in a way that no turn will tell of. */
+  touched(): void {
+    this.#isDirty = true;
+  }
+
+  /** Makes sure that what rests is what the record says, or the newest before it that is whole. */
+  async makeReady(): Promise<void> {
+    const { files, logger, snapshots } = this.#options.parts;
+    const { key, session } = this;
+    const mark = await files.mark(key);
+    if (mark !== null) {
+      const isNewest = mark.epoch === session.epoch || mark.epoch === this.#options.formerEpoch;
+      if (mark.isDirty && isNewest && (await this.#isSound(session, true))) {
+        this.#isDirty = true;
+        return;
+      }
+      const isEqual = mark.object === (session.snapshot?.object ?? null);
+      if (!mark.isDirty && isEqual && (await this.#isSound(session, false))) return;
+    }
+    logger.info({ event: 'session_restoring', session_id: session.id }, 'the files of a session are restored');
+    if (session.snapshot === null) return await this.#startAnew(mark !== null);
+    const wanted = session.snapshot;
+    await files.replace(key, async (place) => {
+      const { damaged, ref } = await snapshots.restore(key, wanted, place);
+      if (damaged.length > 0 || ref.object !== wanted.object) await this.#goBackTo(ref, damaged);
+      return { epoch: session.epoch, object: ref.object, isDirty: false };
+    });
+    this.#isDirty = false;
+  }
+
+  /** Durable when it resolves; it is the session's once the record says so. Rejects as Snapshots.take. */
+  async take(turnId: TurnId | null, look: Look): Promise<SnapshotRef> {
+    const { parts, writer } = this.#options;
+    const { key, session } = this;
+    const binding = this.#options.binding();
+    const place = binding === null ? parts.files.restingPlace(key) : parts.files.slotPlace(key, binding.places);
+    await writer.flushed();
+    const mustLook = look === 'thorough' || this.#isDirty || binding?.mayHaveCommands() !== false;
+    this.#isDirty = true;
+    const { facts, ref } = await parts.snapshots.take({
+      key,
+      epoch: session.epoch,
+      turnId,
+      base: session.snapshot,
+      place,
+      rolloutPath: this.#seed().relativePath,
+      exclude: session.policy.snapshotExclude,
+      workspace: mustLook ? 'walk' : 'unless_untouched',
+      sealUpTo: writer.lastSeq,
+    });
+    if (facts.walked) binding?.toolsUsed();
+    if (facts.skipped.length > 0) {
+      parts.logger.info(
+        { event: 'snapshot_left_out', session_id: session.id, count: facts.skipped.length },
+        'a snapshot leaves out what it cannot hold',
+      );
+    }
+    return ref;
+  }
+
+  /** The record stands at this snapshot, and so do the files. */
+  async taken(ref: SnapshotRef): Promise<void> {
+    const { binding, parts } = this.#options;
+    this.#isDirty = false;
+    if (binding() === null) await this.#markRest();
+    this.#sinceClearing++;
+    if (this.#sinceClearing < snapshotsPerClearing) return;
+    this.#sinceClearing = 0;
+    await this.clear(ref);
+    parts.logger.debug({ event: 'snapshots_cleared', session_id: this.session.id }, 'old snapshots were removed');
+  }
+
+  /** Removes what neither this snapshot nor those kept before it need; a failure costs space, nothing else. */
+  async clear(ref: SnapshotRef): Promise<void> {
+    const { logger, snapshots } = this.#options.parts;
+    const { key, session } = this;
+    const keep = session.start === null ? [] : [session.start];
+    await snapshots.clear(key, session.epoch, ref, keep).catch((error: unknown) =>
+      logger.warn({ event: 'snapshots_not_cleared', session_id: session.id, err: error }, 'old snapshots were kept'),
+    );
+  }
+
+  /** What is said of the files when they come to rest. */
+  restMark(): RestMark {
+    const { epoch, snapshot } = this.session;
+    return { epoch, object: snapshot?.object ?? null, isDirty: this.#isDirty };
+  }
+
+  async #markRest(): Promise<void> {
+    const { files, logger } = this.#options.parts;
+    // An old mark costs a restore, or another look through the workspace.
+    await files.setMark(this.key, this.restMark()).catch((error: unknown) =>
+      logger.warn({ event: 'rest_not_marked', session_id: this.session.id, err: error }, 'resting files not marked'),
+    );
+  }
+
+  /** A rollout that was cut or changed where it rests is found here, before Codex forgets what it held. */
+  async #isSound(session: SessionRecord, mayBeLonger: boolean): Promise<boolean> {
+    const { files, snapshots } = this.#options.parts;
+    const { snapshot } = session;
+    const place = files.restingPlace(this.key);
+    try {
+      if (snapshot === null) return await this.#beginsAsSeeded(place);
+      if (mayBeLonger) return await snapshots.hasGrownFrom(this.key, snapshot, place);
+      return await snapshots.isIntact(this.key, snapshot, place);
+    } catch (error) {
+      if (isServiceError(error, 'session_corrupt')) return false;
+      throw error;
+    }
+  }
+
+  async #beginsAsSeeded(place: SessionPlace): Promise<boolean> {
+    const { line, relativePath } = this.#seed();
+    const rollout = RolloutFile.open(place.sessions, relativePath);
+    try {
+      const seeded = Buffer.from(line);
+      return seeded.equals(await rollout.read(0, seeded.length));
+    } finally {
+      rollout.close();
+    }
+  }
+
+  async #startAnew(hadFiles: boolean): Promise<void> {
+    const { files } = this.#options.parts;
+    const { key, session } = this;
+    const { line, relativePath } = this.#seed();
+    await files.erase(key);
+    await files.create(key, { relativePath, content: line }, session.epoch);
+    if (hadFiles) this.#tellRestored(null, [{ object: 'resting files', problem: 'they are damaged' }]);
+    this.#isDirty = false;
+  }
+
+  /** The record follows the files, or the next snapshot would build on what cannot be read. */
+  async #goBackTo(ref: SnapshotRef, damaged: readonly { object: string; problem: string }[]): Promise<void> {
+    const { recorder } = this.#options;
+    this.#tellRestored(ref, damaged);
+    await recorder.write((session) => ({ ...session, snapshot: { ...ref, lastSeq: ref.lastSeq } }));
+    if (recorder.session.snapshot?.object !== ref.object) throw new ServiceError('stale_epoch');
+  }
+
+  #tellRestored(ref: SnapshotRef | null, damaged: readonly { object: string; problem: string }[]): void {
+    const { parts, writer } = this.#options;
+    const facts = { session_id: this.session.id, turn_id: ref?.turnId ?? null, damaged: damaged.length };
+    parts.logger.error({ event: 'session_restored', ...facts, problems: damaged }, 'a damaged session was restored');
+    writer.write({
+      type: 'session.restored',
+      turnId: null,
+      fields: { to_turn_id: ref?.turnId ?? null, damaged },
+      raw: null,
+    });
+  }
+
+  #seed(): ReturnType<typeof seedRollout> {
+    const { createdAt, id } = this.session;
+    const { codexVersion } = this.#options.parts;
+    return seedRollout({ sessionId: id, createdAtMs: createdAt, codexVersion, modelProvider: 'fleet' });
+  }
+
+  get session(): SessionRecord {
+    return this.#options.recorder.session;
+  }
+
+  get key(): SessionKey {
+    const { id, tenant } = this.session;
+    return { tenant, sessionId: id };
+  }
+}
