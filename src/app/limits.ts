@@ -4,11 +4,12 @@ import type { Config } from '../config/resolve.ts';
 import type { GatewayLimits } from '../gateway/gateway-parts.ts';
 import type { HttpLimits } from '../http/server.ts';
 
-export function gatewayLimits({ server, turns }: Config): Partial<GatewayLimits> {
+export function gatewayLimits({ server, sessions, turns }: Config): Partial<GatewayLimits> {
   return {
     defaultTimeoutMs: turns.timeoutMs,
     maxTimeoutMs: turns.maxTimeoutMs,
     defaultQueueTimeoutMs: turns.queueTimeoutMs,
+    defaultApprovalTimeoutMs: sessions.approvalTimeoutMs,
     maxWaitMs: turns.waitMs,
     maxPromptCodePoints: turns.maxPromptCodePoints,
     promptBodyBytes: server.bodyLimitExecBytes,

@@ -11,7 +11,8 @@ export interface SnapshotStore {
   /**
    * Durable before it resolves; whole or absent. A name is written once: `store_conflict` when it is
    * taken. Names are 1 to 128 of a-z 0-9 . _ - and begin with a letter or digit. Rejects with
-   * `storage_full` or `store_unavailable`; nothing is left behind then that `list` would name.
+   * `storage_full` or `store_unavailable`; nothing is left behind then that `list` would name. Each piece
+   * is taken before the next is asked for: one buffer may serve for all.
    */
   put(key: SessionKey, name: string, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>;
   /** null when there is no such object. A range that reaches behind the end gives what there is. */

@@ -20,6 +20,8 @@ export type GatewayLimits = {
   readonly maxTimeoutMs: number;
   readonly defaultQueueTimeoutMs: number;
   readonly maxQueueTimeoutMs: number;
+  /** For an approval of a session that does not say. */
+  readonly defaultApprovalTimeoutMs: number;
   /** How long exec waits when the caller does not say; also the most. */
   readonly maxWaitMs: number;
   /** Codex itself takes no more than the default. */
@@ -49,6 +51,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   maxTimeoutMs: 24 * 60 * 60_000,
   defaultQueueTimeoutMs: 5 * 60_000,
   maxQueueTimeoutMs: 24 * 60 * 60_000,
+  defaultApprovalTimeoutMs: 24 * 3_600_000,
   maxWaitMs: 600_000,
   maxPromptCodePoints: 1_048_576,
   promptBodyBytes: 16 * 1024 * 1024,

@@ -72,7 +72,12 @@ export async function makeSession(
     metadata: spec.metadata,
     createdBy: principal.name,
     model: spec.model,
-    policy: { ...defaultPolicy, sandbox: parts.defaultSandbox, ...spec.policy },
+    policy: {
+      ...defaultPolicy,
+      sandbox: parts.defaultSandbox,
+      approvalTimeoutMs: parts.limits.defaultApprovalTimeoutMs,
+      ...spec.policy,
+    },
     usage: noUsage,
     createdAt: nowMs,
     lastAccessedAt: nowMs,

@@ -30,6 +30,6 @@ export function sessionName(key: SessionKey): string {
 
 /** Snapshots between which nothing was walked have one tree. */
 export function treeIdOf(manifest: Manifest): string | null {
-  const last = manifest.tree.at(-1);
-  return last === undefined ? null : `${last.pack}:${last.offset}:${last.sha256}`;
+  if (manifest.tree.length === 0) return null;
+  return manifest.tree.map(({ pack, offset, sha256 }) => `${pack}.${offset}.${sha256}`).join(' ');
 }

@@ -100,6 +100,9 @@ async function work(id: number, job: Job, talk: Talk): Promise<CaptureResult | n
 async function captureSession(id: number, job: CaptureJob, talk: Talk): Promise<CaptureResult> {
   const breathe = breathing(talk);
   let session = sessions.get(job.session);
+  // Asked of a thread that died before it heard of this: the one who asks will send the tree next time.
+  const isLost = session === undefined || (job.base === 'captured' && session.captured === null);
+  if (typeof job.base === 'string' && isLost) throw new Error('the thread does not hold that tree');
   if (session === undefined) {
     session = { known: new KnownFiles(), captured: null };
     session.known.loadIndex(job.indexFile);

@@ -41,7 +41,7 @@ export class CaptureThread {
   #worker: Worker | null = null;
   #isStopped = false;
   #lastId = 0;
-  /** Grows when the thread is started: what an earlier one knew is lost. */
+  /** Grows when the thread dies: what it knew is lost. */
   generation = 0;
 
   constructor(logger: Logger) {
@@ -84,7 +84,6 @@ export class CaptureThread {
   }
 
   #start(): Worker {
-    this.generation += 1;
     const worker = new Worker(fileURLToPath(entry), {
       name: 'capture',
       resourceLimits: { maxOldGenerationSizeMb: heapMb },
@@ -98,6 +97,7 @@ export class CaptureThread {
   #lost(worker: Worker, error: unknown): void {
     if (this.#worker !== worker) return;
     this.#worker = null;
+    this.generation += 1;
     this.#logger.error(
       { event: 'capture_thread_lost', err: error },
       'the capture thread ended; the next job starts another',

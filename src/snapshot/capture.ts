@@ -51,6 +51,7 @@ export async function capture(known: KnownFiles, job: CaptureJob, links: Capture
   const changes = new Map<string, TreeEntry | null>();
   const counts = { files: 0, directories: 0, links: 0, bytes: 0 };
   let changed = 0;
+  let met = 0;
   known.walks += 1;
 
   const root = OpenDirectory.openRoot(job.workspace);
@@ -75,6 +76,7 @@ export async function capture(known: KnownFiles, job: CaptureJob, links: Capture
       const one = names.get(walked.name) ?? { entry: null, seen: null, walk: 0 };
       names.set(walked.name, one);
       one.walk = known.walks;
+      if (one.entry !== null) met += 1;
       count(counts, entry);
       if (one.entry !== entry) {
         const isSame = one.entry !== null && isSameEntry(one.entry, entry);
@@ -87,7 +89,14 @@ export async function capture(known: KnownFiles, job: CaptureJob, links: Capture
   } finally {
     root.close();
   }
-  return finished(known, job, { changes, changed, counts, writer, skipped: { count: skippedCount, first: skipped } });
+  return finished(known, job, {
+    changes,
+    changed,
+    met,
+    counts,
+    writer,
+    skipped: { count: skippedCount, first: skipped },
+  });
 }
 
 /** What `breathe` answers when there is no need to wait: awaiting it 100,000 times would cost 10 ms. */
@@ -97,15 +106,23 @@ type Found = {
   readonly changes: Map<string, TreeEntry | null>;
   /** Of the changes, those that are not merely of where the content is kept. */
   readonly changed: number;
+  /** Entries of the committed tree that are still there. */
+  readonly met: number;
   readonly counts: TreeCounts;
   readonly writer: PackWriter;
   readonly skipped: CaptureResult['skipped'];
 };
 
-function finished(known: KnownFiles, job: CaptureJob, { changes, changed, counts, writer, skipped }: Found): Captured {
+function finished(
+  known: KnownFiles,
+  job: CaptureJob,
+  { changes, changed, met, counts, writer, skipped }: Found,
+): Captured {
   const kept = changes.size;
-  for (const [prefix, name, one] of known.all()) {
-    if (one.entry !== null && one.walk !== known.walks) changes.set(prefix + name, null);
+  if (met < known.entries) {
+    for (const [prefix, name, one] of known.all()) {
+      if (one.entry !== null && one.walk !== known.walks) changes.set(prefix + name, null);
+    }
   }
   const live = new Map(known.live);
   for (const [path, entry] of changes) {

@@ -55,6 +55,8 @@ export class KnownFiles {
   /** By pack: bytes of files' content that the committed tree needs of it. */
   readonly live = new Map<number, number>();
   walks = 0;
+  /** How many entries the committed tree has. */
+  entries = 0;
 
   directory(prefix: string): Map<string, Known> {
     let names = this.#directories.get(prefix);
@@ -89,6 +91,7 @@ export class KnownFiles {
     const known = this.at(path);
     countChunks(this.live, known.entry, -1);
     countChunks(this.live, entry, 1);
+    this.entries += (entry === null ? 0 : 1) - (known.entry === null ? 0 : 1);
     known.entry = entry;
   }
 
@@ -103,6 +106,7 @@ export class KnownFiles {
   /** Another tree is the committed one; what was seen of the files stays. */
   async loadTree(parts: readonly Uint8Array[], breathe: () => Promise<void>): Promise<void> {
     for (const [, , known] of this.all()) known.entry = null;
+    this.entries = 0;
     this.live.clear();
     this.sinceWhole.clear();
     for (const [index, part] of parts.entries()) {

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { test } from 'node:test';
-import { labKey, plainLine, SnapshotLab, toolLine, treeOnDisk } from '../testing/snapshot-lab.ts';
+import { joined, labKey, plainLine, SnapshotLab, toolLine, treeOnDisk } from '../testing/snapshot-lab.ts';
 
 test('what is restored is what was there: modes, links, empty directories, names of all kinds, large files', async () => {
   await using lab = new SnapshotLab({ packBytes: 64 * 1024 });
@@ -78,19 +78,33 @@ test('a turn without a tool call looks at no file; one with a call does', async 
   );
 });
 
-test('a file changed within a tick of being read, to the same size and time, is noticed', async () => {
-  await using lab = new SnapshotLab();
-  for (let round = 0; round < 50; round += 1) {
-    lab.write('racy', String(round).padStart(3, '0'));
-    await lab.take();
-    lab.write('racy', String(round + 500).padStart(3, '0'));
-    const { ref } = await lab.take();
-    const reader = await lab.snapshots.open(labKey, ref);
-    const file = reader.entries.get('racy');
-    assert.ok(file?.kind === 'file');
-    const pieces = await Array.fromAsync(reader.read(file, null));
-    assert.equal(Buffer.concat(pieces).toString(), String(round + 500).padStart(3, '0'));
-  }
+test('of a large file that was appended to, only what is new is stored', async () => {
+  await using lab = new SnapshotLab({ packBytes: 64 * 1024 });
+  const content = randomBytes(640_000);
+  lab.write('log', content);
+  await lab.take();
+  lab.write('log', Buffer.concat([content, randomBytes(1000)]));
+  const { ref, facts } = await lab.take();
+  assert.ok(facts.putBytes < 70_000, `${facts.putBytes} bytes were put`);
+  const reader = await lab.snapshots.open(labKey, ref);
+  const file = reader.entries.get('log');
+  assert.ok(file?.kind === 'file');
+  assert.deepEqual(await joined(reader.read(file, null)), readFileSync(lab.file('log')));
+});
+
+test('a workspace that is too large, or whose thread is stopped, gives no snapshot', async () => {
+  await using lab = new SnapshotLab({ maxFiles: 3, maxBytes: 1000 });
+  for (const name of ['1', '2', '3', '4']) lab.write(name, '');
+  await assert.rejects(lab.take(), { code: 'workspace_too_large', details: { files: 4, limit: 3 } });
+  assert.equal((await lab.take({ exclude: ['4'] })).facts.files, 3);
+  lab.write('1', randomBytes(1001));
+  await assert.rejects(lab.take({ exclude: ['4'] }), {
+    code: 'workspace_too_large',
+    details: { bytes: 1001, limit: 1000 },
+  });
+  const refused = assert.rejects(lab.take(), { code: 'draining' });
+  await lab.snapshots.stop();
+  await refused;
 });
 
 test('a rollout that was written over is stored anew; one that is gone or empty is refused', async () => {

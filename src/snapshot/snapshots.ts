@@ -12,7 +12,6 @@ import type { Logger } from '../observability/logger.ts';
 import { type BoundSession, type SessionPlace, sessionName } from './bound-session.ts';
 import { CaptureThread } from './capture-thread.ts';
 import { clearSnapshots } from './clear-snapshots.ts';
-import { Damaged } from './manifest.ts';
 import { type Restored, restoreSnapshot } from './restore-snapshot.ts';
 import { RolloutFile } from './rollout-file.ts';
 import { SealedReader } from './sealed-reader.ts';
@@ -141,17 +140,14 @@ export class Snapshots {
     return await this.#inOrder(key, (bound) => restoreSnapshot(parts, key, ref, into, bound));
   }
 
-  /** Rejects with `snapshot_gone` when it was cleared away, `session_corrupt` when it is damaged. */
+  /** Rejects with `snapshot_gone` when it, or a pack that it needs, is not there any more, `session_corrupt` when it is damaged. */
   async open(key: SessionKey, ref: SnapshotRef): Promise<SnapshotReader> {
-    try {
-      const manifest = await this.#objects.manifest(key, ref);
-      return new SnapshotReader(this.#objects, key, ref, manifest, await this.#trees.get(key, manifest));
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      // A manifest may be remembered when its object is gone.
-      if ((await this.#options.store.read(key, ref.object, { offset: 0, length: 1 })) !== null) throw error;
-      throw new ServiceError('snapshot_gone', {}, { cause: error });
-    }
+    const stored = new Set((await this.#options.store.list(key)).map(({ name }) => name));
+    if (!stored.has(ref.object)) throw new ServiceError('snapshot_gone');
+    const manifest = await this.#objects.manifest(key, ref);
+    // Its own object may have been kept for something else in it.
+    if (!manifest.packs.every(({ object }) => stored.has(object))) throw new ServiceError('snapshot_gone');
+    return new SnapshotReader(this.#objects, key, ref, manifest, await this.#trees.get(key, manifest));
   }
 
   /** The sealed events behind `afterSeq`, in order. Rejects with `session_corrupt` where they are damaged. */

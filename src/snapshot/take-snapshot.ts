@@ -12,8 +12,9 @@ import { type BoundSession, type SessionPlace, sessionName, treeIdOf } from './b
 import type { CaptureJob, CaptureResult } from './capture-messages.ts';
 import type { CaptureThread } from './capture-thread.ts';
 import { packsToEvacuate } from './evacuation.ts';
+import { storeEvents } from './event-segments.ts';
+import { LastObject } from './last-object.ts';
 import {
-  Damaged,
   encodeManifest,
   type EventSegment,
   formatVersion,
@@ -22,13 +23,11 @@ import {
   neededPacks,
   type PackEntry,
   refOf,
-  type RolloutPart,
-  sha256Of,
   type TreePart,
 } from './manifest.ts';
-import { markAfter, RolloutFile, type RolloutMark } from './rollout-file.ts';
-import { linesOfLog, packLines, unpackLines } from './sealed-events.ts';
-import { finalLevel, mergedLevel, piecesToMerge } from './tiers.ts';
+import { RolloutFile } from './rollout-file.ts';
+import { readRolloutTail, type RolloutTail, storeRolloutTail } from './rollout-parts.ts';
+import { type Lines, linesOfLog } from './sealed-events.ts';
 import { mentionsTools } from './tool-calls.ts';
 import type { VerifiedObjects } from './verified-objects.ts';
 
@@ -91,28 +90,6 @@ export async function takeSnapshot(parts: TakeParts, request: TakeRequest, bound
   }
 }
 
-/** The data of the last object, in the order in which it is put. */
-class LastObject {
-  readonly #pieces: Uint8Array[] = [];
-  readonly pack: number;
-  bytes = 0;
-
-  constructor(pack: number) {
-    this.pack = pack;
-  }
-
-  add(piece: Uint8Array, sha256 = sha256Of(piece)): { pack: number; offset: number; length: number; sha256: string } {
-    const extent = { pack: this.pack, offset: this.bytes, length: piece.length, sha256 };
-    this.#pieces.push(piece);
-    this.bytes += piece.length;
-    return extent;
-  }
-
-  content(manifest: Uint8Array): Uint8Array[] {
-    return [...this.#pieces, manifest];
-  }
-}
-
 class Take {
   readonly #parts: TakeParts;
   readonly #request: TakeRequest;
@@ -131,14 +108,20 @@ class Take {
   }
 
   async run(rollout: RolloutFile): Promise<Taken> {
-    const { request, base } = { request: this.#request, base: this.#base };
-    const tail = await this.#rolloutTail(rollout);
+    const request = this.#request;
+    const base = this.#base;
+    const committed = base?.manifest.rollout ?? null;
+    const isSamePath = committed?.path === request.rolloutPath;
+    const tail = await readRolloutTail(rollout, isSamePath ? committed : null, this.#bound.rollout);
     const isWalked =
       base === null ||
       request.workspace === 'walk' ||
       !isSameList(base.manifest.exclude, request.exclude) ||
       mentionsTools(tail.bytes);
-    const [captured, events] = await bothOrNeither(isWalked ? this.#capture() : null, this.#newEvents());
+    const [captured, events] = await bothOrNeither(
+      isWalked ? this.#capture() : null,
+      linesOfLog(this.#parts.log, request.key, base?.manifest.lastSeq ?? 0, request.sealUpTo),
+    );
     const isUnchanged = captured === null || captured.tree === null;
     if (base !== null && isUnchanged && tail.bytes.length === 0 && events.length === 0) {
       const isSameRequest =
@@ -152,17 +135,26 @@ class Take {
     rollout: RolloutFile,
     tail: RolloutTail,
     captured: CaptureResult | null,
-    events: readonly NewEvents[],
+    events: readonly Lines[],
   ): Promise<Taken> {
-    const { objects, nowMs, codexVersion, fleetVersion, keepSnapshots } = this.#parts;
+    const { objects, logger, nowMs, codexVersion, fleetVersion, keepSnapshots, packBytes } = this.#parts;
     const { key, epoch, turnId, exclude } = this.#request;
     const before = this.#base?.manifest;
     const last = new LastObject(captured?.restPack ?? before?.nextPack ?? 0);
-    const nextPack = last.pack + 1;
-    if (captured !== null && captured.rest.length > 0) last.add(captured.rest, '');
+    // Files' content comes first: the tree says where in the pack it lies.
+    if (captured !== null && captured.rest.length > 0) last.add(captured.rest, notAsked);
     const tree = captured === null ? (before?.tree ?? []) : chainAfter(before?.tree ?? [], captured, last);
-    const { parts: rolloutParts, packs: rolloutPacks } = await this.#rolloutParts(rollout, tail, last, nextPack);
-    const segments = await this.#segments(events, last);
+    const { parts: rolloutParts, nextPack } = await storeRolloutTail(rollout, tail, before?.rollout.parts ?? [], {
+      last,
+      putPack: (pack, bytes) => this.#putPack(pack, bytes),
+      nextPack: last.pack + 1,
+      packBytes,
+    });
+    const segments = await storeEvents(events, before?.events ?? [], {
+      last,
+      read: async (segment) => await this.#sealedBefore(segment),
+      logger,
+    });
     const live = new Map(captured?.live ?? before?.packs.map(({ id, liveBytes }) => [id, liveBytes]));
     const own = { id: last.pack, fileBytes: captured?.rest.length ?? 0, liveBytes: live.get(last.pack) ?? 0 };
     const object = mintObjectName(epoch, this.#number, last.bytes);
@@ -190,7 +182,7 @@ class Take {
       deleted: captured?.deleted ?? 0,
       counts: captured?.counts ?? before?.counts ?? { files: 0, directories: 0, links: 0, bytes: 0 },
       packs: neededPacks(packs, { parts: rolloutParts, events: segments, tree }),
-      nextPack: nextPack + rolloutPacks,
+      nextPack,
       rollout: {
         path: this.#request.rolloutPath,
         bytes: tail.mark.bytes,
@@ -205,7 +197,7 @@ class Take {
     await objects.store.put(key, object, content);
     objects.remember(key, object, manifest);
     this.#bound.rollout = tail.mark;
-    if (this.#bound.tree !== null && captured?.tree != null) {
+    if (this.#bound.tree !== null && captured !== null && captured.tree !== null) {
       this.#bound.tree = { ...this.#bound.tree, captured: treeIdOf(manifest) };
     }
     const putBytes = content.reduce((sum, piece) => sum + piece.length, 0);
@@ -224,6 +216,11 @@ class Take {
       putBytes,
       skipped: skipped.first,
     };
+  }
+
+  async #sealedBefore(segment: EventSegment): Promise<Uint8Array> {
+    if (this.#base === null) throw new ServiceError('internal', {}, { message: 'nothing was sealed before' });
+    return await this.#parts.objects.read(this.#request.key, this.#base.manifest, segment, 'events');
   }
 
   async #putPack(pack: number, bytes: Uint8Array): Promise<void> {
@@ -266,136 +263,10 @@ class Take {
     this.#bound.tree = { generation: thread.generation, held: treeId, captured: null };
     return result;
   }
-
-  async #rolloutTail(rollout: RolloutFile): Promise<RolloutTail> {
-    const known = this.#base?.manifest.rollout;
-    let mark: RolloutMark | null = null;
-    if (known !== undefined && known.path === this.#request.rolloutPath && rollout.bytes >= known.bytes) {
-      const remembered = this.#bound.rollout;
-      const isRemembered =
-        remembered?.inode === rollout.inode && remembered.bytes === known.bytes && remembered.sha256 === known.sha256;
-      mark = isRemembered ? remembered : await rollout.mark(known.bytes);
-      // The agent wrote over what was committed: what is there now is the rollout.
-      if (mark.sha256 !== known.sha256) mark = null;
-    }
-    mark ??= await rollout.mark(0);
-    const bytes = await rollout.read(mark.bytes, rollout.bytes);
-    if (mark.bytes + bytes.length === 0)
-      throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
-    return { start: mark.bytes, bytes, mark: markAfter(mark, bytes) };
-  }
-
-  /** The parts of the rollout, the tail in the last object, or in packs of its own if it is large. */
-  async #rolloutParts(
-    rollout: RolloutFile,
-    tail: RolloutTail,
-    last: LastObject,
-    nextPack: number,
-  ): Promise<{ parts: readonly RolloutPart[]; packs: number }> {
-    const before = tail.start === 0 ? [] : (this.#base?.manifest.rollout.parts ?? []);
-    if (tail.bytes.length === 0) return { parts: before, packs: 0 };
-    const { packBytes } = this.#parts;
-    const parts: RolloutPart[] = [];
-    let start = 0;
-    let packs = 0;
-    for (; tail.bytes.length - start > packBytes; start += packBytes) {
-      const piece = tail.bytes.subarray(start, start + packBytes);
-      await this.#putPack(nextPack + packs, piece);
-      parts.push({
-        level: finalLevel,
-        pack: nextPack + packs,
-        offset: 0,
-        length: piece.length,
-        sha256: sha256Of(piece),
-      });
-      packs += 1;
-    }
-    const piece = tail.bytes.subarray(start);
-    if (packs > 0 || isLarge(piece, packBytes)) {
-      return { parts: [...before, ...parts, { level: finalLevel, ...last.add(piece) }], packs };
-    }
-    const merging = before.slice(before.length - piecesToMerge(before.map(({ level }) => level)));
-    const merged = await this.#mergedRollout(rollout, tail, merging);
-    if (merged === null) return { parts: [...before, { level: 0, ...last.add(piece) }], packs };
-    const level = isLarge(merged, packBytes) ? finalLevel : mergedLevel(merging.map((part) => part.level));
-    return { parts: [...before.slice(0, before.length - merging.length), { level, ...last.add(merged) }], packs };
-  }
-
-  /** These parts and the tail as one, from the disk; null when it no longer has them as they were committed. */
-  async #mergedRollout(
-    rollout: RolloutFile,
-    tail: RolloutTail,
-    merging: readonly RolloutPart[],
-  ): Promise<Buffer | null> {
-    const length = merging.reduce((sum, part) => sum + part.length, 0);
-    const bytes = await rollout.read(tail.start - length, tail.start);
-    let offset = 0;
-    for (const part of merging) {
-      if (sha256Of(bytes.subarray(offset, offset + part.length)) !== part.sha256) return null;
-      offset += part.length;
-    }
-    return Buffer.concat([bytes, tail.bytes]);
-  }
-
-  async #newEvents(): Promise<readonly NewEvents[]> {
-    const { key, sealUpTo } = this.#request;
-    return await linesOfLog(this.#parts.log, key, this.#base?.manifest.lastSeq ?? 0, sealUpTo);
-  }
-
-  async #segments(events: readonly NewEvents[], last: LastObject): Promise<readonly EventSegment[]> {
-    const before = this.#base?.manifest.events ?? [];
-    const [first, ...others] = events;
-    if (first === undefined) return before;
-    const count = piecesToMerge(before.map(({ level }) => level));
-    const merging = others.length > 0 ? [] : before.slice(before.length - count);
-    const old = await this.#oldLines(merging);
-    const kept = old === null ? before : before.slice(0, before.length - merging.length);
-    const level = old === null ? 0 : mergedLevel(merging.map((segment) => segment.level));
-    const all = [
-      {
-        first: (old === null ? undefined : merging[0]?.first) ?? first.first,
-        last: first.last,
-        text: Buffer.concat([...(old ?? []), first.text]),
-      },
-      ...others,
-    ];
-    const packed = await Promise.all(all.map(packLines));
-    return [
-      ...kept,
-      ...packed.map((one) => {
-        return { level: one.isLarge ? finalLevel : level, first: one.first, last: one.last, ...last.add(one.bytes) };
-      }),
-    ];
-  }
-
-  /** null when they cannot be read: then they stay as they are, for whoever asks for these events to find out. */
-  async #oldLines(segments: readonly EventSegment[]): Promise<readonly Buffer[] | null> {
-    const manifest = this.#base?.manifest;
-    if (manifest === undefined || segments.length === 0) return [];
-    try {
-      return await Promise.all(
-        segments.map(async (segment) => {
-          return await unpackLines(await this.#parts.objects.read(this.#request.key, manifest, segment, 'events'));
-        }),
-      );
-    } catch (error) {
-      if (!(error instanceof Damaged)) throw error;
-      const { object, problem } = error;
-      this.#parts.logger.error({ event: 'sealed_events_damaged', object, problem }, 'sealed events cannot be read');
-      return null;
-    }
-  }
 }
 
-type RolloutTail = {
-  /** Where it begins: 0 also when the rollout was written anew. */
-  readonly start: number;
-  readonly bytes: Buffer;
-  /** Of the whole. */
-  readonly mark: RolloutMark;
-};
-
-type NewEvents = Awaited<ReturnType<typeof linesOfLog>>[number];
+/** The tree has a hash of each piece; nobody asks for one of them together. */
+const notAsked = '';
 
 function chainAfter(before: readonly TreePart[], { tree }: CaptureResult, last: LastObject): readonly TreePart[] {
   if (tree === null) return before;
@@ -408,11 +279,6 @@ function chainAfter(before: readonly TreePart[], { tree }: CaptureResult, last: 
     case 'summarises':
       return [...before.slice(0, 1), part];
   }
-}
-
-/** Merging it with others would cost more than it saves. */
-function isLarge(piece: Uint8Array, packBytes: number): boolean {
-  return piece.length >= packBytes / 8;
 }
 
 /** Both, or the first failure once neither works any more: nothing goes on behind the caller's back. */

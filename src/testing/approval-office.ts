@@ -16,7 +16,7 @@ import { sessionRecord, turnRecord } from './stored-records.ts';
 export const { id: askingSession } = sessionRecord();
 /** Three turns that run. */
 export const askingTurns = ['a1', 'a2', 'a3'].map((end) => `019f0000-0000-7000-8000-0000000000${end}`);
-export const nobody = new AbortController().signal;
+export const nobody: AbortSignal = new AbortController().signal;
 export const declined: RequestAnswer = { result: { decision: 'decline' } };
 const { policy, tenant } = sessionRecord();
 const [first = ''] = askingTurns;

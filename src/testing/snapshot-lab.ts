@@ -151,3 +151,9 @@ export function treeOnDisk(root: string, below = ''): Record<string, string> {
   }
   return found;
 }
+
+export async function joined(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return Buffer.concat(all);
+}

@@ -171,6 +171,7 @@ test('a turn that ends while its question is being stored leaves nothing pending
   const answer = office.desk.ask(commandRequest('make'), nobody, { id: first, continues: null });
   await office.clock.advanceAsync(0);
   const ended = office.desk.turnEnded(first);
+  await office.clock.advanceAsync(0);
   stored.resolve();
   await ended;
   assert.deepEqual([await answer, await office.outcomes()], [declined, [['expired', 'decline', 'turn_ended']]]);

@@ -188,6 +188,12 @@ export class SessionHost {
     this.#approvals.settled(approvalId);
   }
 
+  /** Ends a turn that waits for a person, as a drain does. */
+  stopWaiting(): void {
+    const turn = this.#turns.running;
+    if (turn !== null && this.#approvals.isWaiting) this.#turns.requestStop(turn.id, 'drain');
+  }
+
   /** Gives text to the turn that runs. */
   async steer(id: TurnId, steerId: string, text: string): Promise<void> {
     await this.#turns.steer(id, steerId, text);

@@ -203,6 +203,8 @@ export class Worker implements WorkerLink {
 
   async #stop(deadlineMs: number): Promise<void> {
     this.#state = 'draining';
+    // A person may take a day to answer: no stop waits for that.
+    for (const { host } of this.#ready.values()) host.stopWaiting();
     await within(this.#parts.clock, deadlineMs, Promise.race([this.#ledger.quiet(), this.#hurried.promise]), undefined);
     const taken = await Promise.allSettled(this.#hosted.values());
     for (const hosted of taken) {

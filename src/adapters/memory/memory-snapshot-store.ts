@@ -13,7 +13,8 @@ export class MemorySnapshotStore implements SnapshotStore {
   async put(key: SessionKey, name: string, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
     if (!namePattern.test(name)) throw new ServiceError('internal', {}, { message: 'not the name of an object' });
     const pieces: Uint8Array[] = [];
-    for await (const piece of content) pieces.push(piece);
+    // A copy: one buffer may serve for all of them.
+    for await (const piece of content) pieces.push(piece.slice());
     const mapKey = tenantKey(key.tenant, key.sessionId);
     const objects = this.#sessions.get(mapKey) ?? new Map<string, Uint8Array>();
     if (objects.has(name)) throw new ServiceError('store_conflict');
