@@ -38,8 +38,10 @@ const maxPendingEvents = 100_000;
 /** Started and taking turns. */
 export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorker> {
   const { clock, codex, config, grants, logger, metrics, stores } = parts;
-  const sessionsDir = path.join(parts.dir, 'sessions');
-  const slotsDir = path.join(parts.dir, 'slots');
+  // Places of their own: those of sessions that SQLite's records speak of survive a trial of memory storage.
+  const prefix = stores.kind === 'memory' ? 'memory-' : '';
+  const sessionsDir = path.join(parts.dir, `${prefix}sessions`);
+  const slotsDir = path.join(parts.dir, `${prefix}slots`);
   // With records in memory no session outlives a process: neither do its files.
   if (stores.kind === 'memory') await Promise.all([sessionsDir, slotsDir].map(removeTree));
   const snapshots = new Snapshots({

@@ -83,6 +83,8 @@ export class PlayedGrants implements ModelGrants {
   }
 }
 
+const refused = { error: { code: -32601, message: 'nobody listens' } };
+
 export class WorkerStage {
   readonly clock = new FakeClock();
   readonly records: MemoryRecords;
@@ -314,6 +316,8 @@ export class WorkerStage {
       paths,
       pid: pid ?? null,
       onNotification: (notification, line) => slot.listener?.onNotification(notification, line),
+      onServerRequest: async (request) =>
+        (await slot.listener?.onServerRequest(request, new AbortController().signal)) ?? refused,
     });
     this.agents.push(agent);
     return agent;
