@@ -8,11 +8,13 @@ import { sessionMemory } from './session-memory.ts';
 import { streamCpu } from './stream-cpu.ts';
 import { streamRate } from './stream-rate.ts';
 import { turnAccepted } from './turn-accepted.ts';
+import { waking } from './waking.ts';
 
 export const benchmarks: readonly Benchmark[] = [
   execWarm,
   turnAccepted,
   firstEvent,
+  waking,
   streamRate,
   streamCpu,
   idleSockets,

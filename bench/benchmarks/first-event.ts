@@ -1,15 +1,13 @@
 // The first events of a new session from a warm pool, against `codex exec --json` from cold.
 
 import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type CodexBinary, locateCodex } from '../../src/codex/binary.ts';
-import { prepareSlotDir } from '../../src/codex/home.ts';
 import type { Benchmark, Lab } from '../harness/benchmark.ts';
 import { Child } from '../harness/child.ts';
 import { type Bar, compare } from '../harness/finding.ts';
 import { interleave, type Rounds } from '../harness/interleave.ts';
-import { bareEnvironment, ended } from '../parts/bare-agent.ts';
+import { bareDir, bareEnvironment, ended } from '../parts/bare-agent.ts';
 import { Fleet } from '../parts/fleet.ts';
 import { SseReader } from '../parts/sse-reader.ts';
 
@@ -35,13 +33,7 @@ export const firstEvent: Benchmark = {
   run: async (lab) => {
     const binary = await locateCodex();
     const { ready } = await Child.start<{ baseUrl: string }>(lab, 'demo-model-child.ts');
-    const dir = path.join(lab.dir, 'exec');
-    await mkdir(dir, { recursive: true });
-    await prepareSlotDir(dir, {
-      config: { model: 'demo', streamIdleTimeoutMs: 60_000, fleetVersion: '0.0.0' },
-      baseUrl: ready.baseUrl,
-      template: null,
-    });
+    const dir = await bareDir(lab, ready.baseUrl);
     const fleet = await Fleet.start(lab, 6, warmSlots);
     const times: Record<Names, Times[]> = { baseline: [], ours: [], control: [] };
     const cold = (name: Names) => async (): Promise<number[]> => {

@@ -25,43 +25,52 @@ const deltaMark = Buffer.from('"method":"item/agentMessage/delta"');
 const endMark = Buffer.from('"method":"turn/completed"');
 const turnLimitMs = 20_000;
 
+/** A thread that no process has loaded. */
+export type BareThread = {
+  readonly id: string;
+  /** Holds `home`, `ws` and `tmp`. */
+  readonly dir: string;
+};
+
 export class BareAgent {
   readonly #child: ChildProcessWithoutNullStreams;
-  readonly #sessionId = mintId();
+  readonly #sessionId: string;
   readonly #workspace: string;
   #rest: Buffer = Buffer.alloc(0);
   #onLine: (line: Buffer) => void = () => {};
   #nextId = 1;
 
-  private constructor(child: ChildProcessWithoutNullStreams, workspace: string) {
+  private constructor(child: ChildProcessWithoutNullStreams, { dir, id }: BareThread) {
     this.#child = child;
-    this.#workspace = workspace;
+    this.#sessionId = id;
+    this.#workspace = path.join(dir, 'ws');
     child.stderr.resume();
     child.stdout.on('data', (chunk: Buffer) => this.#receive(chunk));
   }
 
+  /** With a thread of its own that has no turns. */
   static async start(lab: Lab, binary: CodexBinary, baseUrl: string): Promise<BareAgent> {
-    const dir = path.join(lab.dir, mintId());
-    await mkdir(dir, { recursive: true });
-    await prepareSlotDir(dir, {
-      config: { model: 'demo', streamIdleTimeoutMs: 60_000, fleetVersion: '0.0.0' },
-      baseUrl,
-      template: null,
-    });
+    const dir = await bareDir(lab, baseUrl);
+    const id = mintId();
+    await seedThread(path.join(dir, 'home'), id, binary.version);
+    return await BareAgent.resume(lab, binary, { dir, id });
+  }
+
+  /** Starts the process, initialises it, loads the thread. */
+  static async resume(lab: Lab, binary: CodexBinary, thread: BareThread): Promise<BareAgent> {
     const child = spawn(binary.codexPath, ['app-server', '--strict-config'], {
-      cwd: path.join(dir, 'ws'),
-      env: bareEnvironment(binary, dir),
+      cwd: path.join(thread.dir, 'ws'),
+      env: bareEnvironment(binary, thread.dir),
       stdio: 'pipe',
     });
     lab.defer(() => ended(child));
-    const agent = new BareAgent(child, path.join(dir, 'ws'));
-    await agent.#seedThread(path.join(dir, 'home'), binary.version);
+    const agent = new BareAgent(child, thread);
     await agent.#call('initialize', buildInitialize('0.0.0'));
     agent.#send({ method: 'initialized' });
     await agent.#call(
       'thread/resume',
       buildThreadResume({
-        sessionId: agent.#sessionId,
+        sessionId: thread.id,
         credential: 'none',
         instructions: null,
         workspacePath: agent.#workspace,
@@ -69,6 +78,10 @@ export class BareAgent {
       }),
     );
     return agent;
+  }
+
+  async stop(): Promise<void> {
+    await ended(this.#child);
   }
 
   /** From the writing of turn/start to the reading of turn/completed. */
@@ -113,18 +126,6 @@ export class BareAgent {
     }
   }
 
-  async #seedThread(home: string, codexVersion: string): Promise<void> {
-    const seed = seedRollout({
-      sessionId: this.#sessionId,
-      createdAtMs: Date.now(),
-      codexVersion,
-      modelProvider: 'fleet',
-    });
-    const file = path.join(home, seed.relativePath);
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeFile(file, seed.line);
-  }
-
   async #call(method: string, params: unknown): Promise<void> {
     const id = this.#nextId++;
     const answered = Promise.withResolvers<void>();
@@ -151,6 +152,25 @@ export class BareAgent {
     }
     this.#rest = bytes.subarray(start);
   }
+}
+
+/** Where a bare Codex works: its home as a slot's, not yet initialised. */
+export async function bareDir(lab: Lab, baseUrl: string): Promise<string> {
+  const dir = path.join(lab.dir, mintId());
+  await mkdir(dir, { recursive: true });
+  await prepareSlotDir(dir, {
+    config: { model: 'demo', streamIdleTimeoutMs: 60_000, fleetVersion: '0.0.0' },
+    baseUrl,
+    template: null,
+  });
+  return dir;
+}
+
+async function seedThread(home: string, sessionId: string, codexVersion: string): Promise<void> {
+  const seed = seedRollout({ sessionId, createdAtMs: Date.now(), codexVersion, modelProvider: 'fleet' });
+  const file = path.join(home, seed.relativePath);
+  await mkdir(path.dirname(file), { recursive: true });
+  await writeFile(file, seed.line);
 }
 
 export function bareEnvironment(binary: CodexBinary, dir: string): Record<string, string> {

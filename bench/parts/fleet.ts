@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { Client } from 'undici';
+import type { CommandResponse } from '../../src/api/commands.ts';
 import type { ExecResponse } from '../../src/api/exec.ts';
 import { mintId } from '../../src/core/ids.ts';
 import type { WorkerResource } from '../../src/api/fleet.ts';
@@ -15,20 +16,23 @@ const warmLimitMs = 20_000;
 export class Fleet {
   readonly child: Child;
   readonly url: string;
+  readonly dataDir: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly #client: Client;
 
-  private constructor(child: Child, { url, token }: FleetReady) {
+  private constructor(child: Child, dataDir: string, { url, token }: FleetReady) {
     this.child = child;
+    this.dataDir = dataDir;
     this.url = url;
     this.headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
     this.#client = new Client(url);
   }
 
   static async start(lab: Lab, slots: number, warmSlots: number): Promise<Fleet> {
+    const dataDir = path.join(lab.dir, mintId());
     const flags = {
       '--port': '0',
-      '--data-dir': path.join(lab.dir, mintId()),
+      '--data-dir': dataDir,
       '--slots': String(slots),
       '--warm-slots': String(warmSlots),
       '--model-provider': 'demo',
@@ -37,7 +41,7 @@ export class Fleet {
       '--log-level': 'info',
     };
     const { child, ready } = await Child.start<FleetReady>(lab, 'fleet-child.ts', { flags });
-    const fleet = new Fleet(child, ready);
+    const fleet = new Fleet(child, dataDir, ready);
     lab.defer(() => fleet.#client.destroy());
     await fleet.isWarm(Math.max(1, warmSlots));
     return fleet;
@@ -61,6 +65,23 @@ export class Fleet {
     return answer;
   }
 
+  /** Runs a line of the shell in the session's workspace; what it changes is committed. */
+  async command(sessionId: string, command: string): Promise<string> {
+    const { status, text } = await this.post(`/api/v1/sessions/${sessionId}/commands`, { command });
+    const answer = JSON.parse(text) as CommandResponse;
+    if (status !== 200 || answer.exit_code !== 0) throw new Error(`command: ${status} ${text}`);
+    return answer.stdout;
+  }
+
+  async hibernate(sessionId: string): Promise<void> {
+    await this.#change(sessionId, 'hibernate');
+  }
+
+  /** Resolves when the session is bound and its thread loaded. */
+  async wake(sessionId: string): Promise<void> {
+    await this.#change(sessionId, 'wake');
+  }
+
   async erase(sessionId: string): Promise<void> {
     await this.#request('DELETE', `/api/v1/sessions/${sessionId}`, null);
   }
@@ -74,6 +95,11 @@ export class Fleet {
       await sleep(20);
     }
     throw new Error(`the fleet has not ${idleSlots} warm slots within ${warmLimitMs} ms`);
+  }
+
+  async #change(sessionId: string, what: 'hibernate' | 'wake'): Promise<void> {
+    const { status, text } = await this.#request('POST', `/api/v1/sessions/${sessionId}/${what}`, null);
+    if (status !== 200) throw new Error(`${what}: ${status} ${text}`);
   }
 
   async #request(

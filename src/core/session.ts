@@ -71,7 +71,15 @@ export type SnapshotRef = {
 };
 
 /** What is true of a session that nobody has used yet. */
-export const unusedSession = { epoch: 1, worker: null, boot: null, snapshot: null, start: null, untold: [], crashes: 0 } as const;
+export const unusedSession = {
+  epoch: 1,
+  worker: null,
+  boot: null,
+  snapshot: null,
+  start: null,
+  untold: [],
+  crashes: 0,
+} as const;
 
 export type SessionRecord = {
   readonly tenant: TenantId;

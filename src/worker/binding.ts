@@ -130,14 +130,14 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
         .write(slot.dir, { key, epoch: session.epoch })
         .then(() => parts.files.moveIn(key, places))
         .then(
-        () => {
-          filesAreInSlot = true;
-        },
-        (error: unknown) => {
-          if (error instanceof FilesStuck) stuck = error;
-          throw error;
-        },
-      ),
+          () => {
+            filesAreInSlot = true;
+          },
+          (error: unknown) => {
+            if (error instanceof FilesStuck) stuck = error;
+            throw error;
+          },
+        ),
     );
     signal.throwIfAborted();
     let loading: Promise<void> | null = null;

@@ -93,10 +93,7 @@ test('a session that asked for it goes on after an interruption, before what wai
   const continuation = data.find(({ continues }) => continues === running.turnId);
   assert.equal(continuation?.status, 'completed');
   assert.match(continuation.prompt, /interrupted/);
-  assert.deepEqual(
-    stage.agents.flatMap(({ asked }) => asked).filter((method) => method === 'turn/start').length,
-    2,
-  );
+  assert.deepEqual(stage.agents.flatMap(({ asked }) => asked).filter((method) => method === 'turn/start').length, 2);
   assert.ok((continuation.startedAt ?? 0) <= (byStart.find(({ id }) => id === waiting.turnId)?.startedAt ?? 0));
 });
 
@@ -126,7 +123,6 @@ test('work that ends each worker is continued three times and then left', async 
     ['interrupted', 'interrupted', 'interrupted', 'interrupted'],
   );
 });
-
 
 test('an end that was recorded and not told is told by whoever takes the session, once', async (t) => {
   const lost = await mortal();

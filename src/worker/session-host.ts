@@ -312,8 +312,7 @@ export class SessionHost {
     if (work !== null) await this.#unbind(slotReason);
     await this.#patiently(Promise.all([turnsEnded, work?.done.catch(() => undefined)]));
     await this.#unbind(slotReason);
-    if (slotReason === 'erased')
-      this.#writer.write({ type: 'session.deleted', turnId: null, fields: {}, raw: null });
+    if (slotReason === 'erased') this.#writer.write({ type: 'session.deleted', turnId: null, fields: {}, raw: null });
     await this.#patiently(this.#letGo());
     this.#recordNothing();
   }

@@ -121,9 +121,11 @@ export class SessionSnapshots {
     const { logger, snapshots } = this.#options.parts;
     const { key, session } = this;
     const keep = session.start === null ? [] : [session.start];
-    await snapshots.clear(key, session.epoch, ref, keep).catch((error: unknown) =>
-      logger.warn({ event: 'snapshots_not_cleared', session_id: session.id, err: error }, 'old snapshots were kept'),
-    );
+    await snapshots
+      .clear(key, session.epoch, ref, keep)
+      .catch((error: unknown) =>
+        logger.warn({ event: 'snapshots_not_cleared', session_id: session.id, err: error }, 'old snapshots were kept'),
+      );
   }
 
   /** What is said of the files when they come to rest. */
@@ -135,9 +137,11 @@ export class SessionSnapshots {
   async #markRest(): Promise<void> {
     const { files, logger } = this.#options.parts;
     // An old mark costs a restore, or another look through the workspace.
-    await files.setMark(this.key, this.restMark()).catch((error: unknown) =>
-      logger.warn({ event: 'rest_not_marked', session_id: this.session.id, err: error }, 'resting files not marked'),
-    );
+    await files
+      .setMark(this.key, this.restMark())
+      .catch((error: unknown) =>
+        logger.warn({ event: 'rest_not_marked', session_id: this.session.id, err: error }, 'resting files not marked'),
+      );
   }
 
   /** A rollout that was cut or changed where it rests is found here, before Codex forgets what it held. */

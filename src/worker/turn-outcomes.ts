@@ -16,7 +16,8 @@ export function codexOutcome(translator: TurnTranslator): Verdict {
   const ended = translator.outcome;
   if (ended === null) return crashed('internal');
   // Codex calls a turn completed whose rollout it could not write: the next one would not know of it.
-  if (translator.transcriptProblem !== null) return { status: 'failed', reason: 'storage', error: errorOf('storage_full') };
+  if (translator.transcriptProblem !== null)
+    return { status: 'failed', reason: 'storage', error: errorOf('storage_full') };
   switch (ended.status) {
     case 'completed':
       return { status: 'completed', reason: null, error: null };

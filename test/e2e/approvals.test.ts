@@ -38,7 +38,7 @@ async function ended(turn: () => Promise<TurnResource>): Promise<TurnResource> {
   return await turn();
 }
 
-test('what wants more than the sandbox waits for a person: accepted it runs, declined it does not, cancelled the turn ends', async () => {
+test('what wants more than the sandbox waits for a person: accepted it runs, declined it does not, cancelled the turn ends [approval-asked]', async () => {
   const { client } = fleet();
   const body = { id: 'asking', approval_policy: 'on-request' };
   assert.equal((await client.request('POST', '/api/v1/sessions', body)).status, 201);

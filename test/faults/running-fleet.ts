@@ -2,10 +2,11 @@
 // none outlives a kill; what is said to it is the client's part (test/e2e/fleet-client.ts).
 
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { eventually, within } from '../e2e/eventually.ts';
 import { FleetClient } from '../e2e/fleet-client.ts';
 import { plainEnvironment, repository, type Exit } from '../e2e/fleet-under-test.ts';
@@ -57,6 +58,7 @@ export class RunningFleet {
 
   /** Resolves when it says `ready`. */
   static async start(setup: FleetSetup): Promise<RunningFleet> {
+    await compile(setup.dataDir);
     const fleet = new RunningFleet(setup);
     await fleet.#becomeReady();
     return fleet;
@@ -130,7 +132,7 @@ export class RunningFleet {
     const words = [...entry, 'up', '--port', '0', '--data-dir', dataDir, '--slots', '4', '--warm-slots', '2'];
     const child = spawn('sh', ['bin/run-node.sh', '--die-with-parent', ...words, ...(flags ?? [])], {
       cwd: repository,
-      env: { ...plainEnvironment(home), ...env },
+      env: { ...plainEnvironment(home), NODE_COMPILE_CACHE: compiledBeside(dataDir), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const said = { stdout: '', stderr: '' };
@@ -178,4 +180,17 @@ export class RunningFleet {
     }).catch(() => assert.fail(`processes are left ${goneDeadlineMs} ms after a kill:\n${describe(left)}`));
     await within('the end of the process is seen', goneDeadlineMs, this.#life.exited);
   }
+}
+
+function compiledBeside(dataDir: string): string {
+  return path.join(path.dirname(dataDir), 'compiled');
+}
+
+/** Once for all lives: one that is killed writes no cache, and every start would spend half a second on it. */
+async function compile(dataDir: string): Promise<void> {
+  const code = "await import('./src/app/embedded.ts')";
+  await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], {
+    cwd: repository,
+    env: { ...plainEnvironment(path.dirname(dataDir)), NODE_COMPILE_CACHE: compiledBeside(dataDir) },
+  });
 }

@@ -83,7 +83,8 @@ export function parseAnswer(text: string): Omit<RawAnswer, 'waitedMs'> | null {
     return { status, headers, body: '' };
   }
   // What is streamed ends with an empty chunk; what was in it is not looked at.
-  if (headers.get('transfer-encoding') === 'chunked') return /(^|\r\n)0\r\n\r\n$/.test(rest) ? { status, headers, body: '' } : null;
+  if (headers.get('transfer-encoding') === 'chunked')
+    return /(^|\r\n)0\r\n\r\n$/.test(rest) ? { status, headers, body: '' } : null;
   const length = headers.get('content-length');
   if (length === undefined || rest.length < Number(length)) return null;
   return { status, headers, body: Buffer.from(rest.slice(0, Number(length)), 'latin1').toString('utf8') };

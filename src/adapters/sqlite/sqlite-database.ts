@@ -48,6 +48,7 @@ export class SqliteDatabase {
   readonly #pageCount: StatementSync;
   readonly #walSync: WalSync;
   readonly #queue: WriteQueue;
+  #emptying: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(options: SqliteDatabaseOptions, db: DatabaseSync) {
@@ -159,6 +160,21 @@ export class SqliteDatabase {
     while (await this.write(() => this.#shrinkOnce(), 'os')) {
       // Others get their turn between two steps.
     }
+  }
+
+  /**
+   * Empties the write-ahead log, so that what was deleted is not on the disk any more: pages are overwritten
+   * when they are freed, the log only when it comes round. Not where another process reads right now; its own
+   * checkpoints make up for that.
+   */
+  async emptyLog(): Promise<void> {
+    this.#emptying ??= this.#queue.drained().then(() => {
+      this.#emptying = null;
+      if (this.#closing === null) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    });
+    await this.#emptying.catch((error: unknown) => {
+      if (!isBusy(error)) throw this.#translate(error);
+    });
   }
 
   /** Compares tables with their indexes, page by page: holds the event loop for some 10 ms per thousand records. */

@@ -128,6 +128,7 @@ class SqliteSessionRecords implements SessionRecords {
       this.#table.delete(tenant, id);
     }, 'disk');
     await this.#db.shrink();
+    await this.#db.emptyLog();
   }
 
   #byAlias(tenant: TenantId, alias: string | null): SessionRecord | null {

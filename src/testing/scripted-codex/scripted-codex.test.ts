@@ -14,7 +14,14 @@ import type { Script, Step } from './script.ts';
 import { scriptedBinary } from './scripted-binary.ts';
 
 const sessionId = '019f0000-0000-7000-8000-000000000001';
-const turn = buildTurnStart({ sessionId, prompt: 'go', approvals: 'never', model: null, sandbox: 'read-only', network: false });
+const turn = buildTurnStart({
+  sessionId,
+  prompt: 'go',
+  approvals: 'never',
+  model: null,
+  sandbox: 'read-only',
+  network: false,
+});
 
 type Started = { readonly agent: AgentProcess; readonly heard: AgentNotification[] };
 
