@@ -1,6 +1,7 @@
 // The benchmarks, in the order in which they run and are reported.
 
 import type { Benchmark } from '../harness/benchmark.ts';
+import { commitCost } from './commit-cost.ts';
 import { execWarm } from './exec-warm.ts';
 import { firstEvent } from './first-event.ts';
 import { idleSockets } from './idle-sockets.ts';
@@ -19,4 +20,6 @@ export const benchmarks: readonly Benchmark[] = [
   streamCpu,
   idleSockets,
   sessionMemory,
+  // The last: it leaves the disk work to do.
+  commitCost,
 ];

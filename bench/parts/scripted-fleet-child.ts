@@ -65,6 +65,7 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
       dropEventsBefore: async () => 0,
       close: async () => {},
     },
+    reserve: null,
     grants,
     clock,
     logger,

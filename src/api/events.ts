@@ -48,6 +48,13 @@ export const knownEventSchemas = [
   known('session.recovered', 'The session goes on there.', {}),
   known('session.hibernated', 'The session holds no process; its next turn wakes it.', {}),
   known('session.woken', 'The session has a process again.', {}),
+  known('session.restored', 'Stored data of the session was damaged; it goes on from the newest that is whole.', {
+    to_turn_id: idSchema.nullable().describe('The turn after which that was taken; null when it was not after one.'),
+    damaged: z.array(z.object({ object: z.string(), problem: z.string() })),
+  }),
+  known('session.quarantined', 'Its Codex process crashed in turns in a row; `POST …/wake` lets it go on.', {
+    crashes: z.int(),
+  }),
   known('session.deleted', 'The session was erased.', {}),
   known('turn.queued', 'The turn waits for a slot, or for the turn before it.', {
     position: z.int().describe('1 is next.'),

@@ -1,6 +1,7 @@
 // Codex on this machine: the installed binary, what cage can be made for it, and how a slot's process is
 // started. Refuses to go on without a cage where the operator did not allow that.
 
+import { existsSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { type AgentProcess, startAgent } from '../codex/agent-process.ts';
@@ -16,6 +17,7 @@ import type { Logger } from '../observability/logger.ts';
 import { refusal } from '../protocol/policy.ts';
 import type { ServerRequest } from '../protocol/generated/ServerRequest.ts';
 import type { Slot } from '../worker/slot.ts';
+import { type DiskReserve, freeBytesAt } from './disk-reserve.ts';
 import { fleetVersion } from './version.ts';
 
 export type CodexRuntime = {
@@ -29,16 +31,21 @@ export type CodexRuntimeOptions = {
   /** On the file system of the workspaces, out of every cage's sight. */
   readonly dir: string;
   readonly modelUpstream: ModelUpstream;
+  /** Of the disk that `dir` and the slots are on. */
+  readonly reserve: DiskReserve;
   readonly clock: Clock;
   readonly logger: Logger;
 };
+
+/** A template, while it is made. */
+const templateBytes = 2 * 1024 * 1024;
 
 const startDeadlineMs = 20_000;
 /** Longer than the model proxy's own, so that it is the one to say what was late. */
 const streamIdleTimeoutMs = 330_000;
 
 export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexRuntime> {
-  const { clock, config, dir, logger, modelUpstream } = options;
+  const { clock, config, dir, logger, modelUpstream, reserve } = options;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const binary = await locateCodex();
   const { isolation, report } = await probeIsolation({
@@ -69,19 +76,28 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
     clock,
     logger,
   };
-  const homeTemplate = await createHomeTemplate(path.join(dir, 'home-template'), shared);
+  const templateDir = path.join(dir, 'home-template');
+  const isKept = (await freeBytesAt(dir)) < templateBytes && existsSync(templateDir);
+  // On a full disk that of the run before has to do: Codex brings what is in it up to date by itself.
+  const homeTemplate = isKept ? templateDir : await createHomeTemplate(templateDir, shared);
   return {
     version: binary.version,
     isolation: report,
-    startAgent: async (slot) =>
-      await startAgent({
+    startAgent: async (slot) => {
+      // What is left is for those that run: a Codex of its own would take it.
+      if (reserve.isLow) throw new ServiceError('storage_full');
+      const starting = startAgent({
         ...shared,
         homeTemplate,
         slotDir: slot.dir,
         onNotification: (notification, line) => slot.listener?.onNotification(notification, line),
         onServerRequest: async (request, signal) =>
           (await slot.listener?.onServerRequest(request, signal)) ?? refusal(request as ServerRequest),
-      }),
+      });
+      return await starting.catch(async (error: unknown) => {
+        throw (await reserve.isDiskFull()) ? new ServiceError('storage_full', {}, { cause: error }) : error;
+      });
+    },
   };
 }
 

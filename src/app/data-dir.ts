@@ -6,7 +6,10 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { storing } from '../adapters/files/file-errors.ts';
+import { isServiceError } from '../core/errors.ts';
 import type { TokenEntry } from '../http/bearer.ts';
+import { giveUpReserve } from './disk-reserve.ts';
 
 export type DataDir = {
   readonly path: string;
@@ -16,6 +19,7 @@ export type DataDir = {
   readonly idempotencySecret: Buffer;
   /** For unix sockets: private, and short enough for their length limit. */
   readonly runDir: string;
+  /** Rejects with `storage_full` when the disk has no room for it. */
   readonly announce: (url: string) => Promise<void>;
   readonly close: () => Promise<void>;
 };
@@ -49,7 +53,12 @@ export async function openDataDir(directory: string): Promise<DataDir> {
   await chmod(directory, 0o700);
   const release = await acquireLock(directory);
   try {
-    await writeOwner(directory, { pid: process.pid, url: null });
+    // The reserve is for whoever starts on a full disk, too.
+    await storing(writeOwner(directory, { pid: process.pid, url: null })).catch(async (error: unknown) => {
+      if (!isServiceError(error, 'storage_full')) throw error;
+      await giveUpReserve(directory);
+      await storing(writeOwner(directory, { pid: process.pid, url: null }));
+    });
     const token = await secretFile(path.join(directory, 'token'), () => `cf_${randomBytes(32).toString('base64url')}`);
     const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), () =>
       randomBytes(32).toString('hex'),
@@ -60,7 +69,7 @@ export async function openDataDir(directory: string): Promise<DataDir> {
       token,
       idempotencySecret: Buffer.from(idempotency, 'hex'),
       runDir,
-      announce: (url) => writeOwner(directory, { pid: process.pid, url }),
+      announce: (url) => storing(writeOwner(directory, { pid: process.pid, url })),
       close: async () => {
         await rm(runDir, { recursive: true, force: true });
         await rm(ownerFile(directory), { force: true });
@@ -110,7 +119,8 @@ function isLocked(directory: string): boolean {
 function tryLock(directory: string): DatabaseSync | null {
   const database = new DatabaseSync(path.join(directory, 'lock.db'));
   try {
-    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+    // Its journal is nothing to keep, and a full disk has no room for one.
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     return database;
   } catch (error) {
     database.close();

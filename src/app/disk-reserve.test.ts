@@ -7,6 +7,7 @@ import { type TestContext, test } from 'node:test';
 import { ServiceError } from '../core/errors.ts';
 import { createSilentLogger } from '../observability/logger.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
+import { openDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
 
 type Lab = { readonly dir: string; readonly clock: FakeClock; readonly open: () => Promise<DiskReserve> };
@@ -106,5 +107,38 @@ test('a reserve is made once, and found again by the next run', async (t) => {
     const { ino } = statSync(join(dir, 'reserve'));
     await (await open()).close();
     assert.equal(statSync(join(dir, 'reserve')).ino, ino);
+  });
+});
+
+test('a disk that others filled is noticed without a write of ours, and told each time', async (t) => {
+  await withDisk(t, async ({ dir, clock, open }) => {
+    const reserve = await open();
+    let told = 0;
+    reserve.whenFull(() => told++);
+    await clock.advanceAsync(10_000);
+    assert.deepEqual([reserve.isLow, told], [false, 0]);
+    for (const times of [1, 2]) {
+      fill(dir);
+      await passUntil(clock, () => reserve.isLow);
+      assert.equal(told, times);
+      assert.equal(await reserve.isDiskFull(), true);
+      rmSync(join(dir, 'filling'));
+      await passUntil(clock, () => !reserve.isLow);
+    }
+    await reserve.close();
+    assert.equal(clock.pendingTimers, 0);
+  });
+});
+
+test('a data directory on a full disk is opened on what the reserve gives back', async (t) => {
+  await withDisk(t, async ({ dir, open }) => {
+    const first = await openDataDir(dir);
+    await (await open()).close();
+    await first.close();
+    fill(dir);
+    const again = await openDataDir(dir);
+    assert.equal(again.token, first.token);
+    assert.equal(existsSync(join(dir, 'reserve')), false);
+    await again.close();
   });
 });

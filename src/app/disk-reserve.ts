@@ -16,7 +16,7 @@ const shareOfFree = 0.05;
 const tooLittleBytes = 256 * KiB;
 /** Space is back when this many reserves fit: one is taken then, and the rest is for turns. */
 const reservesToGoOn = 3;
-const checkEveryMs = 5_000;
+const checkEveryMs = 2_000;
 const pieceBytes = 1024 * KiB;
 
 export type DiskReserveParts = {
@@ -35,6 +35,7 @@ export class DiskReserve {
   #cancelCheck: () => void = () => {};
   #checking: Promise<void> = Promise.resolve();
   #isClosed = false;
+  #onFull: () => void = () => {};
 
   private constructor(parts: DiskReserveParts, bytes: number) {
     this.#parts = parts;
@@ -50,6 +51,7 @@ export class DiskReserve {
     const reserve = new DiskReserve(parts, Math.min(mostBytes, Math.max(fewestBytes, share)));
     if (freeBytes < tooLittleBytes) await reserve.release();
     else if (heldBytes < reserve.#bytes && !(await reserve.#make())) await reserve.release();
+    reserve.#checkLater();
     return reserve;
   }
 
@@ -72,6 +74,21 @@ export class DiskReserve {
     }
   }
 
+  /** Called each time the reserve is given up. */
+  whenFull(onFull: () => void): void {
+    this.#onFull = onFull;
+  }
+
+  /** After a failure that does not say why; gives up the reserve if that was it. */
+  async isDiskFull(): Promise<boolean> {
+    const isFull = await freeBytesAt(this.#parts.dir).then(
+      (bytes) => bytes < tooLittleBytes,
+      () => false,
+    );
+    if (isFull) await this.release();
+    return isFull || this.#isLow;
+  }
+
   /** As `guard`, without the second run. */
   async watch<T>(work: () => Promise<T>): Promise<T> {
     try {
@@ -86,6 +103,7 @@ export class DiskReserve {
   release(): Promise<void> {
     if (this.#isLow) return this.#releasing ?? Promise.resolve();
     this.#isLow = true;
+    this.#onFull();
     this.#releasing = this.#release().finally(() => {
       this.#releasing = null;
     });
@@ -102,7 +120,7 @@ export class DiskReserve {
   async #release(): Promise<void> {
     const { logger } = this.#parts;
     try {
-      await rm(this.#file, { force: true });
+      await giveUpReserve(this.#parts.dir);
       logger.error(
         { event: 'disk_full', reserve_bytes: this.#bytes },
         'the disk is full: no new turns are taken until there is space',
@@ -110,7 +128,6 @@ export class DiskReserve {
     } catch (error) {
       logger.error({ event: 'disk_reserve_stuck', err: error }, 'the disk is full, and its reserve cannot be removed');
     }
-    this.#checkLater();
   }
 
   #checkLater(): void {
@@ -121,10 +138,13 @@ export class DiskReserve {
   }
 
   async #check(): Promise<void> {
-    if ((await this.#hasSpace()) && (await this.#make())) {
+    // Agents write without us: they hang when they cannot, and say nothing.
+    if (!this.#isLow) await this.isDiskFull();
+    else if ((await this.#hasSpace()) && (await this.#make())) {
       this.#isLow = false;
       this.#parts.logger.info({ event: 'disk_space_back' }, 'the disk has space again: turns are taken');
-    } else this.#checkLater();
+    }
+    this.#checkLater();
   }
 
   async #hasSpace(): Promise<boolean> {
@@ -157,13 +177,18 @@ export class DiskReserve {
   }
 }
 
-function fileIn(dir: string): string {
-  return path.join(dir, 'reserve');
+/** For who owns the directory and cannot start without it. */
+export async function giveUpReserve(dir: string): Promise<void> {
+  await rm(fileIn(dir), { force: true });
 }
 
-async function freeBytesAt(dir: string): Promise<number> {
+export async function freeBytesAt(dir: string): Promise<number> {
   const { bavail, bsize } = await statfs(dir);
   return bavail * bsize;
+}
+
+function fileIn(dir: string): string {
+  return path.join(dir, 'reserve');
 }
 
 /** 0 for none. */

@@ -3,6 +3,7 @@
 
 import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
 import type { SandboxMode } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
 import { createGateway } from '../gateway/gateway.ts';
@@ -23,7 +24,7 @@ import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 import { openStores } from './stores.ts';
 import { fleetVersion } from './version.ts';
-import { startWorkerParts } from './worker-parts.ts';
+import { salvageSlots, startWorkerParts } from './worker-parts.ts';
 import { openWorkspaces } from './workspace-parts.ts';
 
 /** For answers and streams to reach their clients once every turn has ended. */
@@ -50,22 +51,24 @@ export async function startEmbedded(
   try {
     const dataDir = await openDataDir(config.dataDir);
     down.add(() => dataDir.close());
+    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
+    down.add(() => reserve.close());
 
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
     const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
 
     const workerDir = path.join(dataDir.path, 'worker');
+    if (reserve.isLow) await salvageSlots({ config, dir: workerDir, reserve, clock, logger });
     const codex = await prepareCodex({
       config,
       dir: path.join(workerDir, 'codex'),
       modelUpstream: { socketPath: model.dataSocket },
+      reserve,
       clock,
       logger,
     });
 
-    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
-    down.add(() => reserve.close());
     const stores = await open(config, dataDir.path, clock, logger, {
       isOnlyOwner: true,
       reserve,
@@ -85,6 +88,7 @@ export async function startEmbedded(
       dir: workerDir,
       codex,
       stores,
+      reserve,
       grants: model.link,
       clock,
       logger,
@@ -99,12 +103,18 @@ export async function startEmbedded(
     const log = new SealedReplay(stores.log, records.sessions, snapshots);
     const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
 
+    /** An erasure that was cut short is finished; any other session is given an owner. */
+    const recoverOrErase = async (key: SessionKey): Promise<void> => {
+      const session = await records.sessions.get(key.tenant, key.sessionId);
+      if (session?.erasing !== true) await worker.recoverSession(key);
+      else await eraseSession({ records, log, worker, clock, limits, logger }, session);
+    };
     const housekeeper = new Housekeeper({
       clock,
       logger,
       records,
       directory: stores.directory,
-      worker,
+      worker: { recoverSession: recoverOrErase },
       eraseSession: async ({ sessionId, tenant }) => {
         const session = await records.sessions.get(tenant, sessionId);
         if (session !== null) await eraseSession({ records, log, worker, clock, limits, logger }, session);
@@ -150,7 +160,7 @@ export async function startEmbedded(
       },
       () => void gateway.stop(),
     );
-    await dataDir.announce(url);
+    await reserve.guard(() => dataDir.announce(url));
     logger.info({ event: 'fleet_ready', url }, 'fleet ready');
 
     return {

@@ -40,10 +40,12 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
         erase: (tenant, id) => guard(() => sessions.erase(tenant, id)),
       },
       turns: {
-        create: (record) => begin(() => turns.create(record)),
+        // One that goes on with another was promised when that was accepted.
+        create: (record) => (record.continues === null ? begin : guard)(() => turns.create(record)),
         get: (tenant, id) => turns.get(tenant, id),
         replace: (next) => guard(() => turns.replace(next)),
         list: (tenant, sessionId, query) => turns.list(tenant, sessionId, query),
+        listOpenOf: (tenant, sessionId, query) => turns.listOpenOf(tenant, sessionId, query),
         listOpen: (after, limit) => turns.listOpen(after, limit),
         erase: (tenant, id) => guard(() => turns.erase(tenant, id)),
       },

@@ -11,11 +11,12 @@ import type { Metrics } from '../observability/metrics.ts';
 import { Snapshots } from '../snapshot/snapshots.ts';
 import { LeaseKeeper } from '../worker/lease-keeper.ts';
 import { removeTree } from '../worker/remove-tree.ts';
-import { SessionFiles } from '../worker/session-files.ts';
+import { type Room, SessionFiles } from '../worker/session-files.ts';
 import { SlotClaims } from '../worker/slot-claims.ts';
 import { SlotPool } from '../worker/slot-pool.ts';
 import { Worker } from '../worker/worker.ts';
 import type { CodexRuntime } from './codex-runtime.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { Stores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 
@@ -24,6 +25,8 @@ export type WorkerParts = {
   readonly dir: string;
   readonly codex: CodexRuntime;
   readonly stores: Stores;
+  /** Of the disk that `dir` is on; null: its being full is said, and nothing else. */
+  readonly reserve: DiskReserve | null;
   readonly grants: ModelGrants;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -37,11 +40,8 @@ const maxPendingEvents = 100_000;
 
 /** Started and taking turns. */
 export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorker> {
-  const { clock, codex, config, grants, logger, metrics, stores } = parts;
-  // Places of their own: those of sessions that SQLite's records speak of survive a trial of memory storage.
-  const prefix = stores.kind === 'memory' ? 'memory-' : '';
-  const sessionsDir = path.join(parts.dir, `${prefix}sessions`);
-  const slotsDir = path.join(parts.dir, `${prefix}slots`);
+  const { clock, codex, config, grants, logger, metrics, reserve, stores } = parts;
+  const { sessionsDir, slotsDir } = dirsIn(parts.dir, stores.kind);
   // With records in memory no session outlives a process: neither do its files.
   if (stores.kind === 'memory') await Promise.all([sessionsDir, slotsDir].map(removeTree));
   const snapshots = new Snapshots({
@@ -73,16 +73,17 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
     logger,
     metrics,
   });
-  const machine = machineStart();
+  const { claims, files } = placesIn(sessionsDir, slotsDir, reserve);
   const worker = new Worker({
     id: config.worker.id,
     boot: mintId(),
     parts: {
       pool,
-      files: new SessionFiles(sessionsDir, machine),
-      claims: new SlotClaims(slotsDir, machine),
+      files,
+      claims,
       snapshots,
       codexVersion: codex.version,
+      outlivesUs: stores.kind !== 'memory',
       grants,
       records: stores.records,
       log: stores.log,
@@ -104,8 +105,38 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
     queueLimit: config.worker.queueLimit,
     maxPendingEvents,
   });
+  reserve?.whenFull(() => worker.diskFull());
   await worker.start();
   return { worker, snapshots };
+}
+
+/** What an earlier run left in its slots comes to rest, and the slots are removed: a full disk has room then. */
+export async function salvageSlots({
+  clock,
+  config,
+  dir,
+  logger,
+  reserve,
+}: Pick<WorkerParts, 'clock' | 'config' | 'dir' | 'logger' | 'reserve'>): Promise<void> {
+  const { sessionsDir, slotsDir } = dirsIn(dir, config.storage);
+  const { claims, files } = placesIn(sessionsDir, slotsDir, reserve);
+  await claims.salvage(files, clock, logger);
+}
+
+/** Places of their own: those of sessions that SQLite's records speak of survive a trial of memory storage. */
+function dirsIn(dir: string, storage: Stores['kind']): { sessionsDir: string; slotsDir: string } {
+  const prefix = storage === 'memory' ? 'memory-' : '';
+  return { sessionsDir: path.join(dir, `${prefix}sessions`), slotsDir: path.join(dir, `${prefix}slots`) };
+}
+
+function placesIn(
+  sessionsDir: string,
+  slotsDir: string,
+  reserve: DiskReserve | null,
+): { files: SessionFiles; claims: SlotClaims } {
+  const machine = machineStart();
+  const room: Room = (work) => (reserve === null ? work() : reserve.guard(work));
+  return { files: new SessionFiles(sessionsDir, machine, room), claims: new SlotClaims(slotsDir, machine, room) };
 }
 
 /** Files that nobody synced mean something only until the machine starts again. */

@@ -26,14 +26,14 @@ export async function startWorker(config: Config): Promise<RunningPart> {
   try {
     const dataDir = await openDataDir(config.dataDir);
     down.add(() => dataDir.close());
+    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
+    down.add(() => reserve.close());
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
     const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
     const dir = path.join(dataDir.path, 'worker');
     const modelUpstream = { socketPath: model.dataSocket };
-    const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, clock, logger });
-    const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
-    down.add(() => reserve.close());
+    const codex = await prepareCodex({ config, dir: path.join(dir, 'codex'), modelUpstream, reserve, clock, logger });
     // Each session is for one turn, and gone after it: nothing of it is worth a disk.
     const stores = await openStores({ ...config, storage: 'memory' }, dataDir.path, clock, logger, {
       isOnlyOwner: true,
@@ -41,7 +41,7 @@ export async function startWorker(config: Config): Promise<RunningPart> {
       onForgotten: () => {},
     });
     down.add(() => stores.close());
-    const parts = { config, dir, codex, stores, grants: model.link, clock, logger, metrics };
+    const parts = { config, dir, codex, stores, reserve, grants: model.link, clock, logger, metrics };
     const { snapshots, worker } = await startWorkerParts(parts);
     down.add(() => snapshots.stop());
     down.add(

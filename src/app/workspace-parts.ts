@@ -41,7 +41,10 @@ export async function openWorkspaces(parts: WorkspaceParts): Promise<WorkspaceLi
       const ref = (await record(key))?.snapshot ?? null;
       return ref === null ? null : await snapshots.open(key, ref);
     },
-    sessionBase: async (key) => (await record(key))?.start ?? null,
+    sessionBase: async (key) => {
+      const start = (await record(key))?.start ?? 'empty';
+      return start === 'empty' ? null : start;
+    },
     openSnapshot,
     change: (key, change) => worker.changeFiles(key, change),
   });

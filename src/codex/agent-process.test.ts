@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -137,6 +137,10 @@ test('a start past its deadline is rejected and leaves nothing', async () => {
 
 test('a home copied from a template serves as a fresh one does', async () => {
   const template = await createHomeTemplate(path.join(lab.root, 'template'), lab.agentOptions('unused'));
+  assert.deepEqual(
+    readdirSync(template).filter((name) => /-(wal|shm)$/.test(name)),
+    [],
+  );
   const agent = await lab.start({ homeTemplate: template });
   await lab.seedThread(agent, mintId());
   assert.ok(existsSync(path.join(agent.slotDir, 'home', 'state_5.sqlite')));

@@ -40,7 +40,7 @@ test('the system is laid out as on the host, and what the operator adds is read-
 test('every namespace is its own; the network only unless the host’s is asked for, with its names then', () => {
   const own = cageArguments(spec);
   const host = cageArguments({ ...spec, network: 'host' });
-  for (const option of ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--die-with-parent', '--as-pid-1']) {
+  for (const option of ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--as-pid-1']) {
     assert.ok(own.includes(option) && host.includes(option));
   }
   assert.ok(own.includes('--unshare-net') && !host.includes('--unshare-net'));

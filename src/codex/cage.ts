@@ -77,7 +77,9 @@ export function cageArguments(spec: CageSpec): string[] {
   const groups: string[][] = [
     ['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
     spec.network === 'none' ? ['--unshare-net'] : [],
-    ['--die-with-parent', '--new-session', '--as-pid-1', '--info-fd', String(spec.infoFd)],
+    // Not --die-with-parent: killed between its fork and its word to go on, bubblewrap leaves what it has
+    // forked, which waits for that word for ever. The watchdog notices the worker's end by itself.
+    ['--new-session', '--as-pid-1', '--info-fd', String(spec.infoFd)],
     ['--hostname', 'codex', '--uid', '1000', '--gid', '1000'],
     ['--tmpfs', '/', '--dir', '/etc', '--dir', '/opt', '--dir', '/var', '--ro-bind', '/usr', '/usr'],
     spec.systemDirs.flatMap((dir) =>

@@ -2,6 +2,7 @@
 // What is said over the pipes, and when the end has come, is for agent-process.ts.
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -64,16 +65,21 @@ export function launchAgent(options: {
   const [command, ...args] = commandLine(options);
   if (command === undefined)
     throw new ServiceError('agent_start_failed', {}, { message: 'there is no command to start' });
+  const info = isolation.kind === 'cage' ? CageInfo.open(slotDir) : null;
   const child = spawn(command, args, {
     cwd: path.join(slotDir, 'tmp'),
     env: isolation.kind === 'cage' ? {} : uncagedEnvironment(options.binary, slotDir),
     // A process group of its own: an interrupt at the terminal is for us to act on, not for the agents.
     detached: true,
-    stdio: ['ignore', 'ignore', 'pipe', hasOwnNetwork(isolation) ? 'ipc' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+    stdio: [
+      ...(['ignore', 'ignore', 'pipe', hasOwnNetwork(isolation) ? 'ipc' : 'ignore', 'pipe', 'pipe', 'pipe'] as const),
+      info?.fd ?? 'ignore',
+    ],
   });
   // Heard by whoever waits for the exit too; here so that a start that throws below leaves no unheard error.
   child.on('error', ignoreClosedPipe);
-  const cageInit = isolation.kind === 'cage' ? readCageInit(stream(child, launchFds.cageInfo)) : null;
+  const closeInfo = (): void => info?.close();
+  child.once('exit', closeInfo).once('error', closeInfo);
   for (const pipe of child.stdio) pipe?.on('error', ignoreClosedPipe);
   return {
     child,
@@ -81,7 +87,7 @@ export function launchAgent(options: {
     stdout: stream(child, launchFds.agentStdout),
     stderr: stream(child, 2),
     heartbeat: stream(child, launchFds.heartbeat),
-    killAll: () => killAll(child, isolation, cageInit?.pid ?? null),
+    killAll: () => killAll(child, isolation, info),
   };
 }
 
@@ -121,17 +127,40 @@ function uncagedEnvironment(binary: CodexBinary, slotDir: string): Record<string
   });
 }
 
-/** bubblewrap writes one small object, with the host's pid of the cage's pid 1. */
-function readCageInit(info: Readable): { pid: number | null } {
-  const init: { pid: number | null } = { pid: null };
-  let text = '';
-  info.setEncoding('utf8');
-  info.on('data', (piece: string) => {
-    if (text.length < 4_096) text += piece;
-    const match = /"child-pid":\s*(\d+)/.exec(text);
-    if (match !== null) init.pid = Number(match[1]);
-  });
-  return init;
+/**
+ * Where bubblewrap writes one small object, with the host's pid of the cage's pid 1. A file without a name
+ * and not a pipe: when we die while a cage is being made, a broken pipe makes bubblewrap leave what it has
+ * forked, which then waits for ever.
+ */
+class CageInfo {
+  readonly fd: number;
+  #isClosed = false;
+
+  private constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  static open(slotDir: string): CageInfo {
+    const file = path.join(slotDir, 'cage-info');
+    const fd = openSync(file, 'wx+', 0o600);
+    unlinkSync(file);
+    return new CageInfo(fd);
+  }
+
+  /** null while the cage has no pid 1, and once this is closed. */
+  initPid(): number | null {
+    if (this.#isClosed) return null;
+    const text = Buffer.alloc(4_096);
+    const length = readSync(this.fd, text, 0, text.length, 0);
+    const match = /"child-pid":\s*(\d+)/.exec(text.toString('latin1', 0, length));
+    return match === null ? null : Number(match[1]);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    closeSync(this.fd);
+  }
 }
 
 /**
@@ -139,7 +168,7 @@ function readCageInit(info: Readable): { pid: number | null } {
  * it, the launcher reaps it and leaves, so that the launcher's exit means that nothing is left. The
  * launcher killed first would leave a dying orphan behind for whoever is pid 1 on this host.
  */
-function killAll(child: ChildProcess, isolation: Isolation, cageInit: number | null): void {
+function killAll(child: ChildProcess, isolation: Isolation, info: CageInfo | null): void {
   if (child.pid === undefined) return;
   if (isolation.kind === 'uncaged' && isolation.pidNamespacePrefix.length === 0) {
     // Also after the leader has left: the group lives while a member does.
@@ -148,6 +177,7 @@ function killAll(child: ChildProcess, isolation: Isolation, cageInit: number | n
   }
   if (child.exitCode !== null || child.signalCode !== null) return;
   const below = childrenOf(child.pid);
+  const cageInit = info?.initPid() ?? null;
   const init = cageInit !== null && below.includes(cageInit) ? cageInit : below[0];
   if (init !== undefined) kill(init);
   else child.kill('SIGKILL');

@@ -64,6 +64,8 @@ export interface TurnRecords {
   /** As SessionRecords.replace. */
   replace(next: TurnRecord): Promise<TurnRecord | null>;
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>>;
+  /** Those of the session that have not ended. */
+  listOpenOf(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>>;
   /** Turns of all tenants that have not ended, the first created first: what nobody may be working on after a crash. */
   listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
   /** Removes the record of a turn that nobody was told of. */

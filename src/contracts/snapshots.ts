@@ -9,8 +9,8 @@ export type ByteRange = { readonly offset: number; readonly length: number };
 
 export interface SnapshotStore {
   /**
-   * Durable before it resolves; whole or absent. A name is written once: `store_conflict` when it is
-   * taken. Names are 1 to 128 of a-z 0-9 . _ - and begin with a letter or digit. Rejects with
+   * Durable before it resolves; whole or absent, but a power cut before that may leave a part of it. A name
+   * is written once: `store_conflict` when it is taken. Names are 1 to 128 of a-z 0-9 . _ - and begin with a letter or digit. Rejects with
    * `storage_full` or `store_unavailable`; nothing is left behind then that `list` would name. Each piece
    * is taken before the next is asked for: one buffer may serve for all.
    */

@@ -2,7 +2,7 @@
 
 import { errorRegister } from './error-register.ts';
 
-export { type ErrorEntry, errorRegister, type RetryAdvice } from './error-register.ts';
+export { type ErrorEntry, errorRegister } from './error-register.ts';
 
 export type ErrorCode = keyof typeof errorRegister;
 export type ErrorDetails = Readonly<Record<string, unknown>>;

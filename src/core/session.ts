@@ -70,6 +70,11 @@ export type SnapshotRef = {
   readonly rolloutBytes: number;
 };
 
+/** Somebody has it, or must look after it: a run of a worker, an end that was not told, an erasure that was cut short. */
+export function isHeld({ erasing, untold, worker }: SessionRecord): boolean {
+  return worker !== null || untold.length > 0 || erasing === true;
+}
+
 /** What is true of a session that nobody has used yet. */
 export const unusedSession = {
   epoch: 1,
@@ -103,8 +108,8 @@ export type SessionRecord = {
   readonly usage: Usage;
   /** The newest committed one; null before the first. Replacing it is the commit point of a turn. */
   readonly snapshot: SnapshotRef | null;
-  /** What the workspace was when the first turn began; null: empty, or no turn has begun. */
-  readonly start: SnapshotRef | null;
+  /** What the workspace was when the first turn began; null: none has begun. */
+  readonly start: SnapshotRef | 'empty' | null;
   /** Turns whose end is recorded, and whose terminal event may not be in the log yet. */
   readonly untold: readonly TurnId[];
   /** Turns in a row that ended with their Codex process; at two the session is quarantined. */

@@ -50,19 +50,23 @@ export async function dispatchTurn(
 ): Promise<void> {
   const { clock, limits, logger } = parts;
   const facts = { session_id: turn.sessionId, turn_id: turn.id };
+  let isLate = false;
   const handover = handOver(parts, turn, options).catch(async (error: unknown) => {
     if (isServiceError(error, 'worker_lost')) {
       // It may have been taken: the log and the record will tell, this call cannot.
       logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
       return;
     }
+    // The caller was told that it is accepted, so only a worker may end it: whoever looks after open turns
+    // gives it to one.
+    if (isLate) throw error;
     // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
     // the same finds its record ended, and does not begin.
     if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
   });
   if ((await within(clock, limits.workerDeadlineMs, handover, 'late')) !== 'late') return;
+  isLate = true;
   logger.warn({ event: 'turn_handover_late', ...facts }, 'Worker did not answer in time');
-  // The caller goes on. What a refusal that still comes means for the turn is in its record by then.
   handover.catch((error: unknown) =>
     logger.warn({ event: 'turn_refused_late', ...facts, err: error }, 'A turn was refused after its handover'),
   );

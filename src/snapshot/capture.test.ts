@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { type Captured, capture, nothingToWaitFor, settle } from './capture.ts';
 import { KnownFiles } from './known-files.ts';
 import { piecesToMerge } from './tiers.ts';
-import { mentionsTools } from './tool-calls.ts';
+import { ToolSearch } from './tool-calls.ts';
 
 function workspace(t: TestContext): string {
   const root = mkdtempSync(path.join(tmpdir(), 'capture-'));
@@ -73,14 +73,34 @@ test('what says that a tool ran, or cannot be read, or is not known, is a call o
     '{"type":"turn_con',
     'null\n',
   ];
-  assert.deepEqual(
-    harmless.map((one) => mentionsTools(Buffer.from(one))),
-    harmless.map(() => false),
-  );
-  assert.deepEqual(
-    calls.map((one) => mentionsTools(Buffer.from(harmless.join('') + one))),
-    calls.map(() => true),
-  );
+  // Whole, and in pieces that end anywhere.
+  for (const pieceBytes of [10_000, 7, 1]) {
+    const found = (text: string): boolean => {
+      const search = new ToolSearch();
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length; at += pieceBytes)
+        search.add(Buffer.from(bytes.subarray(at, at + pieceBytes)));
+      return search.hasFound;
+    };
+    assert.equal(found(harmless.join('\n')), false);
+    assert.deepEqual(
+      harmless.map((one) => found(one)),
+      harmless.map(() => false),
+    );
+    assert.deepEqual(
+      calls.map((one) => found(harmless.join('') + one)),
+      calls.map(() => true),
+    );
+  }
+});
+
+test('a line too long to be looked at is a call of a tool, however harmless', () => {
+  const isCall = (bytes: number): boolean => {
+    const search = new ToolSearch();
+    search.add(Buffer.from(`${JSON.stringify({ type: 'turn_context', payload: 'x'.repeat(bytes) })}\n`));
+    return search.hasFound;
+  };
+  assert.deepEqual([isCall(1_000_000), isCall(1_048_577)], [false, true]);
 });
 
 test('what grows turn by turn stays in few pieces, and each is rewritten seldom', () => {

@@ -26,7 +26,7 @@ test('a session that rewrites the same files for hundreds of turns takes bounded
     if (turn > turns / 2)
       most = { objects: Math.max(most.objects, now.objects), bytes: Math.max(most.bytes, now.bytes) };
   }
-  const events = await lab.snapshots.readSealed(labKey, lab.ref!, 0, 10_000);
+  const { events } = await lab.snapshots.readSealed(labKey, lab.ref!, 0, 10_000);
   assert.deepEqual(
     events.map(({ header }) => header.seq),
     Array.from({ length: turns * 5 }, (_, index) => index + 1),

@@ -112,6 +112,11 @@ export function parseObjectName(name: string): ObjectName | null {
   };
 }
 
+/** Of the writer that put it; later than any where the name is not one of ours. */
+export function epochOfSnapshot({ object }: SnapshotRef): number {
+  return parseObjectName(object)?.epoch ?? Number.POSITIVE_INFINITY;
+}
+
 /** With its own hash behind it, so that it can be trusted where no reference to it is left. */
 export function encodeManifest(manifest: Manifest): { readonly bytes: Buffer; readonly sha256: string } {
   const text = JSON.stringify(manifest);

@@ -34,9 +34,10 @@ export class RolloutFile {
 
   /**
    * `relativePath` begins with the name of `sessions`. The agent can replace both that directory and the one
-   * it stands in, so neither may be a link. Throws `session_corrupt` when there is no such file, or it is empty.
+   * it stands in, so neither may be a link. Throws `session_corrupt` when there is no such file, or it is empty,
+   * and `session_full` when it is larger than `maxBytes`, whether or not anything was written there.
    */
-  static open(sessions: string, relativePath: string): RolloutFile {
+  static open(sessions: string, relativePath: string, maxBytes = Number.POSITIVE_INFINITY): RolloutFile {
     const home = path.dirname(sessions);
     const names = [path.basename(home), path.basename(sessions), ...relativePath.split('/').slice(1)];
     const file = names.pop() ?? '';
@@ -49,9 +50,10 @@ export class RolloutFile {
         directory = inner;
       }
       const rollout = new RolloutFile(directory.openFile(file));
-      if (rollout.bytes > 0) return rollout;
+      if (rollout.bytes > 0 && rollout.bytes <= maxBytes) return rollout;
       rollout.close();
-      throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
+      if (rollout.bytes === 0) throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
+      throw new ServiceError('session_full', { rollout_bytes: rollout.bytes, limit_bytes: maxBytes });
     } catch (error) {
       throw asCorrupt(error);
     } finally {
@@ -59,27 +61,31 @@ export class RolloutFile {
     }
   }
 
-  /** Fewer than asked for when the file has been cut. */
+  /** As far as the file goes, in small pieces; one buffer serves for all of them. */
+  async *pieces(start: number, end: number): AsyncGenerator<Buffer, void, void> {
+    const buffer = Buffer.allocUnsafe(Math.min(pieceBytes, end - start));
+    for (let at = start; at < end; ) {
+      const read = readSync(this.#fd, buffer, 0, Math.min(buffer.length, end - at), at);
+      if (read === 0) return;
+      at += read;
+      yield buffer.subarray(0, read);
+      if (at < end) await setImmediate();
+    }
+  }
+
+  /** For as many bytes as may be held at once. Fewer than asked for when the file has been cut. */
   async read(start: number, end: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafe(end - start);
     let filled = 0;
-    while (filled < bytes.length) {
-      const read = readSync(this.#fd, bytes, filled, Math.min(pieceBytes, bytes.length - filled), start + filled);
-      if (read === 0) break;
-      filled += read;
-      if (filled < bytes.length) await setImmediate();
-    }
+    for await (const piece of this.pieces(start, end)) filled += piece.copy(bytes, filled);
     return bytes.subarray(0, filled);
   }
 
   /** Of the first so many bytes. */
   async mark(bytes: number): Promise<RolloutMark> {
     const hash = createHash('sha256');
-    for (let start = 0; start < bytes; start += pieceBytes) {
-      hash.update(await this.read(start, Math.min(bytes, start + pieceBytes)));
-      if (start + pieceBytes < bytes) await setImmediate();
-    }
-    return { inode: this.inode, bytes, sha256: hash.copy().digest('hex'), hash };
+    for await (const piece of this.pieces(0, bytes)) hash.update(piece);
+    return markOf(this.inode, bytes, hash);
   }
 
   close(): void {
@@ -87,10 +93,8 @@ export class RolloutFile {
   }
 }
 
-/** What follows from more bytes behind what was known. */
-export function markAfter(mark: RolloutMark, tail: Uint8Array): RolloutMark {
-  const hash = mark.hash.copy().update(tail);
-  return { inode: mark.inode, bytes: mark.bytes + tail.length, sha256: hash.copy().digest('hex'), hash };
+export function markOf(inode: number, bytes: number, hash: Hash): RolloutMark {
+  return { inode, bytes, sha256: hash.copy().digest('hex'), hash };
 }
 
 function asCorrupt(error: unknown): unknown {

@@ -1,93 +1,134 @@
 // The rollout in a snapshot: what was appended since the last one, in a part of its own or together with
-// earlier small parts, so that a conversation of thousands of turns lies in few pieces.
+// earlier small parts, so that a conversation of thousands of turns lies in few pieces. Of what is large no
+// more than a pack is held at once.
 
 import { ServiceError } from '../core/errors.ts';
+import type { PackPut, PutAhead } from './data-packs.ts';
 import type { LastObject } from './last-object.ts';
 import { type Manifest, type RolloutPart, sha256Of } from './manifest.ts';
-import { markAfter, type RolloutFile, type RolloutMark } from './rollout-file.ts';
-import { finalLevel, mergedLevel, piecesToMerge } from './tiers.ts';
+import { markOf, type RolloutFile, type RolloutMark } from './rollout-file.ts';
+import { finalLevel, mergedLevel, piecesToMerge, piecesWithin } from './tiers.ts';
+import type { ToolSearch } from './tool-calls.ts';
 
 export type RolloutTail = {
   /** Where it begins: 0 also when what was committed is no longer there, so that all is stored anew. */
   readonly start: number;
-  readonly bytes: Buffer;
+  /** What is stored already, in packs of its own: all of it that would not fit into one. */
+  readonly ahead: readonly { readonly put: PutAhead; readonly sha256: string }[];
+  /** What follows; empty when the tail is. */
+  readonly rest: Buffer;
   /** Of the whole. */
   readonly mark: RolloutMark;
 };
 
-/** `remembered` saves reading what is committed once more. Throws `session_corrupt` when there is nothing. */
+export type TailReading = {
+  /** What is known of the file saves reading what is committed once more. */
+  readonly remembered: RolloutMark | null;
+  /** Is given the tail. */
+  readonly search: ToolSearch;
+  readonly putAhead: PackPut;
+  readonly packBytes: number;
+};
+
+/** Throws `session_corrupt` when there is nothing, and what putting throws. */
 export async function readRolloutTail(
   rollout: RolloutFile,
   committed: Manifest['rollout'] | null,
-  remembered: RolloutMark | null,
+  { remembered, search, putAhead, packBytes }: TailReading,
 ): Promise<RolloutTail> {
-  let mark: RolloutMark | null = null;
+  const start = await committedPart(rollout, committed, remembered);
+  const hash = start.hash.copy();
+  const room = Buffer.allocUnsafeSlow(Math.min(packBytes, rollout.bytes - start.bytes));
+  const ahead: RolloutTail['ahead'][number][] = [];
+  let used = 0;
+  let bytes = start.bytes;
+  for await (const piece of rollout.pieces(start.bytes, rollout.bytes)) {
+    hash.update(piece);
+    search.add(piece);
+    bytes += piece.length;
+    for (let taken = 0; taken < piece.length; ) {
+      if (used === room.length) {
+        ahead.push({ put: await putAhead([room]), sha256: sha256Of(room) });
+        used = 0;
+      }
+      const copied = piece.copy(room, used, taken);
+      used += copied;
+      taken += copied;
+    }
+  }
+  if (bytes === 0) throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
+  return { start: start.bytes, ahead, rest: room.subarray(0, used), mark: markOf(rollout.inode, bytes, hash) };
+}
+
+/** What the file has of what was committed: all of it, or nothing when the agent wrote over it. */
+async function committedPart(
+  rollout: RolloutFile,
+  committed: Manifest['rollout'] | null,
+  remembered: RolloutMark | null,
+): Promise<RolloutMark> {
   if (committed !== null && rollout.bytes >= committed.bytes) {
     const isRemembered =
       remembered?.inode === rollout.inode &&
       remembered.bytes === committed.bytes &&
       remembered.sha256 === committed.sha256;
-    mark = isRemembered ? remembered : await rollout.mark(committed.bytes);
-    // The agent wrote over it: what is there now is the rollout.
-    if (mark.sha256 !== committed.sha256) mark = null;
+    const mark = isRemembered ? remembered : await rollout.mark(committed.bytes);
+    if (mark.sha256 === committed.sha256) return mark;
   }
-  mark ??= await rollout.mark(0);
-  const bytes = await rollout.read(mark.bytes, rollout.bytes);
-  if (mark.bytes + bytes.length === 0) {
-    throw new ServiceError('session_corrupt', { part: 'rollout', problem: 'it is empty' });
-  }
-  return { start: mark.bytes, bytes, mark: markAfter(mark, bytes) };
+  return await rollout.mark(0);
 }
 
 export type RolloutStorage = {
   readonly last: LastObject;
-  /** Puts a pack of this number, for what is too large for the last object. */
-  readonly putPack: (pack: number, bytes: Uint8Array) => Promise<void>;
-  readonly nextPack: number;
+  /** Answers the number of its pack. */
+  readonly numberOf: (put: PutAhead) => number;
   readonly packBytes: number;
 };
 
-/** Answers all parts, and the next free number of a pack. */
+/** Answers all parts. */
 export async function storeRolloutTail(
   rollout: RolloutFile,
-  tail: RolloutTail,
+  { start, ahead, rest, mark }: RolloutTail,
   committed: readonly RolloutPart[],
-  { last, putPack, nextPack, packBytes }: RolloutStorage,
-): Promise<{ readonly parts: readonly RolloutPart[]; readonly nextPack: number }> {
-  const before = tail.start === 0 ? [] : committed;
-  if (tail.bytes.length === 0) return { parts: before, nextPack };
-  const large: RolloutPart[] = [];
-  let start = 0;
-  for (; tail.bytes.length - start > packBytes; start += packBytes) {
-    const piece = tail.bytes.subarray(start, start + packBytes);
-    const pack = nextPack + large.length;
-    await putPack(pack, piece);
-    large.push({ level: finalLevel, pack, offset: 0, length: piece.length, sha256: sha256Of(piece) });
-  }
-  const rest = tail.bytes.subarray(start);
-  const levelOf = (piece: Buffer, level: number): number => (piece.length >= packBytes / 8 ? finalLevel : level);
-  const count = large.length > 0 ? 0 : piecesToMerge(before.map(({ level }) => level));
-  const merging = before.slice(before.length - count);
-  const merged = await mergedWith(rollout, tail, merging);
-  const isMerged = merged !== null && count > 0;
-  const piece = isMerged ? merged : rest;
-  const level = levelOf(piece, isMerged ? mergedLevel(merging.map((part) => part.level)) : 0);
-  const kept = isMerged ? before.slice(0, before.length - count) : before;
-  return { parts: [...kept, ...large, { level, ...last.add(piece) }], nextPack: nextPack + large.length };
+  { last, numberOf, packBytes }: RolloutStorage,
+): Promise<readonly RolloutPart[]> {
+  const before = start === 0 ? [] : committed;
+  if (mark.bytes === start) return before;
+  const large = ahead.map(({ put, sha256 }) => {
+    return { level: finalLevel, pack: numberOf(put), offset: 0, length: put.bytes, sha256 };
+  });
+  const merging = large.length > 0 ? [] : partsToMerge(before, packBytes - rest.length);
+  const merged = merging.length === 0 ? null : await mergedWith(rollout, start, merging, rest);
+  const kept = merged === null ? before : before.slice(0, before.length - merging.length);
+  const piece = merged ?? rest;
+  const level = merged === null ? 0 : mergedLevel(merging.map((part) => part.level));
+  const isLarge = piece.length >= packBytes / 8;
+  return [...kept, ...large, { level: isLarge ? finalLevel : level, ...last.add(piece) }];
 }
 
-/** These parts and the tail as one, read from the disk; null when it no longer has them as they were committed. */
+/** Those for which there is no room stay as they are: what is merged is large enough then, once and for all. */
+function partsToMerge(parts: readonly RolloutPart[], room: number): readonly RolloutPart[] {
+  const count = piecesToMerge(parts.map(({ level }) => level));
+  const some = parts.slice(parts.length - count);
+  const fitting = piecesWithin(
+    some.map(({ length }) => length),
+    room,
+  );
+  return some.slice(some.length - fitting);
+}
+
+/** These parts, read from the disk, and the tail as one; null when it no longer has them as they were committed. */
 async function mergedWith(
   rollout: RolloutFile,
-  tail: RolloutTail,
+  start: number,
   merging: readonly RolloutPart[],
+  rest: Buffer,
 ): Promise<Buffer | null> {
   const length = merging.reduce((sum, part) => sum + part.length, 0);
-  const bytes = await rollout.read(tail.start - length, tail.start);
+  const bytes = await rollout.read(start - length, start);
   let offset = 0;
   for (const part of merging) {
     if (sha256Of(bytes.subarray(offset, offset + part.length)) !== part.sha256) return null;
     offset += part.length;
   }
-  return Buffer.concat([bytes, tail.bytes]);
+  return Buffer.concat([bytes, rest]);
 }

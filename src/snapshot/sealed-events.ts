@@ -12,13 +12,15 @@ const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
 /** Uncompressed. A read of any event costs that of its segment. */
-const segmentBytes = 2 * 1024 * 1024;
+export const segmentBytes = 2 * 1024 * 1024;
 /** Compressed at once, without the detour over another thread, which takes longer. */
 const smallBytes = 64 * 1024;
 /** A segment and the largest event that a worker may write. */
 const maxSegmentBytes = 256 * 1024 * 1024;
-const pageSize = 1000;
+/** Few, for what comes next may be large; and fewer when what came was. */
+const pageSize = 128;
 
+/** Events one behind another, none missing. */
 export type Lines = { readonly first: number; readonly last: number; readonly text: Buffer };
 export type PackedLines = {
   readonly first: number;
@@ -27,37 +29,75 @@ export type PackedLines = {
   readonly isLarge: boolean;
 };
 
-/** The events behind `afterSeq` up to `upTo`, as the log has them, in stretches of about a segment. */
-export async function linesOfLog(log: EventLog, key: SessionKey, afterSeq: number, upTo: number): Promise<Lines[]> {
-  const stretches: Lines[] = [];
-  let lines: string[] = [];
-  let characters = 0;
+/** Seqs that the log has lost, both included. */
+export type Gap = { readonly first: number; readonly last: number };
+
+/**
+ * The events behind `afterSeq` up to `upTo`, as far as the log still has them, in stretches of about a
+ * segment: a new one begins where something is missing. Rejects with `store_unavailable` when the log ends before.
+ */
+export async function* linesOfLog(
+  log: EventLog,
+  key: SessionKey,
+  afterSeq: number,
+  upTo: number,
+  onGap: (gap: Gap) => void,
+): AsyncGenerator<Lines, void, void> {
+  let text = new LineBuffer();
   let first = 0;
   let last = afterSeq;
-  const cut = (): void => {
-    if (lines.length > 0) stretches.push({ first, last, text: Buffer.from(lines.join('')) });
-    lines = [];
-    characters = 0;
+  let limit = pageSize;
+  const cut = (): Lines => {
+    const lines = { first, last, text: text.bytes };
+    text = new LineBuffer();
+    return lines;
   };
   while (last < upTo) {
-    const { events } = await log.read(key, last, Math.min(pageSize, upTo - last));
+    const { events } = await log.read(key, last, Math.min(limit, upTo - last));
     if (events.length === 0) {
       throw new ServiceError('store_unavailable', { problem: `the log ends before event ${upTo}` });
     }
+    let pageBytes = 0;
     for (const event of events) {
-      if (event.header.seq > upTo) break;
-      if (lines.length === 0) first = event.header.seq;
+      const { seq } = event.header;
+      if (seq !== last + 1) {
+        if (text.length > 0) yield cut();
+        onGap({ first: last + 1, last: Math.min(seq - 1, upTo) });
+        last = Math.min(seq - 1, upTo);
+      }
+      if (seq > upTo) break;
       const line = `${JSON.stringify(event)}\n`;
-      lines.push(line);
-      characters += line.length;
-      last = event.header.seq;
-      if (characters >= segmentBytes) cut();
+      const bytes = Buffer.byteLength(line);
+      if (text.length > 0 && text.length + bytes > segmentBytes) yield cut();
+      if (text.length === 0) first = seq;
+      text.add(line, bytes);
+      pageBytes += bytes;
+      last = seq;
     }
-    // All that it holds lies behind: the events between are gone, and there is nothing to seal.
-    if ((events[0]?.header.seq ?? 0) > upTo) break;
+    limit = Math.max(1, Math.min(pageSize, Math.floor((events.length * segmentBytes) / (pageBytes + 1))));
   }
-  cut();
-  return stretches;
+  if (text.length > 0) yield cut();
+}
+
+/** Grows by doubling: most turns are small. */
+class LineBuffer {
+  #buffer = Buffer.allocUnsafeSlow(smallBytes);
+  length = 0;
+
+  add(line: string, bytes: number): void {
+    const wanted = this.length + bytes;
+    if (wanted > this.#buffer.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(wanted, this.#buffer.length * 2));
+      this.#buffer.copy(grown, 0, 0, this.length);
+      this.#buffer = grown;
+    }
+    this.#buffer.write(line, this.length);
+    this.length = wanted;
+  }
+
+  get bytes(): Buffer {
+    return this.#buffer.subarray(0, this.length);
+  }
 }
 
 export async function packLines({ first, last, text }: Lines): Promise<PackedLines> {

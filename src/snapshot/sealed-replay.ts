@@ -8,8 +8,7 @@ import type { SnapshotRef } from '../core/session.ts';
 
 /** What it needs of Snapshots. */
 export type SealedEvents = {
-  readSealed(key: LogKey, ref: SnapshotRef, afterSeq: number, limit: number): Promise<StoredEvent[]>;
-  firstSealedSeq(key: LogKey, ref: SnapshotRef): Promise<number>;
+  readSealed(key: LogKey, ref: SnapshotRef, afterSeq: number, limit: number): Promise<LogPage>;
 };
 
 export class SealedReplay implements EventLog {
@@ -45,17 +44,16 @@ export class SealedReplay implements EventLog {
   async #withSealed(key: LogKey, afterSeq: number, limit: number, page: LogPage): Promise<LogPage> {
     const ref = (await this.#sessions.get(key.tenant, key.sessionId))?.snapshot ?? null;
     if (ref === null) return page;
-    const firstSealed = await this.#sealed.firstSealedSeq(key, ref);
-    if (firstSealed === 0) return page;
-    const found = await this.#sealed.readSealed(key, ref, afterSeq, limit);
+    const { events: found, firstSeq } = await this.#sealed.readSealed(key, ref, afterSeq, limit);
+    if (firstSeq === 0) return page;
     const lastSeq = Math.max(page.lastSeq, ref.lastSeq);
-    if (page.firstSeq === 0) return { events: found, firstSeq: firstSealed, lastSeq };
+    if (page.firstSeq === 0) return { events: found, firstSeq, lastSeq };
     // Both hold the latest sealed ones.
     const older = found.filter(({ header }) => header.seq < page.firstSeq);
     const last = older.at(-1)?.header.seq;
     if (last === undefined) return page;
     // A page has no holes: where the two do not meet, the sealed ones stand alone.
     const newer = last + 1 === page.firstSeq ? page.events : [];
-    return { events: [...older, ...newer].slice(0, limit), firstSeq: firstSealed, lastSeq };
+    return { events: [...older, ...newer].slice(0, limit), firstSeq, lastSeq };
   }
 }

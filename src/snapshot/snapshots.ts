@@ -1,12 +1,11 @@
 // The snapshots of sessions: taken, put back, read, cleared away. Which of them a session stands at is
 // for the session's record to say. What is asked for one session happens in order.
 
-import type { EventLog } from '../contracts/event-log.ts';
+import type { EventLog, LogPage } from '../contracts/event-log.ts';
 import type { SnapshotStore } from '../contracts/snapshots.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
-import type { StoredEvent } from '../core/event.ts';
 import type { SnapshotRef } from '../core/session.ts';
 import type { Logger } from '../observability/logger.ts';
 import { type BoundSession, type SessionPlace, sessionName } from './bound-session.ts';
@@ -25,6 +24,8 @@ export type SnapshotLimits = {
   readonly maxFiles: number;
   readonly maxBytes: number;
   readonly packBytes: number;
+  /** A rollout that is larger, written or not, is not read: the session is full. */
+  readonly maxRolloutBytes: number;
   /** How many of a session, the newest included, can be gone back to. */
   readonly keepSnapshots: number;
 };
@@ -33,6 +34,7 @@ export const defaultSnapshotLimits: SnapshotLimits = {
   maxFiles: 500_000,
   maxBytes: 10 * 1024 ** 3,
   packBytes: 8 * 1024 * 1024,
+  maxRolloutBytes: 256 * 1024 * 1024,
   keepSnapshots: 16,
 };
 
@@ -72,12 +74,12 @@ export class Snapshots {
 
   /**
    * Durable when it resolves; the base again when nothing had changed. Rejects with `session_corrupt` (the
-   * rollout is missing or empty, or the base is damaged), `workspace_too_large`, `storage_full`,
+   * rollout is missing or empty, or the base is damaged), `session_full`, `workspace_too_large`, `storage_full`,
    * `store_unavailable`: the session then still stands at its base, and a later call makes up for it.
    */
   async take(request: TakeRequest): Promise<Taken> {
     const { log, logger, clock, codexVersion, fleetVersion } = this.#options;
-    const { maxFiles, maxBytes, packBytes, keepSnapshots } = this.#limits;
+    const { maxFiles, maxBytes, maxRolloutBytes, packBytes, keepSnapshots } = this.#limits;
     const parts = {
       objects: this.#objects,
       thread: this.#thread,
@@ -88,17 +90,18 @@ export class Snapshots {
       fleetVersion,
       limits: { maxEntries: maxFiles, maxBytes, maxDepth },
       packBytes,
+      maxRolloutBytes,
       keepSnapshots,
     };
     return await this.#inOrder(request.key, (bound) => takeSnapshot(parts, request, bound));
   }
 
-  /** Whether the rollout at `place` is, to the byte, the one of `ref`. */
+  /** Whether the rollout at `place` is, to the byte, the one of `ref`. Rejects with `session_full`, as `take`. */
   async isIntact(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
     return await this.#rolloutFits(key, ref, place, (file, known) => file === known);
   }
 
-  /** Whether the rollout at `place` is the one of `ref`, or that and more. */
+  /** Whether the rollout at `place` is the one of `ref`, or that and more. Rejects with `session_full`, as `take`. */
   async hasGrownFrom(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
     return await this.#rolloutFits(key, ref, place, (file, known) => file >= known);
   }
@@ -113,7 +116,7 @@ export class Snapshots {
       const { rollout } = await this.#objects.manifest(key, ref);
       let file: RolloutFile;
       try {
-        file = RolloutFile.open(place.sessions, rollout.path);
+        file = RolloutFile.open(place.sessions, rollout.path, this.#limits.maxRolloutBytes);
       } catch (error) {
         if (isServiceError(error, 'session_corrupt')) return false;
         throw error;
@@ -150,14 +153,13 @@ export class Snapshots {
     return new SnapshotReader(this.#objects, key, ref, manifest, await this.#trees.get(key, manifest));
   }
 
-  /** The sealed events behind `afterSeq`, in order. Rejects with `session_corrupt` where they are damaged. */
-  async readSealed(key: SessionKey, ref: SnapshotRef, afterSeq: number, limit: number): Promise<StoredEvent[]> {
+  /**
+   * The sealed events behind `afterSeq`, as a log answers; 0 for `firstSeq` when none are. Where the log had
+   * lost events before they were sealed, a page ends, and what comes after begins anew. Rejects with
+   * `session_corrupt` where they are damaged.
+   */
+  async readSealed(key: SessionKey, ref: SnapshotRef, afterSeq: number, limit: number): Promise<LogPage> {
     return await this.#sealed.read(key, await this.#objects.manifest(key, ref), afterSeq, limit);
-  }
-
-  /** The first sealed event's seq; 0 when none is. */
-  async firstSealedSeq(key: SessionKey, ref: SnapshotRef): Promise<number> {
-    return (await this.#objects.manifest(key, ref)).events[0]?.first ?? 0;
   }
 
   /**

@@ -11,8 +11,9 @@ import type { Skipped, WalkLimits } from '../workspace/walk.ts';
 import { type BoundSession, type SessionPlace, sessionName, treeIdOf } from './bound-session.ts';
 import type { CaptureJob, CaptureResult } from './capture-messages.ts';
 import type { CaptureThread } from './capture-thread.ts';
+import { DataPacks, type PackPut, type PutAhead } from './data-packs.ts';
 import { packsToEvacuate } from './evacuation.ts';
-import { storeEvents } from './event-segments.ts';
+import { gatherEvents, type GatheredEvents, storeEvents } from './event-segments.ts';
 import { LastObject } from './last-object.ts';
 import {
   encodeManifest,
@@ -27,8 +28,7 @@ import {
 } from './manifest.ts';
 import { RolloutFile } from './rollout-file.ts';
 import { readRolloutTail, type RolloutTail, storeRolloutTail } from './rollout-parts.ts';
-import { type Lines, linesOfLog } from './sealed-events.ts';
-import { mentionsTools } from './tool-calls.ts';
+import { ToolSearch } from './tool-calls.ts';
 import type { VerifiedObjects } from './verified-objects.ts';
 
 export type TakeRequest = {
@@ -73,6 +73,7 @@ export type TakeParts = {
   readonly fleetVersion: string;
   readonly limits: WalkLimits;
   readonly packBytes: number;
+  readonly maxRolloutBytes: number;
   readonly keepSnapshots: number;
 };
 
@@ -82,7 +83,7 @@ export async function takeSnapshot(parts: TakeParts, request: TakeRequest, bound
   const { key } = request;
   const base =
     request.base === null ? null : { ref: request.base, manifest: await parts.objects.manifest(key, request.base) };
-  const rollout = RolloutFile.open(request.place.sessions, request.rolloutPath);
+  const rollout = RolloutFile.open(request.place.sessions, request.rolloutPath, parts.maxRolloutBytes);
   try {
     return await new Take(parts, request, bound, base).run(rollout);
   } finally {
@@ -95,9 +96,8 @@ class Take {
   readonly #request: TakeRequest;
   readonly #bound: BoundSession;
   readonly #base: Base | null;
-  /** Data packs that were put, by number. */
-  readonly #put = new Map<number, { readonly object: string; readonly bytes: number }>();
   readonly #number: number;
+  readonly #packs: DataPacks;
 
   constructor(parts: TakeParts, request: TakeRequest, bound: BoundSession, base: Base | null) {
     this.#parts = parts;
@@ -105,25 +105,36 @@ class Take {
     this.#bound = bound;
     this.#base = base;
     this.#number = (base?.manifest.number ?? 0) + 1;
+    const { key, epoch } = request;
+    this.#packs = new DataPacks({ store: parts.objects.store, key, epoch, snapshot: this.#number });
   }
 
   async run(rollout: RolloutFile): Promise<Taken> {
     const request = this.#request;
     const base = this.#base;
+    const { log, logger, packBytes } = this.#parts;
+    const putAhead: PackPut = (pieces) => this.#packs.putAhead(pieces);
     const committed = base?.manifest.rollout ?? null;
     const isSamePath = committed?.path === request.rolloutPath;
-    const tail = await readRolloutTail(rollout, isSamePath ? committed : null, this.#bound.rollout);
+    const search = new ToolSearch();
+    const tail = await readRolloutTail(rollout, isSamePath ? committed : null, {
+      remembered: this.#bound.rollout,
+      search,
+      putAhead,
+      packBytes,
+    });
     const isWalked =
       base === null ||
       request.workspace === 'walk' ||
       !isSameList(base.manifest.exclude, request.exclude) ||
-      mentionsTools(tail.bytes);
+      search.hasFound;
+    const { key, sealUpTo } = request;
     const [captured, events] = await bothOrNeither(
       isWalked ? this.#capture() : null,
-      linesOfLog(this.#parts.log, request.key, base?.manifest.lastSeq ?? 0, request.sealUpTo),
+      gatherEvents({ log, key, afterSeq: base?.manifest.lastSeq ?? 0, sealUpTo, putAhead, packBytes, logger }),
     );
     const isUnchanged = captured === null || captured.tree === null;
-    if (base !== null && isUnchanged && tail.bytes.length === 0 && events.length === 0) {
+    if (base !== null && isUnchanged && tail.mark.bytes === tail.start && events.rest === null) {
       const isSameRequest =
         request.sealUpTo <= base.manifest.lastSeq && isSameList(base.manifest.exclude, request.exclude);
       if (isSameRequest) return { ref: base.ref, facts: this.#facts(base.manifest, captured, 0) };
@@ -135,7 +146,7 @@ class Take {
     rollout: RolloutFile,
     tail: RolloutTail,
     captured: CaptureResult | null,
-    events: readonly Lines[],
+    events: GatheredEvents,
   ): Promise<Taken> {
     const { objects, logger, nowMs, codexVersion, fleetVersion, keepSnapshots, packBytes } = this.#parts;
     const { key, epoch, turnId, exclude } = this.#request;
@@ -144,14 +155,20 @@ class Take {
     // Files' content comes first: the tree says where in the pack it lies.
     if (captured !== null && captured.rest.length > 0) last.add(captured.rest, notAsked);
     const tree = captured === null ? (before?.tree ?? []) : chainAfter(before?.tree ?? [], captured, last);
-    const { parts: rolloutParts, nextPack } = await storeRolloutTail(rollout, tail, before?.rollout.parts ?? [], {
+    let nextPack = last.pack + 1;
+    const numberOf = (put: PutAhead): number => {
+      const pack = nextPack++;
+      this.#packs.number(pack, put);
+      return pack;
+    };
+    const rolloutParts = await storeRolloutTail(rollout, tail, before?.rollout.parts ?? [], {
       last,
-      putPack: (pack, bytes) => this.#putPack(pack, bytes),
-      nextPack: last.pack + 1,
+      numberOf,
       packBytes,
     });
     const segments = await storeEvents(events, before?.events ?? [], {
       last,
+      numberOf,
       read: async (segment) => await this.#sealedBefore(segment),
       logger,
     });
@@ -160,7 +177,7 @@ class Take {
     const object = mintObjectName(epoch, this.#number, last.bytes);
     const packs: PackEntry[] = [
       ...(before?.packs ?? []).map((pack) => ({ ...pack, liveBytes: live.get(pack.id) ?? 0 })),
-      ...[...this.#put].map(([id, put]) => {
+      ...[...this.#packs.all()].map(([id, put]) => {
         return { id, object: put.object, fileBytes: id < last.pack ? put.bytes : 0, liveBytes: live.get(id) ?? 0 };
       }),
       { ...own, object },
@@ -205,15 +222,14 @@ class Take {
   }
 
   #facts({ counts, skipped }: Manifest, captured: CaptureResult | null, lastBytes: number): TakeFacts {
-    const putBytes = [...this.#put.values()].reduce((sum, { bytes }) => sum + bytes, lastBytes);
     return {
       walked: captured !== null,
       changed: captured?.changed ?? 0,
       deleted: captured?.deleted ?? 0,
       files: counts.files,
       bytes: counts.bytes,
-      packs: this.#put.size + (lastBytes > 0 ? 1 : 0),
-      putBytes,
+      packs: this.#packs.count + (lastBytes > 0 ? 1 : 0),
+      putBytes: this.#packs.bytes + lastBytes,
       skipped: skipped.first,
     };
   }
@@ -221,12 +237,6 @@ class Take {
   async #sealedBefore(segment: EventSegment): Promise<Uint8Array> {
     if (this.#base === null) throw new ServiceError('internal', {}, { message: 'nothing was sealed before' });
     return await this.#parts.objects.read(this.#request.key, this.#base.manifest, segment, 'events');
-  }
-
-  async #putPack(pack: number, bytes: Uint8Array): Promise<void> {
-    const object = mintObjectName(this.#request.epoch, this.#number, null);
-    await this.#parts.objects.store.put(this.#request.key, object, [bytes]);
-    this.#put.set(pack, { object, bytes: bytes.length });
   }
 
   async #capture(): Promise<CaptureResult> {
@@ -256,7 +266,7 @@ class Take {
       chainEntries: base?.tree.map(({ entries }) => entries) ?? [],
     };
     const result = await thread.run(job, {
-      store: (pack, bytes) => this.#putPack(pack, bytes),
+      store: async (pack, bytes) => this.#packs.number(pack, await this.#packs.putAhead([bytes])),
       read: async () => null,
       objectOf: (pack) => String(pack),
     });

@@ -23,3 +23,13 @@ export function piecesToMerge(levels: readonly number[]): number {
 export function mergedLevel(levels: readonly number[]): number {
   return levels.length === 0 ? 0 : Math.min(finalLevel, Math.max(...levels) + 1);
 }
+
+/** How many pieces at the end are together no larger than that. */
+export function piecesWithin(sizes: readonly number[], most: number): number {
+  let bytes = 0;
+  for (let count = 0; count < sizes.length; count += 1) {
+    bytes += sizes[sizes.length - 1 - count] ?? 0;
+    if (bytes > most) return count;
+  }
+  return sizes.length;
+}

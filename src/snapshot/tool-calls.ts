@@ -33,12 +33,42 @@ const harmlessEvents: ReadonlySet<unknown> = new Set([
   'warning',
 ]);
 
-/** `tail` is whole lines of JSON; half a line counts as a call. */
-export function mentionsTools(tail: Buffer): boolean {
-  return tail
-    .toString('utf8')
-    .split('\n')
-    .some((line) => line !== '' && !isHarmless(line));
+/** A longer line counts as a call: what parsing it would take is for whoever wrote it to say. */
+const maxLineBytes = 1024 * 1024;
+
+/** Is given a stretch piece by piece; half a line at its end counts as a call. */
+export class ToolSearch {
+  #hasFound = false;
+  /** The line that has not ended yet. */
+  #begun: Buffer[] = [];
+  #begunBytes = 0;
+
+  /** Of all that was added. */
+  get hasFound(): boolean {
+    return this.#hasFound || this.#begunBytes > 0;
+  }
+
+  /** The bytes are the caller's again when this returns. */
+  add(bytes: Buffer): void {
+    let start = 0;
+    while (!this.#hasFound && start < bytes.length) {
+      const end = bytes.indexOf(0x0a, start);
+      const piece = bytes.subarray(start, end === -1 ? bytes.length : end);
+      this.#begunBytes += piece.length;
+      if (this.#begunBytes > maxLineBytes) this.#hasFound = true;
+      else if (end === -1) this.#begun.push(Buffer.from(piece));
+      else this.#endLine(piece);
+      start += piece.length + 1;
+    }
+    if (this.#hasFound) this.#begun = [];
+  }
+
+  #endLine(piece: Buffer): void {
+    const line = this.#begun.length === 0 ? piece : Buffer.concat([...this.#begun, piece]);
+    this.#begun = [];
+    this.#begunBytes = 0;
+    this.#hasFound = line.length > 0 && !isHarmless(line.toString('utf8'));
+  }
 }
 
 function isHarmless(line: string): boolean {

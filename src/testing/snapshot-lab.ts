@@ -16,9 +16,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
 import { MemorySnapshotStore } from '../adapters/memory/memory-snapshot-store.ts';
+import type { EventLog } from '../contracts/event-log.ts';
 import type { SnapshotStore } from '../contracts/snapshots.ts';
 import type { SnapshotRef } from '../core/session.ts';
-import { createSilentLogger } from '../observability/logger.ts';
+import { createSilentLogger, type Logger } from '../observability/logger.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { type SnapshotLimits, Snapshots } from '../snapshot/snapshots.ts';
@@ -32,21 +33,33 @@ export const labRollout = `sessions/2026/01/01/rollout-2026-01-01T00-00-00-${lab
 export const plainLine = `${JSON.stringify({ type: 'response_item', payload: { type: 'message', role: 'user' } })}\n`;
 export const toolLine = `${JSON.stringify({ type: 'response_item', payload: { type: 'function_call', name: 'x' } })}\n`;
 
+export type LabParts = {
+  /** What is sealed, in place of the lab's own log. */
+  readonly log?: EventLog;
+  readonly logger?: Logger;
+};
+
 export class SnapshotLab implements AsyncDisposable {
   readonly root = mkdtempSync(path.join(tmpdir(), 'snapshot-lab-'));
   readonly store: SnapshotStore;
   readonly log = new MemoryEventLog();
   readonly place: SessionPlace;
   readonly #limits: Partial<SnapshotLimits>;
+  readonly #parts: LabParts;
   snapshots: Snapshots;
   /** The snapshot that the session stands at. */
   ref: SnapshotRef | null = null;
   #lastSeq = 0;
   #places = 0;
 
-  constructor(limits: Partial<SnapshotLimits> = {}, store: SnapshotStore = new MemorySnapshotStore()) {
+  constructor(
+    limits: Partial<SnapshotLimits> = {},
+    store: SnapshotStore = new MemorySnapshotStore(),
+    parts: LabParts = {},
+  ) {
     this.store = store;
     this.#limits = limits;
+    this.#parts = parts;
     this.snapshots = this.#open();
     this.place = this.newPlace();
     mkdirSync(this.place.ws, { recursive: true });
@@ -125,11 +138,11 @@ export class SnapshotLab implements AsyncDisposable {
   #open(): Snapshots {
     return new Snapshots({
       store: this.store,
-      log: this.log,
+      log: this.#parts.log ?? this.log,
       codexVersion: '0.0.1',
       fleetVersion: '0.0.2',
       clock: new SystemClock(),
-      logger: createSilentLogger(),
+      logger: this.#parts.logger ?? createSilentLogger(),
       limits: this.#limits,
     });
   }

@@ -9,7 +9,7 @@ import type { SessionRecord } from '../core/session.ts';
 import type { Logger } from '../observability/logger.ts';
 import { childrenOf } from '../codex/process-tree.ts';
 import { FilesStuck, type RestMark, type SessionFiles, type SlotPaths } from './session-files.ts';
-import type { SlotClaims } from './slot-claims.ts';
+import { claimOf, type SlotClaim, type SlotClaims } from './slot-claims.ts';
 import type { AgentListener, Slot, SlotEndReason } from './slot.ts';
 import type { SlotPool } from './slot-pool.ts';
 import type { AgentProcess } from '../codex/agent-process.ts';
@@ -37,6 +37,7 @@ export type Binding = {
   readonly slot: Slot;
   readonly agent: AgentProcess;
   readonly grantId: GrantId;
+  readonly claim: SlotClaim;
   /** Where the session's files are in the slot. */
   readonly places: SlotPaths;
   /** A tool was used, and what it started may still be running when its turn is over. */
@@ -61,6 +62,7 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
   const { agent } = slot.state;
   const key = { tenant: session.tenant, sessionId: session.id };
   const places = { ws: path.join(slot.dir, 'ws'), home: path.join(slot.dir, 'home') };
+  const claim = claimOf(session);
   let filesAreInSlot = false;
   let stuck: FilesStuck | null = null;
   let grantId: GrantId | null = null;
@@ -127,7 +129,7 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
           return issued;
         }),
       parts.claims
-        .write(slot.dir, { key, epoch: session.epoch })
+        .write(slot.dir, claim)
         .then(() => parts.files.moveIn(key, places))
         .then(
           () => {
@@ -146,6 +148,7 @@ export async function bindSession(parts: BindingParts, request: BindRequest): Pr
       slot,
       agent,
       grantId: id,
+      claim,
       places,
       toolsUsed: () => {
         hasUsedTools = true;

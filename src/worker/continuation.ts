@@ -4,17 +4,25 @@
 import { createHash } from 'node:crypto';
 import type { SessionPolicy } from '../core/session.ts';
 import { newTurn, type TurnRecord } from '../core/turn.ts';
+import type { HostParts } from './host-parts.ts';
+import { answered } from './store-answer.ts';
 
 /** In a row: work that ends every worker which takes it up must end itself. */
 const mostContinuations = 3;
+/** Codex takes 1,048,576 code points; what is longer is quoted from its beginning. */
+const mostQuotedUnits = 1_000_000;
 
-const prompt =
+const introduction =
   'Your last turn was interrupted because the process that ran it was lost; it was not finished. Commands that ' +
-  'were running then have been ended, and may or may not have had an effect. Look at what is there, and go on ' +
-  'with what you were asked to do.';
+  'were running then have been ended, and may or may not have had an effect. Look at what is there, and go on. ' +
+  'What you had been asked to do:';
 
 /** null when nothing is to follow. */
-export function continuationOf(turn: TurnRecord, policy: SessionPolicy, nowMs: number): TurnRecord | null {
+export async function continuationOf(
+  parts: Pick<HostParts, 'clock' | 'records'>,
+  turn: TurnRecord,
+  policy: SessionPolicy,
+): Promise<TurnRecord | null> {
   const count = (turn.continuation ?? 0) + 1;
   if (policy.onInterrupt !== 'continue' || count > mostContinuations) return null;
   return {
@@ -22,7 +30,7 @@ export function continuationOf(turn: TurnRecord, policy: SessionPolicy, nowMs: n
     tenant: turn.tenant,
     id: idAfter(turn.id),
     sessionId: turn.sessionId,
-    prompt,
+    prompt: `${introduction}\n\n${await requestOf(parts, turn)}`,
     model: turn.model,
     effort: turn.effort,
     outputSchema: turn.outputSchema,
@@ -31,9 +39,24 @@ export function continuationOf(turn: TurnRecord, policy: SessionPolicy, nowMs: n
     timeoutMs: turn.timeoutMs,
     queueTimeoutMs: turn.queueTimeoutMs,
     requestHash: null,
-    createdAt: nowMs,
+    createdAt: parts.clock.now(),
     ...(turn.requestId === undefined ? {} : { requestId: turn.requestId }),
   };
+}
+
+/** The prompt of whoever asked first, and all that was added since: the lost turn may not be in the rollout. */
+async function requestOf({ clock, records }: Pick<HostParts, 'clock' | 'records'>, turn: TurnRecord): Promise<string> {
+  const steers: string[] = [];
+  let first = turn;
+  for (;;) {
+    steers.unshift(...first.steers.map(({ text }) => text));
+    const earlier =
+      first.continues === null ? null : await answered(clock, records.turns.get(turn.tenant, first.continues));
+    if (earlier === null) break;
+    first = earlier;
+  }
+  const text = [first.prompt, ...steers].join('\n\n');
+  return text.length <= mostQuotedUnits ? text : text.slice(0, mostQuotedUnits).toWellFormed();
 }
 
 /** RFC 9562 version 8. */

@@ -90,7 +90,7 @@ test('who waits is told where it stands, in its record and as events, at most on
   assert.deepEqual(await positions(), [3]);
   for (let second = 0; second < 60 && (await stage.turn(last)).endedAt === null; second++) {
     await stage.pass(1_000);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 40));
   }
   await stage.ended(last);
   assert.deepEqual(await positions(), [3, 2, 1]);

@@ -38,5 +38,7 @@ export type HostParts = {
   readonly ledger: TurnLedger;
   readonly isolation: IsolationReport;
   readonly defaultModel: string;
+  /** The records do: turns that wait when this worker stops go on waiting. */
+  readonly outlivesUs: boolean;
   readonly limits: HostLimits;
 };

@@ -4,6 +4,7 @@
 import type { Page, PageQuery } from '../contracts/records.ts';
 import type { LogKey } from '../contracts/event-log.ts';
 import { isTerminalEventType } from '../core/event.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord, SnapshotRef } from '../core/session.ts';
 import { isTerminal, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
@@ -26,24 +27,38 @@ export type RecoveryParts = {
   readonly approvals: ApprovalDesk;
   readonly mayNotRecord: () => boolean;
   readonly enqueue: (turn: TurnRecord) => void;
+  readonly isInHand: (turnId: TurnId) => boolean;
 };
 
 const pageSize = 100;
 
 /** Whoever takes the epoch says so first; then every open turn has an owner or an end. */
 export async function recoverSession(recovery: RecoveryParts): Promise<void> {
-  const { enqueue, parts, recorder, writer } = recovery;
+  const { recorder, writer } = recovery;
   writer.write({ type: 'session.recovering', turnId: null, fields: {}, raw: null });
   await tellUntold(recovery);
-  const open = await openTurns(parts, recorder.session);
+  const waiting = await settleOpenTurns(recovery);
+  await keepWhatRests(recovery);
+  if (recorder.isClosed) throw new ServiceError('stale_epoch');
+  writer.write({ type: 'session.recovered', turnId: null, fields: {}, raw: null });
+  for (const turn of waiting) recovery.enqueue(turn);
+}
+
+/** Turns that a lost process accepted: one that waits gets its place, one that ran its end. */
+export async function adoptOpenTurns(recovery: RecoveryParts): Promise<void> {
+  for (const turn of await settleOpenTurns(recovery)) recovery.enqueue(turn);
+}
+
+/** Ends those that ran; answers those that are to wait, in their order. Not those that are in hand here. */
+async function settleOpenTurns(recovery: RecoveryParts): Promise<readonly TurnRecord[]> {
+  const { isInHand, parts, recorder } = recovery;
   const waiting: TurnRecord[] = [];
-  for (const turn of open) {
+  for (const turn of await openTurns(parts, recorder.session)) {
+    if (isInHand(turn.id)) continue;
     if (turn.status === 'queued') waiting.push(turn);
     else waiting.unshift(...(await interrupt(recovery, turn)));
   }
-  await keepWhatRests(recovery);
-  writer.write({ type: 'session.recovered', turnId: null, fields: {}, raw: null });
-  for (const turn of waiting) enqueue(turn);
+  return waiting.filter(({ id }) => !isInHand(id));
 }
 
 /** Ends a turn that nobody runs any more. What is to go on with it is recorded first: no crash may lose that. */
@@ -52,9 +67,10 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
   await approvals.expireOf(turn.id, 'worker_lost');
   const { finalMessage, usage } = turn;
   const outcome: TurnOutcome = { finalMessage, usage, ...stopped('worker_lost') };
-  const next = continuationOf(turn, recorder.session.policy, parts.clock.now());
+  const next = await continuationOf(parts, turn, recorder.session.policy);
   const made = next === null ? null : await answered(parts.clock, parts.records.turns.create(next));
   const ref = await keepWhatIsLeft(recovery, turn.id);
+  let isGivenUp = false;
   await recordEnd({
     parts,
     writer,
@@ -62,12 +78,16 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
     turn,
     outcome,
     mayNotRecord,
+    onGivenUp: () => {
+      isGivenUp = true;
+    },
     settle: (session, ended) => ({
       ...session,
       snapshot: ref ?? session.snapshot,
       usage: addUsage(session.usage, ended.usage),
     }),
   });
+  if (isGivenUp) throw new ServiceError('store_unavailable');
   if (ref !== null && recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
   return made === null || isTerminal(made.record.status) ? [] : [made.record];
 }
@@ -126,16 +146,14 @@ async function toldTurns({ clock, log }: HostParts, key: LogKey, afterSeq: numbe
   }
 }
 
-/** The oldest first. Open turns are the youngest ones: behind a page without any there are no more. */
+/** The oldest first. */
 async function openTurns({ clock, records }: HostParts, session: SessionRecord): Promise<TurnRecord[]> {
   const open: TurnRecord[] = [];
-  let after: string | null = null;
-  for (;;) {
-    const query: PageQuery = { after, limit: pageSize, order: 'desc' };
-    const page: Page<TurnRecord> = await answered(clock, records.turns.list(session.tenant, session.id, query));
-    const found = page.data.filter(({ status }) => !isTerminal(status));
-    open.push(...found);
+  for (let after: string | null = null; ; ) {
+    const query: PageQuery = { after, limit: pageSize, order: 'asc' };
+    const page: Page<TurnRecord> = await answered(clock, records.turns.listOpenOf(session.tenant, session.id, query));
+    open.push(...page.data);
     after = page.data.at(-1)?.id ?? null;
-    if (!page.hasMore || found.length === 0 || after === null) return open.reverse();
+    if (!page.hasMore || after === null) return open;
   }
 }

@@ -149,5 +149,6 @@ const cageEnds: Readonly<Record<StopReason, SlotEndReason>> = {
   user: 'cancelled',
   timeout: 'timed_out',
   drain: 'drain',
+  storage: 'cancelled',
   worker_lost: 'lost',
 };

@@ -4,7 +4,7 @@ import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink,
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { isServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import { removeTree } from './remove-tree.ts';
 import { SessionFiles } from './session-files.ts';
 
@@ -127,4 +127,26 @@ test('a tree that is nested deeper than a path can be long is removed', async (t
   execFileSync('/bin/bash', ['-c', nest, 'nest', 'd'.repeat(200)], { cwd: tree });
   await removeTree(tree);
   await assert.rejects(lstat(tree));
+});
+
+test('files come out of a slot on a full disk: first on the room that is kept, then on what Codex kept for itself', async (t) => {
+  const { root, newSlot } = await place(t);
+  let refusals = 0;
+  const files = new SessionFiles(path.join(root, 'sessions'), 'this-machine', async (work) => {
+    if (refusals-- > 0) throw new ServiceError('storage_full');
+    return await work();
+  });
+  await files.create(key, seed, 1);
+  const slot = await newSlot('a');
+  await files.moveIn(key, slot);
+  await writeFile(path.join(slot.home, 'state.sqlite'), 'large');
+  await writeFile(path.join(slot.ws, 'work'), '');
+  refusals = 2;
+  await assert.rejects(files.moveOut(key, slot, mark), (error: unknown) => isServiceError(error, 'storage_full'));
+  assert.deepEqual([await readdir(slot.ws), await readdir(slot.home)], [['work'], ['sessions']]);
+  await writeFile(path.join(slot.home, 'state.sqlite'), 'large');
+  refusals = 1;
+  await files.moveOut(key, slot, mark);
+  assert.equal((await files.mark(key))?.epoch, mark.epoch);
+  assert.deepEqual(await readdir(files.restingPlace(key).ws), ['work']);
 });

@@ -2,10 +2,10 @@
 // by rename on one file system, never by link (a link would let the agent write through). What comes
 // out was in an agent's hands: nothing of it is followed, and what is missing is said.
 
-import { chmod, lstat, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SessionKey } from '../contracts/worker-link.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { removeTree } from './remove-tree.ts';
 
@@ -27,6 +27,9 @@ export type RestMark = {
   readonly isDirty: boolean;
 };
 
+/** Runs the work; when it finds the disk full, runs it again on what is kept for that. */
+export type Room = <T>(work: () => Promise<T>) => Promise<T>;
+
 type Move = { readonly from: string; readonly to: string };
 
 const privateDir = { recursive: true, mode: 0o700 } as const;
@@ -46,21 +49,23 @@ export class FilesStuck extends ServiceError {
 export class SessionFiles {
   readonly #root: string;
   readonly #machine: string;
+  readonly #room: Room;
 
   /**
    * `root` is on the same file system as the slots' directories. `machine` names this start of the
    * machine: files that were never synced mean nothing after another one.
    */
-  constructor(root: string, machine: string) {
+  constructor(root: string, machine: string, room: Room = (work) => work()) {
     this.#root = root;
     this.#machine = machine;
+    this.#room = room;
   }
 
   /** Gives a new session its empty workspace and its first rollout; harmless when it has them. */
   async create(key: SessionKey, seed: SeedFile, epoch: number): Promise<void> {
     const rest = this.#rest(key);
     if (await exists(rest)) return;
-    await storing(() =>
+    await this.#storing(() =>
       this.#fill(rest, { epoch, object: null, isDirty: false }, async (filling) => {
         const file = path.join(filling, seed.relativePath);
         await mkdir(path.join(filling, 'ws'), privateDir);
@@ -80,21 +85,20 @@ export class SessionFiles {
     return { ws: slot.ws, sessions: path.join(slot.home, 'sessions'), index: this.#indexOf(key) };
   }
 
-  /** null when nothing rests that could be gone on with: no files, or files from before the machine's last start. */
-  async mark(key: SessionKey): Promise<RestMark | null> {
+  /** null when nothing whole rests. */
+  async mark(key: SessionKey): Promise<(RestMark & { readonly isOfThisStart: boolean }) | null> {
     const rest = this.#rest(key);
     const text = await readFile(path.join(rest, markName), 'utf8').catch(() => null);
     if (text === null) return null;
     const { machine, ...mark } = JSON.parse(text) as RestMark & { readonly machine: string };
-    if (machine !== this.#machine) return null;
     const parts = await Promise.all(partNames.map((name) => isDirectory(path.join(rest, name))));
-    return parts.every(Boolean) ? mark : null;
+    return parts.every(Boolean) ? { ...mark, isOfThisStart: machine === this.#machine } : null;
   }
 
   async setMark(key: SessionKey, mark: RestMark): Promise<void> {
     const rest = this.#rest(key);
     const beside = path.join(rest, `${markName}.new`);
-    await storing(() => writeFile(beside, this.#markText(mark), { mode: 0o600 }));
+    await this.#storing(() => writeFile(beside, this.#markText(mark), { mode: 0o600 }));
     await rename(beside, path.join(rest, markName));
   }
 
@@ -104,9 +108,9 @@ export class SessionFiles {
     const filling = `${rest}.filling`;
     await rm(this.#indexOf(key), { force: true });
     await removeTree(filling);
-    await storing(() => mkdir(filling, privateDir));
+    await this.#storing(() => mkdir(filling, privateDir));
     const mark = await fill(placeIn(filling, this.#indexOf(key)));
-    await storing(() => writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 }));
+    await this.#storing(() => writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 }));
     await removeTree(rest);
     await rename(filling, rest);
   }
@@ -129,11 +133,17 @@ export class SessionFiles {
   async moveOut(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<void> {
     // The agent may have put a link where a directory was: following it would move files of the host.
     await assertDirectory(slot.home);
-    await this.#fill(this.#rest(key), mark, async (filling) => {
+    const moveTo = async (filling: string): Promise<void> => {
       const moves = partsOf(slot).map(({ name, dir }) => ({ from: dir, to: path.join(filling, name) }));
       for (const { from } of moves) await prepareToMove(from);
       await renameAll(moves);
       await removeMountPlaces(path.join(filling, 'ws'));
+    };
+    await this.#fill(this.#rest(key), mark, moveTo).catch(async (error: unknown) => {
+      if (!isServiceError(error, 'storage_full')) throw error;
+      // What Codex kept for itself is room enough.
+      await emptyBut(slot.home, 'sessions');
+      await this.#fill(this.#rest(key), mark, moveTo);
     });
   }
 
@@ -144,7 +154,7 @@ export class SessionFiles {
   async salvage(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<boolean> {
     const rest = this.#rest(key);
     const filling = `${rest}.filling`;
-    await mkdir(filling, privateDir);
+    await this.#storing(() => this.#writeMark(filling, mark));
     if (!(await isDirectory(slot.home))) return false;
     for (const { name, dir } of partsOf(slot)) {
       const to = path.join(filling, name);
@@ -156,7 +166,6 @@ export class SessionFiles {
       await rename(from, to);
     }
     await removeMountPlaces(path.join(filling, 'ws'));
-    await writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 });
     await removeTree(rest);
     await rename(filling, rest);
     return true;
@@ -173,12 +182,22 @@ export class SessionFiles {
   async #fill(rest: string, mark: RestMark, fill: (filling: string) => Promise<void>): Promise<void> {
     const filling = `${rest}.filling`;
     await removeTree(filling);
-    await mkdir(filling, privateDir);
+    // First: when there is no room for it, everything still is where it was.
+    await this.#storing(() => this.#writeMark(filling, mark));
     await fill(filling);
-    await writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 });
     // What an earlier move in could not remove.
     await removeTree(rest);
     await rename(filling, rest);
+  }
+
+  async #writeMark(filling: string, mark: RestMark): Promise<void> {
+    await mkdir(filling, privateDir);
+    await writeFile(path.join(filling, markName), this.#markText(mark), { mode: 0o600 });
+  }
+
+  /** The work may be run twice. Rejects with `storage_full` when the disk has no room for it. */
+  #storing<T>(work: () => Promise<T>): Promise<T> {
+    return this.#room(() => storing(work));
   }
 
   #markText(mark: RestMark): string {
@@ -204,6 +223,10 @@ function partsOf(slot: SlotPaths): readonly { readonly name: string; readonly di
     { name: 'ws', dir: slot.ws },
     { name: 'sessions', dir: path.join(slot.home, 'sessions') },
   ];
+}
+
+async function emptyBut(dir: string, kept: string): Promise<void> {
+  for (const name of await readdir(dir)) if (name !== kept) await removeTree(path.join(dir, name));
 }
 
 /** Only where they are empty: nothing of the session's is lost with them. */
@@ -235,7 +258,7 @@ async function renameAll(moves: readonly Move[]): Promise<void> {
   }
 }
 
-async function storing<T>(write: () => Promise<T>): Promise<T> {
+export async function storing<T>(write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {

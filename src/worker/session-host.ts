@@ -5,14 +5,14 @@ import type { CommandRequest, CommandResult, SessionKey } from '../contracts/wor
 import { within } from '../core/deadline.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
-import type { SessionRecord } from '../core/session.ts';
+import type { SessionRecord, SessionStatus } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import { AgentEar } from './agent-ear.ts';
 import { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
-import { recoverSession } from './recover-session.ts';
+import { adoptOpenTurns, recoverSession, type RecoveryParts } from './recover-session.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import { SessionSnapshots } from './session-snapshots.ts';
@@ -29,8 +29,6 @@ export type HostOptions = {
   readonly parts: HostParts;
   readonly session: SessionRecord;
   readonly writer: SessionWriter;
-  /** Of who wrote the session before. */
-  readonly formerEpoch: number;
   /** Nothing runs and no slot is bound: the host is not needed any more. */
   readonly onRestful: () => void;
   /** Another worker owns the session. */
@@ -55,7 +53,7 @@ export class SessionHost {
   #stopping: Promise<void> | null = null;
   #mayNotRecord = false;
 
-  constructor({ formerEpoch, onLost, onRestful, parts, session, writer }: HostOptions) {
+  constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
     const { clock, logger, metrics, records } = parts;
     const ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
     this.#parts = parts;
@@ -68,7 +66,6 @@ export class SessionHost {
       recorder: this.#recorder,
       writer,
       binding: () => this.#slot.binding,
-      formerEpoch,
     });
     this.#approvals = new ApprovalDesk({
       records,
@@ -102,6 +99,7 @@ export class SessionHost {
       slot: this.#slot,
       snapshots: this.#snapshots,
       refusal: () => this.failure,
+      onGivenUp: onLost,
       approvals: this.#approvals,
       bind: (request) => this.#bind(request),
       modelOf: (turn) => this.#modelOf(turn),
@@ -136,7 +134,9 @@ export class SessionHost {
   /** Why it can take no more turns; null while it can. */
   get failure(): ServiceError | null {
     const { crashes, snapshot, status } = this.#recorder.session;
-    if (this.#slot.failure !== null) return this.#slot.failure;
+    const unusable = this.#slot.failure ?? this.#writer.failure;
+    if (unusable !== null) return unusable;
+    if (status === 'failed') return new ServiceError('session_failed');
     if (status === 'quarantined') return new ServiceError('session_quarantined', { crashes });
     const limit = this.#parts.limits.rolloutBytes;
     const bytes = snapshot?.rolloutBytes ?? 0;
@@ -155,8 +155,18 @@ export class SessionHost {
   /** After a takeover, before anything else is asked: gives every open turn an owner or an end. */
   async recover(): Promise<void> {
     this.#isHibernated = true;
-    void this.#recorder.setStatus('recovering');
-    await recoverSession({
+    if (!this.#isBarred) void this.#recorder.setStatus('recovering');
+    await recoverSession(this.#recovery());
+    if (!this.isBusy && !this.#isBarred) await this.#recorder.setStatus(this.#restingStatus());
+  }
+
+  /** Turns that a lost process accepted, and that nobody was told to run. */
+  async adoptOpenTurns(): Promise<void> {
+    await adoptOpenTurns(this.#recovery());
+  }
+
+  #recovery(): RecoveryParts {
+    return {
       parts: this.#parts,
       writer: this.#writer,
       recorder: this.#recorder,
@@ -164,8 +174,8 @@ export class SessionHost {
       approvals: this.#approvals,
       mayNotRecord: () => this.#mayNotRecord,
       enqueue: (turn) => this.enqueue(turn),
-    });
-    if (!this.isBusy) await this.#recorder.setStatus(this.#restingStatus());
+      isInHand: (turnId) => this.has(turnId),
+    };
   }
 
   /** Lets a host go that was made for nothing but a recovery. */
@@ -204,6 +214,7 @@ export class SessionHost {
       const binding = await this.#bindForWork(signal, null);
       const { policy } = this.#recorder.session;
       const sandbox = effectiveSandbox(policy.sandbox, this.#parts.isolation);
+      this.#snapshots.touched();
       binding.toolsUsed();
       const unbind = (reason: SlotEndReason): Promise<void> => this.#unbind(reason);
       const result = await runSessionCommand(binding, sandbox, request, this.#parts.clock, unbind);
@@ -228,15 +239,22 @@ export class SessionHost {
     return this.#slot.binding?.places.ws ?? null;
   }
 
-  /** Binds a slot and loads the session's thread; lets a quarantined session go on. */
+  /** Binds a slot and loads the session's thread; lets a session go on that was quarantined or had failed. */
   async wake(): Promise<void> {
-    if (this.#recorder.session.status === 'quarantined') {
-      await this.#recorder.write((session) => ({ ...session, status: this.#restingStatus(), crashes: 0 }));
+    if (this.#isBarred) {
+      this.#slot.forgetFailure();
+      await this.#recorder.write((session) => ({ ...session, status: 'hibernated', crashes: 0 }));
     }
     if (this.failure !== null) throw this.failure;
     if (this.isBusy) return;
     const { model } = this.#recorder.session;
-    await this.#whileHeld((signal) => this.#bindForWork(signal, model ?? this.#parts.defaultModel));
+    try {
+      await this.#whileHeld((signal) => this.#bindForWork(signal, model ?? this.#parts.defaultModel));
+      await this.#recorder.setStatus('idle');
+    } catch (error) {
+      if (this.#slot.failure !== null) await this.#recorder.setStatus('failed');
+      throw error;
+    }
   }
 
   async #whileHeld<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -264,10 +282,16 @@ export class SessionHost {
   /** What was done beside the turns is durable before it is acknowledged. */
   async #keep(): Promise<void> {
     const ref = await this.#snapshots.take(null, 'thorough');
-    if (ref.object === this.#recorder.session.snapshot?.object) return;
-    await this.#recorder.write((session) => ({ ...session, snapshot: ref, lastAccessedAt: this.#parts.clock.now() }));
+    if (ref.object !== this.#recorder.session.snapshot?.object)
+      await this.#recorder.write((session) => ({ ...session, snapshot: ref, lastAccessedAt: this.#parts.clock.now() }));
     if (this.#recorder.session.snapshot?.object !== ref.object) throw new ServiceError('stale_epoch');
     await this.#snapshots.taken(ref);
+  }
+
+  /** Room for others: ends what runs, lets the slot go. What waits goes on waiting. */
+  giveWay(why: StopReason): void {
+    this.#turns.stopActive(why);
+    void this.hibernate('preempted');
   }
 
   /** As `hibernate`, asked for by somebody who is to hear of it. */
@@ -278,9 +302,22 @@ export class SessionHost {
 
   /** Lets the slot go; the session's files rest until the next turn. Only when nothing runs. */
   async hibernate(reason: SlotEndReason = 'hibernated'): Promise<void> {
-    if (this.isBusy || this.#slot.binding === null || this.#stopping !== null) return;
+    const canRest = (): boolean => !this.isBusy && this.#slot.binding !== null && this.#stopping === null;
+    if (!canRest()) return;
+    if (this.#snapshots.isBehind) await this.#keepBeforeRest();
+    if (!canRest()) return;
     await this.#rest(reason);
     this.#becameIdle();
+  }
+
+  /** What a failed attempt left, or a command that still runs goes on with. */
+  async #keepBeforeRest(): Promise<void> {
+    await this.#whileHeld(() => this.#keep()).catch((error: unknown) =>
+      this.#parts.logger.warn(
+        { event: 'session_rests_uncommitted', session_id: this.key.sessionId, err: error },
+        'a session rests with files that no snapshot holds',
+      ),
+    );
   }
 
   async #rest(reason: SlotEndReason): Promise<void> {
@@ -379,8 +416,14 @@ export class SessionHost {
     return turn.model ?? this.#recorder.session.model ?? this.#parts.defaultModel;
   }
 
-  #restingStatus(): 'hibernated' | 'failed' {
+  #restingStatus(): SessionStatus {
     return this.#slot.failure === null ? 'hibernated' : 'failed';
+  }
+
+  /** It takes no turns until somebody says that it may. */
+  get #isBarred(): boolean {
+    const { status } = this.#recorder.session;
+    return status === 'quarantined' || status === 'failed';
   }
 
   #becameIdle(): void {

@@ -75,6 +75,15 @@ export class SessionRecorder {
     return this.change((session) => ({ ...session, status, lastAccessedAt: clock.now() }));
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Reads what others may have changed: the settings of the session. Keeps what it has when the store does not answer. */
+  refresh(): Promise<void> {
+    return this.#inTurn(() => this.#refresh());
+  }
+
   /** The terminal event of the turn is in the log. */
   told(turnId: TurnId): void {
     this.#told.add(turnId);
@@ -106,6 +115,20 @@ export class SessionRecorder {
     });
     if (written !== null) this.#written(written, forgotten);
     else if (isStale) this.#options.onStale();
+  }
+
+  async #refresh(): Promise<void> {
+    const { clock, logger, onStale, records } = this.#options;
+    const { id, tenant } = this.#session;
+    if (this.#isClosed) return;
+    try {
+      const standing = await answered(clock, records.sessions.get(tenant, id));
+      if (standing === null) return;
+      if (this.#isOthers(standing)) onStale();
+      else this.#session = standing;
+    } catch (error) {
+      logger.warn({ event: 'session_not_read', session_id: id, err: error }, 'a session could not be read again');
+    }
   }
 
   async #commit({ endTurn, settleSession, turn }: TurnCommit): Promise<TurnRecord | null> {

@@ -1,12 +1,13 @@
 // The slot of one session, when it has one: got when work comes, let go when told, never two at once.
-// What was let go is out of its cage before the next slot is bound, or the session fails.
+// What was let go is out of its cage before the next slot is bound.
 
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { type Binding, bindSession } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
-import type { RestMark } from './session-files.ts';
-import type { AgentListener, SlotEndReason } from './slot.ts';
+import { FilesStuck, type RestMark } from './session-files.ts';
+import { claimOf } from './slot-claims.ts';
+import type { AgentListener, Slot, SlotEndReason } from './slot.ts';
 
 export type SessionSlotOptions = {
   readonly parts: Pick<HostParts, 'claims' | 'clock' | 'files' | 'grants' | 'logger' | 'pool'>;
@@ -81,11 +82,13 @@ export class SessionSlot {
     const wait = parts.pool.acquire(session.tenant, onPlace);
     const cancelWait = (): void => wait.cancel(new ServiceError('turn_cancelled'));
     signal.addEventListener('abort', cancelWait, { once: true });
+    let slot: Slot | null = null;
     const cancelTimer = parts.clock.after(timeoutMs, () => wait.cancel(new ServiceError('queue_timed_out')));
     try {
-      const slot = await wait.slot;
+      slot = await wait.slot;
+      const acquired = slot;
       await ready.catch(async (error: unknown) => {
-        await parts.pool.retire(slot, 'cancelled');
+        await parts.pool.retire(acquired, 'cancelled');
         throw error;
       });
       if (this.#failure !== null || signal.aborted) {
@@ -103,7 +106,8 @@ export class SessionSlot {
       });
       return binding;
     } catch (error) {
-      if (isServiceError(error, 'session_failed') || isServiceError(error, 'session_corrupt')) this.#failure = error;
+      if (isServiceError(error, 'session_corrupt')) this.#failure = error;
+      if (error instanceof FilesStuck && slot !== null) parts.claims.leave(slot.dir, claimOf(session));
       throw error;
     } finally {
       cancelTimer();
@@ -111,21 +115,25 @@ export class SessionSlot {
     }
   }
 
-  /** Ends the cage and takes the files out. A failure there fails the session: it must not go on without them. */
+  /** Ends the cage and takes the files out. What cannot be taken out stays where it is, claimed. */
   unbind(reason: SlotEndReason): Promise<void> {
     const binding = this.#binding;
     this.#binding = null;
     if (binding !== null) {
       this.#unbinding = binding.end(reason).catch((error: unknown) => {
-        this.#failure = isServiceError(error, 'session_failed')
-          ? error
-          : new ServiceError('session_failed', {}, { cause: error });
-        this.#options.parts.logger.error(
+        const { claims, logger } = this.#options.parts;
+        if (reason !== 'erased') claims.leave(binding.slot.dir, binding.claim);
+        logger.error(
           { event: 'session_files_stuck', slot_id: binding.slot.id, err: error },
-          'the files of a session could not be taken out of its slot',
+          'the files of a session could not be taken out of its slot yet',
         );
       });
     }
     return this.#unbinding;
+  }
+
+  /** Somebody says that it may be tried again. */
+  forgetFailure(): void {
+    this.#failure = null;
   }
 }

@@ -7,6 +7,7 @@ import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord, SnapshotRef } from '../core/session.ts';
 import { seedRollout } from '../protocol/rollout.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
+import { epochOfSnapshot } from '../snapshot/manifest.ts';
 import { RolloutFile } from '../snapshot/rollout-file.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
@@ -15,14 +16,14 @@ import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionWriter } from './session-writer.ts';
 
 export type SessionSnapshotsOptions = {
-  readonly parts: Pick<HostParts, 'clock' | 'codexVersion' | 'files' | 'logger' | 'snapshots'>;
+  readonly parts: Pick<HostParts, 'claims' | 'clock' | 'codexVersion' | 'files' | 'logger' | 'snapshots'>;
   readonly recorder: SessionRecorder;
   readonly writer: SessionWriter;
   /** Where the files are; null while they rest. */
   readonly binding: () => Binding | null;
-  /** Of who wrote the session before this host did: what it left at rest is still the session's. */
-  readonly formerEpoch: number;
 };
+
+type Damage = { readonly object: string; readonly problem: string };
 
 /** thorough: the workspace is looked through; ifUsed: only when the rollout says that a tool was used. */
 export type Look = 'thorough' | 'ifUsed';
@@ -32,8 +33,10 @@ const snapshotsPerClearing = 16;
 
 export class SessionSnapshots {
   readonly #options: SessionSnapshotsOptions;
-  /** The files hold more than the record's snapshot: the last attempt to take one failed. */
+  /** The files hold what no snapshot does, and only a look through the workspace will tell what. */
   #isDirty = false;
+  /** Something has worked on the files since the last snapshot, or may still do so. */
+  #isInUse = false;
   #sinceClearing = 0;
 
   constructor(options: SessionSnapshotsOptions) {
@@ -44,34 +47,65 @@ export class SessionSnapshots {
     return this.#isDirty;
   }
 
-  /** The files have changed in a way that no turn will tell of. */
+  /** The files may hold more than the record's snapshot. */
+  get isBehind(): boolean {
+    return this.#isDirty || this.#isInUse;
+  }
+
+  /** A turn begins: the rollout will tell whether it touches files. */
+  turnBegins(): void {
+    this.#isInUse = true;
+  }
+
+  /** The files change in a way that no rollout will tell of. */
   touched(): void {
+    this.#isInUse = true;
     this.#isDirty = true;
   }
 
   /** Makes sure that what rests is what the record says, or the newest before it that is whole. */
   async makeReady(): Promise<void> {
-    const { files, logger, snapshots } = this.#options.parts;
+    const { claims, files, logger, snapshots } = this.#options.parts;
     const { key, session } = this;
+    if (this.#options.binding() !== null) return;
+    const stuck = await claims.fetchLeft(key, files);
     const mark = await files.mark(key);
-    if (mark !== null) {
-      const isNewest = mark.epoch === session.epoch || mark.epoch === this.#options.formerEpoch;
-      if (mark.isDirty && isNewest && (await this.#isSound(session, true))) {
-        this.#isDirty = true;
-        return;
-      }
-      const isEqual = mark.object === (session.snapshot?.object ?? null);
-      if (!mark.isDirty && isEqual && (await this.#isSound(session, false))) return;
+    const problem = mark === null ? null : await this.#problemOf(mark, session);
+    if (mark !== null && problem === null) {
+      this.#isDirty = mark.isDirty;
+      return;
     }
-    logger.info({ event: 'session_restoring', session_id: session.id }, 'the files of a session are restored');
-    if (session.snapshot === null) return await this.#startAnew(mark !== null);
+    // What is given up must be told where it held anything that the snapshot does not.
+    const lost: Damage[] = problem !== null && mark?.isDirty === true ? [{ object: 'resting files', problem }] : [];
+    if (stuck !== null) lost.push({ object: 'files in a slot', problem: stuck });
+    logger.info({ event: 'session_restoring', session_id: session.id, problem }, 'files of a session are restored');
+    if (session.snapshot === null) return await this.#startAnew(lost);
     const wanted = session.snapshot;
     await files.replace(key, async (place) => {
       const { damaged, ref } = await snapshots.restore(key, wanted, place);
-      if (damaged.length > 0 || ref.object !== wanted.object) await this.#goBackTo(ref, damaged);
+      if (ref.object !== wanted.object) await this.#goBackTo(ref);
+      if (damaged.length + lost.length > 0) this.#tellRestored(ref, [...lost, ...damaged]);
       return { epoch: session.epoch, object: ref.object, isDirty: false };
     });
     this.#isDirty = false;
+  }
+
+  /** Why what rests cannot be gone on with; null when it can. */
+  async #problemOf(
+    mark: RestMark & { readonly isOfThisStart: boolean },
+    session: SessionRecord,
+  ): Promise<string | null> {
+    if (!mark.isOfThisStart) return 'they are from before the last start of the machine';
+    const { snapshot } = session;
+    if (mark.isDirty) {
+      // Whoever committed after these were left wrote in a later epoch.
+      const committedIn = snapshot === null ? 0 : epochOfSnapshot(snapshot);
+      if (mark.epoch < committedIn) return 'another worker has gone on without them';
+      return (await this.#isSound(session)) ? null : 'they are damaged';
+    }
+    if (mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';
+    // To load a thread adds a line to its rollout, turn or no turn.
+    return (await this.#isSound(session)) ? null : 'they are damaged';
   }
 
   /** Durable when it resolves; it is the session's once the record says so. Rejects as Snapshots.take. */
@@ -81,9 +115,11 @@ export class SessionSnapshots {
     const binding = this.#options.binding();
     const place = binding === null ? parts.files.restingPlace(key) : parts.files.slotPlace(key, binding.places);
     await writer.flushed();
+    if (writer.failure !== null) throw writer.failure;
+    this.#isInUse = true;
     const mustLook = look === 'thorough' || this.#isDirty || binding?.mayHaveCommands() !== false;
     this.#isDirty = true;
-    const { facts, ref } = await parts.snapshots.take({
+    const taking = parts.snapshots.take({
       key,
       epoch: session.epoch,
       turnId,
@@ -93,6 +129,10 @@ export class SessionSnapshots {
       exclude: session.policy.snapshotExclude,
       workspace: mustLook ? 'walk' : 'unless_untouched',
       sealUpTo: writer.lastSeq,
+    });
+    const { facts, ref } = await taking.catch(async (error: unknown) => {
+      if (binding === null) await this.#markRest();
+      throw error;
     });
     if (facts.walked) binding?.toolsUsed();
     if (facts.skipped.length > 0) {
@@ -106,9 +146,12 @@ export class SessionSnapshots {
 
   /** The record stands at this snapshot, and so do the files. */
   async taken(ref: SnapshotRef): Promise<void> {
-    const { binding, parts } = this.#options;
+    const { parts } = this.#options;
+    const binding = this.#options.binding();
     this.#isDirty = false;
-    if (binding() === null) await this.#markRest();
+    // What a turn left running goes on writing.
+    this.#isInUse = binding?.mayHaveCommands() === true;
+    if (binding === null) await this.#markRest();
     this.#sinceClearing++;
     if (this.#sinceClearing < snapshotsPerClearing) return;
     this.#sinceClearing = 0;
@@ -120,7 +163,7 @@ export class SessionSnapshots {
   async clear(ref: SnapshotRef): Promise<void> {
     const { logger, snapshots } = this.#options.parts;
     const { key, session } = this;
-    const keep = session.start === null ? [] : [session.start];
+    const keep = session.start === null || session.start === 'empty' ? [] : [session.start];
     await snapshots
       .clear(key, session.epoch, ref, keep)
       .catch((error: unknown) =>
@@ -131,7 +174,7 @@ export class SessionSnapshots {
   /** What is said of the files when they come to rest. */
   restMark(): RestMark {
     const { epoch, snapshot } = this.session;
-    return { epoch, object: snapshot?.object ?? null, isDirty: this.#isDirty };
+    return { epoch, object: snapshot?.object ?? null, isDirty: this.isBehind };
   }
 
   async #markRest(): Promise<void> {
@@ -145,14 +188,13 @@ export class SessionSnapshots {
   }
 
   /** A rollout that was cut or changed where it rests is found here, before Codex forgets what it held. */
-  async #isSound(session: SessionRecord, mayBeLonger: boolean): Promise<boolean> {
+  async #isSound(session: SessionRecord): Promise<boolean> {
     const { files, snapshots } = this.#options.parts;
     const { snapshot } = session;
     const place = files.restingPlace(this.key);
     try {
       if (snapshot === null) return await this.#beginsAsSeeded(place);
-      if (mayBeLonger) return await snapshots.hasGrownFrom(this.key, snapshot, place);
-      return await snapshots.isIntact(this.key, snapshot, place);
+      return await snapshots.hasGrownFrom(this.key, snapshot, place);
     } catch (error) {
       if (isServiceError(error, 'session_corrupt')) return false;
       throw error;
@@ -170,25 +212,24 @@ export class SessionSnapshots {
     }
   }
 
-  async #startAnew(hadFiles: boolean): Promise<void> {
+  async #startAnew(lost: readonly Damage[]): Promise<void> {
     const { files } = this.#options.parts;
     const { key, session } = this;
     const { line, relativePath } = this.#seed();
     await files.erase(key);
     await files.create(key, { relativePath, content: line }, session.epoch);
-    if (hadFiles) this.#tellRestored(null, [{ object: 'resting files', problem: 'they are damaged' }]);
+    if (lost.length > 0) this.#tellRestored(null, lost);
     this.#isDirty = false;
   }
 
   /** The record follows the files, or the next snapshot would build on what cannot be read. */
-  async #goBackTo(ref: SnapshotRef, damaged: readonly { object: string; problem: string }[]): Promise<void> {
+  async #goBackTo(ref: SnapshotRef): Promise<void> {
     const { recorder } = this.#options;
-    this.#tellRestored(ref, damaged);
-    await recorder.write((session) => ({ ...session, snapshot: { ...ref, lastSeq: ref.lastSeq } }));
+    await recorder.write((session) => ({ ...session, snapshot: ref }));
     if (recorder.session.snapshot?.object !== ref.object) throw new ServiceError('stale_epoch');
   }
 
-  #tellRestored(ref: SnapshotRef | null, damaged: readonly { object: string; problem: string }[]): void {
+  #tellRestored(ref: SnapshotRef | null, damaged: readonly Damage[]): void {
     const { parts, writer } = this.#options;
     const facts = { session_id: this.session.id, turn_id: ref?.turnId ?? null, damaged: damaged.length };
     parts.logger.error({ event: 'session_restored', ...facts, problems: damaged }, 'a damaged session was restored');

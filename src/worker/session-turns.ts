@@ -4,7 +4,7 @@
 import { CodexRefused } from '../codex/connection-errors.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
-import type { SessionRecord, SnapshotRef } from '../core/session.ts';
+import type { SessionRecord, SessionStatus, SnapshotRef } from '../core/session.ts';
 import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
 import { addUsage } from '../core/usage.ts';
 import type { AgentEar } from './agent-ear.ts';
@@ -39,17 +39,20 @@ export type SessionTurnsOptions = {
   readonly refusal: () => ServiceError | null;
   readonly approvals: ApprovalDesk;
   /** What the session is while it has no slot and nothing to do. */
-  readonly restingStatus: () => 'hibernated' | 'failed';
+  readonly restingStatus: () => SessionStatus;
   /** A turn begins: the session is not idle any more. */
   readonly onBegin: () => void;
   /** Called between two turns and after the last, when the end of one has been told. */
   readonly tendSlot: (hasMore: boolean) => Promise<void>;
+  /** The store was away for too long for the end of a turn: the session is given up, for whoever takes it next. */
+  readonly onGivenUp: () => void;
   /** No turn runs or waits. */
   readonly onIdle: () => void;
 };
 
 /** In a row; then the session takes no turn until somebody says that it may. */
 const crashesToQuarantine = 2;
+/** The gateway stops before. */
 const mostSteers = 100;
 
 export class SessionTurns {
@@ -61,6 +64,8 @@ export class SessionTurns {
   #active: QueuedTurn | null = null;
   /** The place of the active turn among all that wait for a slot; null once it has one. */
   #activePlace: number | null = null;
+  #keepingLate: Promise<void> = Promise.resolve();
+  #leavesQueued = false;
 
   constructor(options: SessionTurnsOptions) {
     const { clock, logger, records } = options.parts;
@@ -91,6 +96,11 @@ export class SessionTurns {
   requestStop(id: TurnId, reason: StopReason): void {
     const entry = this.#unended.get(id);
     if (entry !== undefined) this.#requestStop(entry, reason);
+  }
+
+  /** Ends the one that runs or is next to; those behind it go on waiting. */
+  stopActive(reason: StopReason): void {
+    if (this.#active !== null) this.#requestStop(this.#active, reason);
   }
 
   has(id: TurnId): boolean {
@@ -171,8 +181,11 @@ export class SessionTurns {
   /** Resolves when every turn has ended. */
   async stopAll(why: StopReason): Promise<void> {
     const entries = [...this.#unended.values()];
+    // Accepted is accepted: what has not begun is begun by whoever comes next.
+    this.#leavesQueued = why === 'drain' && this.#options.parts.outlivesUs;
     for (const entry of entries) this.#requestStop(entry, why);
     await Promise.all(entries.map((entry) => entry.ended.promise));
+    await this.#keepingLate;
     this.#places.stop();
   }
 
@@ -256,6 +269,7 @@ export class SessionTurns {
   async #end(entry: QueuedTurn, outcome: TurnOutcome): Promise<void> {
     const { approvals, mayNotRecord, parts, recorder, snapshots, writer } = this.#options;
     const wasRunning = entry.turn.startedAt !== null;
+    if (!wasRunning && this.#leavesQueued) return this.#leave(entry);
     const isAsync = recorder.session.policy.durability === 'async';
     if (!mayNotRecord()) {
       // Nobody can answer any more what it asked.
@@ -264,7 +278,11 @@ export class SessionTurns {
       const settle = (session: SessionRecord, ended: TurnRecord): SessionRecord =>
         this.#settled(session, ended, kept.ref);
       const turn = entry.turn;
-      entry.turn = await recordEnd({ parts, writer, recorder, turn, outcome: kept.outcome, mayNotRecord, settle });
+      entry.turn = await recordEnd({
+        ...{ parts, writer, recorder, turn, mayNotRecord, settle },
+        outcome: kept.outcome,
+        onGivenUp: this.#options.onGivenUp,
+      });
       if (kept.ref !== null && recorder.session.snapshot?.object === kept.ref.object) await snapshots.taken(kept.ref);
       parts.metrics.countTurnUsage(this.#options.modelOf(entry.turn), entry.turn.usage);
       this.#tellQuarantine(entry.turn);
@@ -272,35 +290,53 @@ export class SessionTurns {
     this.#unended.delete(entry.id);
     parts.ledger.count(wasRunning ? { running: -1 } : { waiting: -1 });
     entry.ended.resolve(entry.turn);
-    if (wasRunning && isAsync && !mayNotRecord()) await this.#keepLate(entry);
+    if (wasRunning && isAsync && !mayNotRecord()) {
+      this.#keepingLate = this.#keepLate(entry);
+      await this.#keepingLate;
+    }
+  }
+
+  /** It goes on waiting, in its record. */
+  #leave(entry: QueuedTurn): void {
+    this.#unended.delete(entry.id);
+    this.#options.parts.ledger.count({ waiting: -1 });
+    entry.ended.resolve(entry.turn);
   }
 
   /** The work of the turn, made durable; what cannot be is said in its outcome. */
   async #keep(entry: QueuedTurn, outcome: TurnOutcome): Promise<{ outcome: TurnOutcome; ref: SnapshotRef | null }> {
-    const { mayNotRecord, parts, slot, snapshots, writer } = this.#options;
+    const { mayNotRecord, slot, snapshots } = this.#options;
     if (slot.failure !== null) return { outcome: notKept(outcome, slot.failure), ref: null };
     try {
       return { outcome, ref: await snapshots.take(entry.id, 'ifUsed') };
     } catch (error) {
       if (mayNotRecord()) return { outcome, ref: null };
-      parts.logger.error({ event: 'turn_not_kept', turn_id: entry.id, err: error }, 'the work of a turn was not kept');
-      const code = isServiceError(error) ? error.code : 'internal';
-      const fields = { message: 'What the turn did could not be made durable.', details: code };
-      writer.write({ type: 'warning', turnId: entry.id, fields, raw: null });
+      this.#tellNotKept(entry, error, entry.id);
+      // The slot's own files are room for what has to be recorded now.
+      if (isServiceError(error, 'storage_full')) await slot.unbind('cancelled');
       return { outcome: notKept(outcome, error), ref: null };
     }
   }
 
   /** The session chose to hear of the end before this: a crash in between loses what the turn did. */
   async #keepLate(entry: QueuedTurn): Promise<void> {
-    const { parts, recorder, snapshots } = this.#options;
+    const { recorder, snapshots } = this.#options;
     try {
       const ref = await snapshots.take(entry.id, 'ifUsed');
       await recorder.write((session) => ({ ...session, snapshot: ref }));
       if (recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
     } catch (error) {
-      parts.logger.error({ event: 'turn_not_kept', turn_id: entry.id, err: error }, 'the work of a turn was not kept');
+      // Its terminal event is the last one that names the turn.
+      this.#tellNotKept(entry, error, null);
     }
+  }
+
+  #tellNotKept(entry: QueuedTurn, error: unknown, turnId: TurnId | null): void {
+    const { parts, writer } = this.#options;
+    parts.logger.error({ event: 'turn_not_kept', turn_id: entry.id, err: error }, 'the work of a turn was not kept');
+    const details = isServiceError(error) ? error.code : 'internal';
+    const message = `What the turn ${entry.id} did could not be made durable.`;
+    writer.write({ type: 'warning', turnId, fields: { message, details }, raw: null });
   }
 
   #tellQuarantine(ended: TurnRecord): void {

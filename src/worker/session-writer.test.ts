@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
 import type { AppendResult } from '../contracts/event-log.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { StoredEvent } from '../core/event.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
@@ -12,13 +13,14 @@ const key = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' 
 
 class ToldLog extends MemoryEventLog {
   readonly batches: StoredEvent[][] = [];
-  answers: (AppendResult | 'away' | 'hangs')[] = [];
+  answers: (AppendResult | 'away' | 'damaged' | 'hangs')[] = [];
 
   override async append(...args: Parameters<MemoryEventLog['append']>): Promise<AppendResult> {
     this.batches.push([...args[2]]);
     const answer = this.answers.shift();
     if (answer === 'hangs') return new Promise(() => {});
     if (answer === 'away') throw new Error('away');
+    if (answer === 'damaged') throw new ServiceError('store_corrupt');
     return answer ?? (await super.append(...args));
   }
 }
@@ -119,4 +121,16 @@ test('a burst goes out in batches of bounded size', async () => {
     log.batches.map((batch) => batch.length),
     [1_000, 1_000, 500],
   );
+});
+
+test('a log that is damaged is not offered the same for ever: nothing is written any more, and why is known', async () => {
+  const log = new ToldLog();
+  log.answers = ['damaged'];
+  const { losses, write, writer } = writerOn(log);
+  write('a');
+  await writer.flushed();
+  write('b');
+  await writer.flushed();
+  assert.deepEqual([log.batches.length, writer.isClosed, writer.failure?.code], [1, true, 'store_corrupt']);
+  assert.deepEqual(losses, []);
 });

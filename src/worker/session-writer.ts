@@ -4,7 +4,7 @@
 import { crc32 } from 'node:zlib';
 import type { EventLog, LogKey } from '../contracts/event-log.ts';
 import { type Clock, toTimestamp } from '../core/clock.ts';
-import { isServiceError } from '../core/errors.ts';
+import { isServiceError, type ServiceError } from '../core/errors.ts';
 import { type EventDraft, formatCursor, type StoredEvent } from '../core/event.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -43,6 +43,7 @@ export class SessionWriter {
   #pendingChars = 0;
   #flushing: Promise<void> | null = null;
   #isEnded = false;
+  #failure: ServiceError | null = null;
 
   constructor(options: SessionWriterOptions) {
     this.#options = options;
@@ -82,6 +83,11 @@ export class SessionWriter {
   /** Nothing is written any more. */
   get isClosed(): boolean {
     return this.#isEnded;
+  }
+
+  /** Why nothing can be written any more, though it would be ours to write. */
+  get failure(): ServiceError | null {
+    return this.#failure;
   }
 
   /** Of the last event that was given a place; it is in the log once `flushed` resolves. */
@@ -134,6 +140,15 @@ export class SessionWriter {
       return true;
     } catch (error) {
       metrics.logAppends.inc({ outcome: 'failed' });
+      if (isServiceError(error, 'store_corrupt')) {
+        logger.error(
+          { event: 'log_damaged', session_id: key.sessionId, err: error },
+          'the log of a session is damaged',
+        );
+        this.#failure = error;
+        this.close();
+        return true;
+      }
       // Unknown or refused: the same batch again is harmless (the log recognises it).
       logger.warn(
         { event: 'log_append_failed', code: isServiceError(error) ? error.code : 'internal', err: error },

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { AgentProcess } from '../codex/agent-process.ts';
 import type { Clock } from '../core/clock.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import { mintId, type TenantId } from '../core/ids.ts';
 import type { Logger } from '../observability/logger.ts';
 import { type Metrics, slotStateLabels } from '../observability/metrics.ts';
@@ -66,9 +66,8 @@ export class SlotPool {
     this.#backoff = new StartBackoff(options.clock, () => this.#refill());
   }
 
-  /** Removes what an earlier run left behind and starts the warm slots. */
+  /** Starts the warm slots. What an earlier run left in their directory is not touched. */
   async start(): Promise<void> {
-    await removeTree(this.#options.slotsDir);
     await mkdir(this.#options.slotsDir, { recursive: true, mode: 0o700 });
     this.#refill();
     this.#watchHealth();
@@ -246,7 +245,8 @@ export class SlotPool {
         'a Codex process could not be started',
       );
       if (this.#stopping === null && this.#backoff.failed(startedAtMs)) {
-        this.#refuseWaiters(new ServiceError('agent_start_failed', {}, { cause: error }));
+        const isFull = isServiceError(error, 'storage_full');
+        this.#refuseWaiters(isFull ? error : new ServiceError('agent_start_failed', {}, { cause: error }));
       }
       await this.#retireFree(slot, 'crashed');
       return;

@@ -14,6 +14,7 @@ import { effectiveSandbox } from './effective-sandbox.ts';
 import { changeTurn } from './record-changes.ts';
 import { runTurn, type TurnRun } from './running-turn.ts';
 import type { SessionRecorder } from './session-recorder.ts';
+import type { SessionSnapshots } from './session-snapshots.ts';
 import type { SessionSlot } from './session-slot.ts';
 import type { SessionWriter } from './session-writer.ts';
 import type { QueuedTurn } from './turn-queue.ts';
@@ -25,6 +26,7 @@ export type SlotTurnParts = {
   readonly approvals: ApprovalDesk;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
+  readonly snapshots: SessionSnapshots;
   /** A slot with the session in it, or the reason why there is none. */
   readonly bind: (entry: QueuedTurn) => Promise<Binding>;
   readonly modelOf: (entry: QueuedTurn) => string;
@@ -33,27 +35,38 @@ export type SlotTurnParts = {
 
 /** Rejects when the turn never started. */
 export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnOutcome> {
-  let binding = await grantedBinding(deps, entry);
+  // What was changed between two turns holds from this one on.
+  await deps.recorder.refresh();
+  const bound = await freeBinding(deps, entry);
+  // Beside each other: the proxy serves nothing before Codex is told of the turn.
+  const [granted, begun] = await Promise.allSettled([grant(deps, entry, bound), beginTurn(deps, entry)]);
+  if (granted.status === 'rejected') throw granted.reason;
+  let binding = granted.value;
   try {
-    const running = await beginTurn(deps, entry);
+    if (begun.status === 'rejected') throw begun.reason;
+    const running = begun.value;
     let run = await runGranted(deps, entry, running, binding);
     if (run.wasNeverTaken) {
       // It had died while nothing was asked of it; Codex says turn/started before it asks the model anything.
-      binding = await grantedBinding(deps, entry);
+      binding = await grant(deps, entry, await freeBinding(deps, entry));
       run = await runGranted(deps, entry, running, binding);
     }
     return run.outcome;
   } finally {
     entry.run = null;
     deps.ear.endTurn();
-    // Unless the cage ended: the grant is revoked with it.
-    if (deps.slot.binding === binding) binding.turnEnding = endGrantedTurn(deps, binding, entry);
+    // Unless the cage ended: the grant is revoked with it. Not in front of what is to be told now.
+    if (deps.slot.binding === binding) {
+      const isTold = new Promise<void>((resolve) => setImmediate(resolve));
+      binding.turnEnding = isTold.then(() => endGrantedTurn(deps, binding, entry));
+    }
   }
 }
 
 async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRecord> {
   const { modelOf, onStarted, parts, recorder, writer } = deps;
   if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
+  deps.snapshots.turnBegins();
   const base = recorder.session.snapshot;
   const running = await changeTurn(parts, entry.turn, (turn) => {
     const started = startedTurn(turn, parts.clock.now());
@@ -68,7 +81,7 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   void recorder.change((session) => ({
     ...session,
     status: 'running',
-    start: session.start ?? base,
+    start: session.start ?? base ?? 'empty',
     lastAccessedAt: parts.clock.now(),
   }));
   return running;
@@ -122,10 +135,14 @@ async function runGranted(
   return run;
 }
 
-/** A binding whose credential is served for this turn; made again when the model proxy has forgotten it. */
-async function grantedBinding({ bind, parts, slot }: SlotTurnParts, entry: QueuedTurn): Promise<Binding> {
+/** A binding whose last turn the model proxy knows to have ended. */
+async function freeBinding({ bind, slot }: SlotTurnParts, entry: QueuedTurn): Promise<Binding> {
   await slot.binding?.turnEnding;
-  const binding = await bind(entry);
+  return await bind(entry);
+}
+
+/** The binding, its credential served for this turn; another one where the model proxy has forgotten it. */
+async function grant({ bind, parts, slot }: SlotTurnParts, entry: QueuedTurn, binding: Binding): Promise<Binding> {
   try {
     await parts.grants.beginTurn(binding.grantId, entry.id);
     return binding;

@@ -19,8 +19,6 @@ export type TakeParts = {
   readonly boot: string;
   readonly leases: LeaseKeeper;
   readonly maxPendingEvents: number;
-  /** This worker lost the session before: what it wrote then must be fenced like another's. */
-  readonly wasLost: boolean;
   /** May be called before this resolves, and never before the session is ours. */
   readonly onLost: () => void;
 };
@@ -31,26 +29,24 @@ export type TakenSession = {
   readonly writer: SessionWriter;
   /** Whoever wrote it before did not let it go: there may be turns that nobody runs. */
   readonly isTakeover: boolean;
-  /** Of who wrote it before. */
-  readonly formerEpoch: number;
 };
 
 export async function takeSession(taking: TakeParts, key: SessionKey): Promise<TakenSession> {
   const { boot, leases, onLost, parts, worker } = taking;
   const found = await answered(parts.clock, parts.records.sessions.get(key.tenant, key.sessionId));
   if (found === null || found.erasing === true) throw new ServiceError('session_not_found');
-  if (found.status === 'failed') throw new ServiceError('session_failed');
-  const isSameWriter = found.boot === null || (found.boot === boot && !taking.wasLost);
-  const isTakeover = !isSameWriter && (taking.wasLost || found.worker !== null || found.untold.length > 0);
-  const epoch = isSameWriter ? found.epoch : found.epoch + 1;
+  // Nobody is asked to take what it has: a session with an owner, be it this run, was lost by that owner.
+  const isTakeover = found.boot !== null && (found.worker !== null || found.untold.length > 0);
+  const hasOtherWriter = found.boot !== null && (isTakeover || found.boot !== boot);
+  const epoch = hasOtherWriter ? found.epoch + 1 : found.epoch;
   const lease: Lease = { tenant: key.tenant, sessionId: key.sessionId, worker, epoch };
   // Before the record: a worker that still holds the session must not be fenced by asking.
   const standing = await leases.claim(lease, onLost);
   if (standing !== null) throw new ServiceError('stale_epoch', { worker: standing.worker });
   try {
-    const isOurs = isSameWriter && found.boot === boot && found.worker === worker;
-    const session = await ownedRecord(taking, { ...found, worker, boot, epoch }, isOurs);
-    return { session, lease, writer: await openWriter(taking, session), isTakeover, formerEpoch: found.epoch };
+    const session = await answered(parts.clock, parts.records.sessions.replace({ ...found, worker, boot, epoch }));
+    if (session === null) throw new ServiceError('store_conflict');
+    return { session, lease, writer: await openWriter(taking, session), isTakeover };
   } catch (error) {
     await leases
       .release(lease)
@@ -62,13 +58,6 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
       );
     throw error;
   }
-}
-
-async function ownedRecord({ parts }: TakeParts, ours: SessionRecord, isOurs: boolean): Promise<SessionRecord> {
-  if (isOurs) return ours;
-  const owned = await answered(parts.clock, parts.records.sessions.replace(ours));
-  if (owned === null) throw new ServiceError('store_conflict');
-  return owned;
 }
 
 async function openWriter(

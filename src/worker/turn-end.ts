@@ -16,13 +16,14 @@ export type TurnEnd = {
   readonly outcome: TurnOutcome;
   /** The right to write the session is gone, or nobody waits for the store any longer. */
   readonly mayNotRecord: () => boolean;
+  /** The store was away for longer than anybody may be kept: the turn is left to whoever takes the session next. */
+  readonly onGivenUp: () => void;
   /** What the session is after it. */
   readonly settle: (session: SessionRecord, ended: TurnRecord) => SessionRecord;
 };
 
 const firstRetryMs = 100;
 const longestRetryMs = 5_000;
-/** A store that is away for longer is left to whoever recovers the session. */
 const patienceMs = 120_000;
 
 /** Resolves with the turn as it stands; never rejects: what could not be recorded is in the log of the process. */
@@ -60,6 +61,7 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
       { event: 'turn_not_recorded', turn_id: turn.id, err: error },
       'the end of a turn could not be recorded',
     );
+    end.onGivenUp();
     return turn;
   }
 }

@@ -6,7 +6,7 @@ import type { EndReason, TurnError, TurnOutcome, TurnRecord } from '../core/turn
 import { noUsage } from '../core/usage.ts';
 import type { TurnTranslator } from '../protocol/translate.ts';
 
-export type StopReason = Extract<EndReason, 'user' | 'timeout' | 'drain' | 'worker_lost'>;
+export type StopReason = Extract<EndReason, 'user' | 'timeout' | 'drain' | 'storage' | 'worker_lost'>;
 
 type Verdict = Pick<TurnOutcome, 'status' | 'reason' | 'error'>;
 
@@ -37,6 +37,8 @@ export function stopped(reason: StopReason): Verdict {
       return { status: 'timed_out', reason, error: errorOf('turn_timed_out') };
     case 'drain':
       return { status: 'interrupted', reason, error: errorOf('draining') };
+    case 'storage':
+      return { status: 'failed', reason, error: errorOf('storage_full') };
     case 'worker_lost':
       return { status: 'interrupted', reason, error: errorOf('worker_lost') };
   }

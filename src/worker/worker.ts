@@ -14,7 +14,7 @@ import type {
 import { within } from '../core/deadline.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { WorkerId } from '../core/ids.ts';
-import type { TurnRecord } from '../core/turn.ts';
+import { isTerminal, type TurnRecord } from '../core/turn.ts';
 import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -51,8 +51,8 @@ export class Worker implements WorkerLink {
   readonly #ready = new Map<string, Hosted>();
   /** Sessions being let go: whoever takes one again waits until its last event is written. */
   readonly #closing = new Map<string, Promise<void>>();
-  /** Sessions that this worker lost and has not taken again: their next epoch is a later one. */
-  readonly #lostPlaces = new Set<string>();
+  /** Taken and being recovered: not yet for anybody's use. */
+  readonly #recovering = new Set<SessionHost>();
   readonly #arrivals = new TurnArrivals();
   readonly #hurried = Promise.withResolvers<void>();
   readonly #startedAt: number;
@@ -96,8 +96,10 @@ export class Worker implements WorkerLink {
   async cancelTurn(key: TurnKey): Promise<void> {
     await this.#arrivals.over(`${placeOf(key)}/${key.turnId}`);
     const hosted = await this.#hosted.get(placeOf(key));
-    if (hosted === undefined) throw new ServiceError('turn_ended');
-    await hosted.host.cancel(key.turnId);
+    // Nobody has it: it may be one that a lost process left open.
+    const host = hosted?.host ?? (await this.#hostOfOpen(key));
+    if (host === null) throw new ServiceError('turn_ended');
+    await host.cancel(key.turnId);
   }
 
   /** The turn as it ended; null when this worker does not have it. */
@@ -131,7 +133,9 @@ export class Worker implements WorkerLink {
 
   async recoverSession(key: SessionKey): Promise<void> {
     this.#refuseWhenStopping();
-    (await this.#hostToUse(key)).restIfIdle();
+    const host = await this.#hostToUse(key);
+    await host.adoptOpenTurns();
+    host.restIfIdle();
   }
 
   /** The workspace of a session that a slot of this worker has; null while none does. */
@@ -190,6 +194,11 @@ export class Worker implements WorkerLink {
     return true;
   }
 
+  /** No running turn can be kept, and every agent takes what is needed to record their ends. */
+  diskFull(): void {
+    for (const { host } of this.#ready.values()) host.giveWay('storage');
+  }
+
   /** Takes nothing new, lets turns end until the deadline, ends the rest, stops every process. */
   stop(deadlineMs: number): Promise<void> {
     this.#stopping ??= this.#stop(deadlineMs);
@@ -206,6 +215,7 @@ export class Worker implements WorkerLink {
     // A person may take a day to answer: no stop waits for that.
     for (const { host } of this.#ready.values()) host.stopWaiting();
     await within(this.#parts.clock, deadlineMs, Promise.race([this.#ledger.quiet(), this.#hurried.promise]), undefined);
+    for (const host of this.#recovering) void host.abandon();
     const taken = await Promise.allSettled(this.#hosted.values());
     for (const hosted of taken) {
       if (hosted.status === 'fulfilled') void this.#letGo(hosted.value, () => hosted.value.host.stop('drain'));
@@ -249,35 +259,50 @@ export class Worker implements WorkerLink {
 
   async #take(key: SessionKey): Promise<Hosted> {
     const { boot, id, leases, maxPendingEvents } = this.#options;
-    let hosted: Hosted | null = null;
+    let host: SessionHost | null = null;
+    let isReady = false;
     let isLost = false;
     const onLost = (): void => {
       isLost = true;
-      if (hosted !== null) this.#lost(hosted);
+      if (isReady) this.#lost(taken);
+      else void host?.abandon();
     };
-    const wasLost = this.#lostPlaces.has(placeOf(key));
-    const { formerEpoch, isTakeover, lease, session, writer } = await takeSession(
-      { parts: this.#parts, boot, leases, maxPendingEvents, onLost, wasLost, worker: id },
+    const { isTakeover, lease, session, writer } = await takeSession(
+      { parts: this.#parts, boot, leases, maxPendingEvents, onLost, worker: id },
       key,
     );
-    this.#lostPlaces.delete(placeOf(key));
-    const host = new SessionHost({
+    host = new SessionHost({
       parts: this.#parts,
       session,
       writer,
-      formerEpoch,
       onLost,
       onRestful: () => this.#restful(taken),
     });
     const taken: Hosted = { host, lease, closing: null };
-    if (isTakeover) await host.recover();
-    hosted = taken;
-    if (isLost) {
+    try {
+      this.#recovering.add(host);
+      if (isTakeover) await host.recover();
+      if (isLost) throw new ServiceError('stale_epoch');
+    } catch (error) {
+      // The record names this run, which has not done what it took the session for: the next take is a takeover.
       await host.abandon();
-      throw new ServiceError('stale_epoch');
+      await leases.release(lease).catch(() => undefined);
+      throw error;
+    } finally {
+      this.#recovering.delete(host);
     }
+    isReady = true;
     this.#ready.set(placeOf(key), taken);
     return taken;
+  }
+
+  /** Of a turn whose record says that it has not ended; null when it has, or is none. */
+  async #hostOfOpen(key: TurnKey): Promise<SessionHost | null> {
+    const turn = await answered(this.#parts.clock, this.#parts.records.turns.get(key.tenant, key.turnId));
+    if (turn === null || turn.sessionId !== key.sessionId || isTerminal(turn.status)) return null;
+    const host = await this.#hostToUse(key);
+    await host.adoptOpenTurns();
+    return host;
   }
 
   #lost(hosted: Hosted): void {
@@ -287,7 +312,6 @@ export class Worker implements WorkerLink {
       hosted.host.abandon().catch(() => undefined);
       return;
     }
-    this.#lostPlaces.add(placeOf(hosted.host.key));
     void this.#letGo(hosted, () => hosted.host.abandon()).then(() => this.#retake(hosted.host.key));
   }
 
@@ -308,7 +332,6 @@ export class Worker implements WorkerLink {
         await new Promise<void>((resolve) => clock.after(retakeDelayMs, resolve));
       }
     }
-    this.#lostPlaces.delete(placeOf(key));
   }
 
   /** Nothing runs and no slot is bound: what is needed to go on is in the records and the log. */

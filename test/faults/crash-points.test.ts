@@ -60,7 +60,7 @@ async function runLane(t: TestContext, plans: readonly CrashPlan[], random: Seed
   await using oracle = await OracleModel.start();
   await using fleet = await RunningFleet.start({
     dataDir: newDataDir(t),
-    flags: ['--storage', 'sqlite', ...oracle.flags],
+    flags: ['--storage', 'sqlite', '--warm-slots', '1', ...oracle.flags],
   });
   using history = new KeptHistory(fleet, oracle);
   const reached: CrashPlan[] = [];

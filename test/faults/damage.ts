@@ -1,6 +1,6 @@
 // Files at rest, spoilt as disks and crashes spoil them, and whether what a client was then told is honest.
 
-import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { EventOnWire } from '../../src/api/events.ts';
 import type { SeededRandom } from '../../src/testing/faults/seeded-random.ts';
@@ -35,14 +35,27 @@ export function damage(file: string, kind: DamageKind, random: SeededRandom): vo
   }
 }
 
-/** Noise instead of one page of a database: not the first, without which it is none. */
-export function damagePage(file: string, random: SeededRandom): void {
+/** Of a session's snapshots: their names begin with epoch and number. */
+export function newestOf(objects: readonly string[]): string {
+  const numberOf = (file: string): number => Number(path.basename(file).split('.')[1]);
+  const newest = objects.toSorted((left, right) => numberOf(left) - numberOf(right)).at(-1);
+  if (newest === undefined) throw new Error('there are no snapshots');
+  return newest;
+}
+
+export function removeAll(directory: string): void {
+  rmSync(directory, { recursive: true });
+}
+
+/** Noise instead of one page of a database: not the first, without which it is none. Answers which. */
+export function damagePage(file: string, random: SeededRandom): number {
   const bytes = readFileSync(file);
   const page = random.between(1, Math.max(1, Math.floor(bytes.length / pageBytes) - 1));
   for (let at = page * pageBytes; at < Math.min(bytes.length, (page + 1) * pageBytes); at += 1) {
     bytes[at] = random.between(0, 255);
   }
   writeFileSync(file, bytes);
+  return page;
 }
 
 /** What came of a turn that was asked for after the damage. */

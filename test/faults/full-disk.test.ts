@@ -73,6 +73,7 @@ test('a disk that is full at any moment of a turn is said to be, and the session
   await using oracle = await OracleModel.start();
   await using fleet = await RunningFleet.start({
     dataDir: disk.dataDir,
+    beside: disk.beside,
     flags: ['--storage', 'sqlite', '--slots', '1', '--warm-slots', '1', ...oracle.flags],
   });
   for (const [name, moment] of Object.entries(moments)) {
@@ -80,7 +81,6 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     const before = `say: ${name}`;
     const { session_id: sessionId } = await fleet.client.completed(before, session);
     const told = await tell(fleet.client, disk, session, moment);
-    t.diagnostic(`full ${name}: ${told.status}, ${told.code}`);
     const isCompleted = told.status === 'completed';
     if (!isCompleted) assert.equal(told.code, 'storage_full', `full ${name}: ${told.status}`);
 
@@ -88,10 +88,10 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     // What was called completed must have been kept, however little room there was: a kill shows it.
     if (isCompleted) await fleet.restart();
     const { client } = fleet;
-    await eventually(`the session goes on, full ${name}`, endWithinMs, async () => {
-      const { status, body } = await client.exec({ prompt: `say: again, ${name}`, session_id: session });
-      return status === 200 && body.status === 'completed';
-    });
+    const emptiedAtMs = performance.now();
+    await goesOn(client, session, `say: again, ${name}`);
+    const waitedMs = Math.round(performance.now() - emptiedAtMs);
+    t.diagnostic(`full ${name}: ${told.status}, ${told.code}; went on ${waitedMs} ms after there was room`);
     const again = oracle.callsOf(`say: again, ${name}`).at(-1);
     assert.ok(again !== undefined);
     assert.deepEqual(remembersAll([again], [before, ...(isCompleted ? [prompt] : []), again.prompt]), []);
@@ -105,4 +105,33 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     // Room for the next: the disk is small, and this session has served.
     await client.request('DELETE', `/api/v1/sessions/${sessionId}`);
   }
+
+  await fleet.client.completed('say: before the start', 'started');
+  await fleet.kill9();
+  disk.fill();
+  const startedAtMs = performance.now();
+  await fleet.restart();
+  t.diagnostic(`started on a full disk in ${Math.round(performance.now() - startedAtMs)} ms`);
+  // What the life before left in its slots was room for the start.
+  disk.fill();
+  await eventually('a turn is refused', endWithinMs, async () => {
+    const { status, body } = await fleet.client.exec({ prompt: 'say: no', session_id: 'started' });
+    if (status === 200) assert.equal(body.error?.code, 'storage_full');
+    return status === 507;
+  });
+  disk.empty();
+  const recall = 'say: after the start';
+  await goesOn(fleet.client, 'started', recall);
+  assert.deepEqual(remembersAll(oracle.callsOf(recall), ['say: before the start', recall]), []);
 });
+
+async function goesOn(client: FleetClient, session: string, prompt: string): Promise<void> {
+  let last = '';
+  await eventually('the session goes on', endWithinMs, async () => {
+    const { status, body, text } = await client.exec({ prompt, session_id: session });
+    last = text;
+    if (status === 200 && body.status === 'completed') return true;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    return false;
+  }).catch((error: unknown) => assert.fail(`${String(error)}; at last: ${last}`));
+}

@@ -4,7 +4,7 @@ import { remembersAll } from '../../src/testing/faults/history-checks.ts';
 import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
 import { RunningFleet } from './running-fleet.ts';
-import { treeOf } from './workspace-tree.ts';
+import { filesOf, treeOf } from './workspace-tree.ts';
 
 const cycles = scaled(10);
 
@@ -16,7 +16,8 @@ function changes(cycle: number): string {
     `echo ${cycle} >> 'a name'`,
     `ln -sfn d${cycle % 3} link`,
     `chmod ${cycle % 2 === 0 ? 755 : 644} 'a name'`,
-    `rm -f d${cycle % 3}/e/f${cycle - 3}`,
+    // Codex refuses `rm -f`, whatever it is to remove.
+    `find . -name f${cycle - 3} -delete`,
   ].join(' && ');
 }
 
@@ -36,8 +37,12 @@ test('over cycles of hibernation, waking and restarts the files stay as they wer
     await fleet.client.completed(prompt, sessionId);
     prompts.push(prompt);
     const before = await treeOf(fleet.client, sessionId);
+    const live = await filesOf(fleet.client, sessionId);
     const asked = await fleet.client.request('POST', `/api/v1/sessions/${sessionId}/hibernate`);
     assert.ok(asked.status < 300, asked.text);
+    assert.equal((await fleet.client.session(sessionId)).status, 'hibernated');
+    // Read from its snapshot: nothing else has it.
+    assert.deepEqual(await filesOf(fleet.client, sessionId), live, `the snapshot of cycle ${cycle}`);
     assert.equal((await fleet.client.session(sessionId)).status, 'hibernated');
     // What wakes it is at times another fleet on the same data, after a good end or a bad one.
     if (cycle % 5 === 2) await fleet.stop();

@@ -12,6 +12,7 @@ import { newDataDir, scaled, seededRun } from './fault-scale.ts';
 import { RunningFleet } from './running-fleet.ts';
 
 const posts = scaled(50);
+const retryMs = 100;
 const key = { 'idempotency-key': 'the-one' };
 const prompt = 'wait: 1500 ms\nrun: echo ran >> count.txt; wc -l < count.txt';
 const body = { prompt, session_id: 'once' };
@@ -45,8 +46,10 @@ async function post(proxy: FaultProxy, token: string, hasFailed: () => boolean):
       return said.body;
     } catch (error) {
       // What fetch says of a connection that was cut.
-      if (error instanceof TypeError) return null;
-      throw error;
+      if (!(error instanceof TypeError)) throw error;
+      // All at once and without a pause, they would take the time in which the fleet is to start.
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      return null;
     }
   });
   return { answer, attempts };

@@ -4,7 +4,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { EventOnWire } from '../../src/api/events.ts';
+import type { ListOf } from '../../src/api/list.ts';
 import type { TurnResource } from '../../src/api/turns.ts';
+import { isTerminalEventType } from '../../src/core/event.ts';
 import {
   epochsNeverDecrease,
   exactlyOneTerminal,
@@ -20,8 +22,16 @@ import type { RunningFleet } from './running-fleet.ts';
 
 const acceptedWithinMs = 60_000;
 const endedWithinMs = 60_000;
+const whileDeadMs = 20;
+/** A turn that a client did not spoil ends in no other way, however often the fleet dies. */
+const diedOrDone: readonly string[] = ['completed', 'interrupted'];
 
-export type ReadAgain = { readonly problems: readonly string[]; readonly ends: Readonly<Record<string, number>> };
+export type ReadAgain = {
+  readonly problems: readonly string[];
+  readonly ends: Readonly<Record<string, number>>;
+  /** Those that were asked for, and those that go on with an interrupted one. */
+  readonly turns: readonly TurnResource[];
+};
 
 export class KeptHistory {
   readonly turns: AcceptedTurn[] = [];
@@ -65,15 +75,17 @@ export class KeptHistory {
     this.#isOver = true;
   }
 
-  /** null when the fleet died meanwhile, or is not there. */
+  /** null, after a moment, when the fleet died meanwhile or is not there. */
   async whileItLives<T>(ask: (client: RunningFleet['client']) => Promise<T>): Promise<T | null> {
     const { starts } = this.#fleet;
     try {
       return await ask(this.#fleet.client);
     } catch (error) {
       const isDead = this.#isOver || !this.#fleet.isReady || this.#fleet.starts !== starts;
-      if (isDead || isConnectionLost(error)) return null;
-      throw error;
+      if (!isDead && !isConnectionLost(error)) throw error;
+      // Whoever asks at once again would leave nobody the time to start it.
+      await new Promise((resolve) => setTimeout(resolve, whileDeadMs));
+      return null;
     }
   }
 
@@ -96,40 +108,74 @@ export class KeptHistory {
 
   /** Waits for every turn's end; what was wrong, by every check. */
   async settle(): Promise<ReadAgain> {
-    const { client } = this.#fleet;
-    const ended: TurnResource[] = [];
-    for (const { sessionId, turnId } of this.turns)
-      ended.push(await client.turnEnded(sessionId, turnId, endedWithinMs));
+    const turns: TurnResource[] = [];
     const events = new Map<string, EventOnWire[]>();
-    for (const { sessionId } of this.turns) {
-      if (!events.has(sessionId)) events.set(sessionId, await this.#terminalsIn(sessionId));
+    for (const sessionId of new Set(this.turns.map((turn) => turn.sessionId))) {
+      const ended = await this.#endedTurns(sessionId);
+      turns.push(...ended);
+      events.set(sessionId, await this.#terminalsIn(sessionId, ended));
     }
-    const again = [...events.values()].flatMap(textsOf);
+    const asked = new Set(this.turns.map(({ turnId }) => turnId));
+    const goingOn = turns.filter(({ id, continues }) => !asked.has(id) && continues !== null);
+    const nobodys = turns.filter(({ id, continues }) => !asked.has(id) && continues === null);
     const ends: Record<string, number> = {};
-    for (const { status } of ended) ends[status] = (ends[status] ?? 0) + 1;
+    for (const { status } of turns) ends[status] = (ends[status] ?? 0) + 1;
     return {
+      turns,
       ends,
       problems: [
+        ...nobodys.map(({ id }) => `nobody was told of turn ${id}`),
+        ...turns.filter(({ status }) => !diedOrDone.includes(status)).map(endInWords),
+        ...[...events.values()]
+          .flat()
+          .filter(({ type }) => type === 'session.restored')
+          .map(restoredInWords),
         ...exactlyOneTerminal(
-          this.turns,
+          [...this.turns, ...goingOn.map(toldTurn)],
           events,
-          ended.map(({ id, status }) => ({ turnId: id, status })),
+          turns.map(({ id, status }) => ({ turnId: id, status })),
         ),
         ...seqsAreGapless(events),
         ...epochsNeverDecrease(events),
-        ...reReadsByteIdentical(this.seen, again),
-        ...promptsAtMostOnce(this.#oracle.calls, this.turns),
+        ...reReadsByteIdentical(this.seen, [...events.values()].flatMap(textsOf)),
+        ...this.#promptsRunTwice(goingOn),
       ],
     };
   }
 
+  /** All turns that go on say the same words: as many may run as there are. */
+  #promptsRunTwice(goingOn: readonly TurnResource[]): string[] {
+    const prompts = new Map(goingOn.map((turn) => [turn.prompt, toldTurn(turn)]));
+    const more = new Map([...prompts.keys()].map((prompt) => [prompt, countOf(goingOn, prompt) - 1]));
+    return promptsAtMostOnce(this.#oracle.calls, [...this.turns, ...prompts.values()], more);
+  }
+
+  async #endedTurns(sessionId: string): Promise<TurnResource[]> {
+    return await eventually(`every turn of ${sessionId} ends`, endedWithinMs, async () => {
+      const turns = await this.#turnsOf(sessionId);
+      return turns.every((turn) => turn.ended_at !== null) ? turns : null;
+    });
+  }
+
+  async #turnsOf(sessionId: string): Promise<TurnResource[]> {
+    const turns: TurnResource[] = [];
+    for (let after = ''; ; ) {
+      const path = `/api/v1/sessions/${sessionId}/turns?limit=100${after === '' ? '' : `&after=${after}`}`;
+      const { body, status, text } = await this.#fleet.client.request<ListOf<TurnResource>>('GET', path);
+      assert.equal(status, 200, text);
+      turns.push(...body.data);
+      if (!body.has_more || body.last_id === null) return turns;
+      after = body.last_id;
+    }
+  }
+
   /** A turn's record may say that it has ended a moment before the log does. */
-  async #terminalsIn(sessionId: string): Promise<EventOnWire[]> {
-    const own = this.turns.filter((turn) => turn.sessionId === sessionId);
+  async #terminalsIn(sessionId: string, turns: readonly TurnResource[]): Promise<EventOnWire[]> {
     let events: EventOnWire[] = [];
     await eventually('each turn has its last event', 5_000, async () => {
       events = await this.#fleet.client.pages(sessionId);
-      return own.every(({ turnId }) => events.some((event) => event.turn_id === turnId && 'exit_code' in event));
+      const told = new Set(events.filter(({ type }) => isTerminalEventType(type)).map((event) => event.turn_id));
+      return turns.every(({ id }) => told.has(id));
     }).catch(() => undefined); // The check says which has none.
     return events;
   }
@@ -137,6 +183,22 @@ export class KeptHistory {
   #saw(events: readonly EventOnWire[]): void {
     this.seen.push(...textsOf(events));
   }
+}
+
+function endInWords({ error, id, reason, status }: TurnResource): string {
+  return `turn ${id} is ${status}: ${JSON.stringify({ reason, error })}`;
+}
+
+function restoredInWords(event: EventOnWire): string {
+  return `nothing was damaged, and something was given up: ${JSON.stringify(event)}`;
+}
+
+function toldTurn({ id, prompt, session_id: sessionId }: TurnResource): AcceptedTurn {
+  return { sessionId, turnId: id, prompt };
+}
+
+function countOf(turns: readonly TurnResource[], prompt: string): number {
+  return turns.filter((turn) => turn.prompt === prompt).length;
 }
 
 function textsOf(events: readonly EventOnWire[]): EventText[] {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { TurnResource } from '../../src/api/turns.ts';
 import {
   exactlyOneTerminal,
   promptsAtMostOnce,
@@ -12,9 +13,10 @@ import { RunningFleet } from './running-fleet.ts';
 import { commandOutput } from './workspace-tree.ts';
 
 const sessions = 10;
-const kills = 20;
+const kills = scaled(20);
 const turnsPerSession = scaled(20);
-const longestLifeMs = 1_500;
+/** After so many turns were accepted, at the latest: two kills may fall into one recovery. */
+const longestDelayMs = 600;
 
 /** Each says its number, so that no two prompts are the same; one leaves a mark in the workspace. */
 function promptOf(session: number, turn: number): string {
@@ -39,20 +41,23 @@ test('whenever a fleet is killed, each accepted turn ends once, runs at most onc
   });
   using history = new KeptHistory(fleet, oracle);
   const names = Array.from({ length: sessions }, (_, session) => `killed-${session}`);
+  const goOn = names.filter((_, session) => session % 2 === 1);
+  for (const id of goOn) {
+    const { status, text } = await fleet.client.request('POST', '/api/v1/sessions', { id, on_interrupt: 'continue' });
+    assert.equal(status, 201, text);
+  }
 
   let isOver = false;
+  let hasFailed = false;
   const sending = Promise.all(
     names.map(async (name, session) => {
       for (let turn = 0; turn < turnsPerSession; turn += 1) {
-        const { sessionId, turnId } = await history.send(promptOf(session, turn), name);
-        // Every third is waited for, so that some kills fall between turns.
-        if (turn % 3 !== 0) continue;
-        for (let ended = null; ended === null && !isOver; ) {
-          ended = await history.whileItLives((client) => client.turnEnded(sessionId, turnId, 30_000));
-        }
+        // Every third waits for its end, so that some kills fall between turns.
+        await history.send(promptOf(session, turn), name, { background: turn % 3 !== 0 });
       }
     }),
   );
+  sending.catch(() => (hasFailed = true)); // Awaited below.
   const watching = Promise.all(
     names.map(async (name) => {
       while (!isOver) {
@@ -63,17 +68,11 @@ test('whenever a fleet is killed, each accepted turn ends once, runs at most onc
   );
   watching.catch(() => undefined); // Awaited below.
   try {
-    let killed = 0;
-    let isSent = false;
-    let hasFailed = false;
-    sending.then(
-      () => (isSent = true),
-      () => (hasFailed = true),
-    );
-    while (!hasFailed && (killed < kills || (!isSent && killed < 4 * kills))) {
-      await new Promise((resolve) => setTimeout(resolve, random.between(0, longestLifeMs)));
-      await fleet.restart();
-      killed += 1;
+    const goals = Array.from({ length: kills }, () => random.between(0, sessions * turnsPerSession - 1));
+    for (const goal of goals.toSorted((one, other) => one - other)) {
+      while (history.turns.length < goal && !hasFailed) await new Promise((resolve) => setTimeout(resolve, 10));
+      await new Promise((resolve) => setTimeout(resolve, random.between(0, longestDelayMs)));
+      if (!hasFailed) await fleet.restart();
     }
     await sending;
     isOver = true;
@@ -81,14 +80,17 @@ test('whenever a fleet is killed, each accepted turn ends once, runs at most onc
     for (const name of names) await history.look(name);
     await fleet.restart();
     await watching;
-    const { problems, ends } = await history.settle();
+    const { problems, ends, turns } = await history.settle();
     t.diagnostic(
       `${history.turns.length} turns, ${fleet.starts - 1} kills, ${JSON.stringify(ends)}, ` +
+        `${turns.length - history.turns.length} of them go on with another, ` +
         `${history.seen.length} events read before, ${oracle.calls.length} calls of the model`,
     );
-    assert.deepEqual([...first.problems, ...problems], []);
+    const wanted = new Set(await Promise.all(goOn.map(async (name) => (await fleet.client.session(name)).id)));
+    assert.deepEqual([...first.problems, ...problems, ...wrongSuccessors(turns, wanted)], []);
     assert.equal(history.turns.length, sessions * turnsPerSession);
     assert.ok((ends['interrupted'] ?? 0) > 0, 'some were killed in mid-turn');
+    assert.ok(wrongSuccessors(turns, new Set()).length > 0, 'some went on');
     await marksAreThere(history, fleet);
     assertSpoiltIsSeen(history, oracle);
   } finally {
@@ -97,6 +99,20 @@ test('whenever a fleet is killed, each accepted turn ends once, runs at most onc
     await watching.catch(() => undefined);
   }
 });
+
+/** Where it was asked for, an interrupted turn has one that goes on with it, three in a row; elsewhere none has. */
+function wrongSuccessors(turns: readonly TurnResource[], wanted: ReadonlySet<string>): string[] {
+  const byId = new Map(turns.map((turn) => [turn.id, turn]));
+  const placeInRow = (turn: TurnResource): number => {
+    const before = turn.continues === null ? undefined : byId.get(turn.continues);
+    return before === undefined ? 0 : placeInRow(before) + 1;
+  };
+  return turns.flatMap((turn) => {
+    const mayGoOn = wanted.has(turn.session_id) && turn.status === 'interrupted' && placeInRow(turn) < 3;
+    const count = turns.filter(({ continues }) => continues === turn.id).length;
+    return count === (mayGoOn ? 1 : 0) ? [] : [`${turn.status} turn ${turn.id} is gone on with ${count} times`];
+  });
+}
 
 /** What a completed turn has written is there, once, and nothing is there twice. */
 async function marksAreThere(history: KeptHistory, fleet: RunningFleet): Promise<void> {
@@ -114,9 +130,15 @@ async function marksAreThere(history: KeptHistory, fleet: RunningFleet): Promise
 
 /** The checks fail on this very history once something is wrong with it. */
 function assertSpoiltIsSeen({ turns, seen }: KeptHistory, oracle: OracleModel): void {
-  const [call] = oracle.calls;
-  assert.ok(call !== undefined);
-  assert.equal(promptsAtMostOnce([...oracle.calls, { ...call, codexTurn: 'another' }], turns).length > 0, true);
-  assert.equal(reReadsByteIdentical(seen, seen.slice(1)).length > 0, true);
+  const calls = oracle.calls.filter(({ prompt }) => turns.some((turn) => turn.prompt === prompt));
+  const [call] = calls;
+  const [event] = seen;
+  assert.ok(call !== undefined && event !== undefined);
+  assert.deepEqual(promptsAtMostOnce([...calls, { ...call, codexTurn: 'another' }], turns), [
+    `${JSON.stringify(call.prompt)} ran in 2 turns`,
+  ]);
+  const { seq, sessionId } = event;
+  const lost = seen.filter((one) => one.seq !== seq || one.sessionId !== sessionId);
+  assert.deepEqual([...new Set(reReadsByteIdentical(seen, lost))], [`event ${seq} of session ${sessionId} is gone`]);
   assert.equal(exactlyOneTerminal(turns, new Map(), []).length, turns.length);
 }

@@ -14,6 +14,8 @@ import { descendantsOf, describe, findByMark, isAlive, type ProcessFacts } from 
 
 export type FleetSetup = {
   readonly dataDir: string;
+  /** For a home and compiled code. Default: where `dataDir` is. */
+  readonly beside?: string;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** The file that is run, and what comes before the command's own words. Default: the product's. */
@@ -58,7 +60,7 @@ export class RunningFleet {
 
   /** Resolves when it says `ready`. */
   static async start(setup: FleetSetup): Promise<RunningFleet> {
-    await compile(setup.dataDir);
+    await compile(besideOf(setup));
     const fleet = new RunningFleet(setup);
     await fleet.#becomeReady();
     return fleet;
@@ -119,20 +121,21 @@ export class RunningFleet {
     assert.deepEqual(exit, { code: 0, signal: null }, this.log.slice(-2000));
   }
 
-  /** For `await using`: however the test ends. */
+  /** For `await using`: however the test ends. What is wrong now must not hide why it failed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill9();
+    await this.kill9().catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
   }
 
   #spawn(entry: readonly string[] = ['src/cli/main.ts']): Life {
     const { dataDir, env, flags } = this.#setup;
-    const home = path.join(path.dirname(dataDir), 'home');
+    const beside = besideOf(this.#setup);
+    const home = path.join(beside, 'home');
     mkdirSync(home, { recursive: true });
     this.#starts += 1;
     const words = [...entry, 'up', '--port', '0', '--data-dir', dataDir, '--slots', '4', '--warm-slots', '2'];
     const child = spawn('sh', ['bin/run-node.sh', '--die-with-parent', ...words, ...(flags ?? [])], {
       cwd: repository,
-      env: { ...plainEnvironment(home), NODE_COMPILE_CACHE: compiledBeside(dataDir), ...env },
+      env: { ...plainEnvironment(home), NODE_COMPILE_CACHE: path.join(beside, 'compiled'), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const said = { stdout: '', stderr: '' };
@@ -182,15 +185,15 @@ export class RunningFleet {
   }
 }
 
-function compiledBeside(dataDir: string): string {
-  return path.join(path.dirname(dataDir), 'compiled');
+function besideOf({ beside, dataDir }: FleetSetup): string {
+  return beside ?? path.dirname(dataDir);
 }
 
 /** Once for all lives: one that is killed writes no cache, and every start would spend half a second on it. */
-async function compile(dataDir: string): Promise<void> {
+async function compile(beside: string): Promise<void> {
   const code = "await import('./src/app/embedded.ts')";
   await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', code], {
     cwd: repository,
-    env: { ...plainEnvironment(path.dirname(dataDir)), NODE_COMPILE_CACHE: compiledBeside(dataDir) },
+    env: { ...plainEnvironment(beside), NODE_COMPILE_CACHE: path.join(beside, 'compiled') },
   });
 }

@@ -2,7 +2,7 @@
 // right to mount one.
 
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -11,28 +11,33 @@ const pieceBytes = 4096;
 
 export class SmallDisk {
   readonly dataDir: string;
+  /** On a disk that is not small. */
+  readonly beside: string;
   readonly #filler: string;
 
   private constructor(mountPoint: string) {
     this.dataDir = path.join(mountPoint, 'data');
+    this.beside = path.dirname(mountPoint);
     this.#filler = path.join(mountPoint, 'filler');
   }
 
   /** null where this user may not mount. Unmounted with the test, when nothing uses it any more. */
   static mount(t: TestContext, megabytes: number): SmallDisk | null {
-    const mountPoint = mkdtempSync(path.join(tmpdir(), 'fleet-disk-'));
+    const beside = mkdtempSync(path.join(tmpdir(), 'fleet-disk-'));
+    const mountPoint = path.join(beside, 'disk');
+    mkdirSync(mountPoint);
     try {
       execFileSync('/usr/bin/mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'tmpfs', mountPoint], {
         stdio: 'pipe',
       });
     } catch {
-      rmdirSync(mountPoint);
+      rmSync(beside, { recursive: true });
       return null;
     }
     t.after(() => {
       // Lazily: an open file somewhere must not keep the test from ending.
       execFileSync('/usr/bin/umount', ['-l', mountPoint]);
-      rmdirSync(mountPoint);
+      rmSync(beside, { recursive: true });
     });
     return new SmallDisk(mountPoint);
   }

@@ -1,11 +1,13 @@
-// The code blocks of the README, and how the output that it shows is held against a real one: JSON by
-// its fields and their types, text as it is, with `…` for anything and any number for a number.
+// The code blocks of the README and of the pages beside it, and how the output that they show is held
+// against a real one: JSON by its fields and their types, text as it is, with `…` for anything and any
+// number for a number.
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { repository } from '../e2e/fleet-under-test.ts';
 
 export type CodeBlock = {
+  readonly file: string;
   readonly line: number;
   readonly language: string;
   /** The word behind the language: `start`, `starts`, `worker`, `ci`; empty for what is run as it is. */
@@ -29,7 +31,7 @@ export function readBlocks(file: string): CodeBlock[] {
     if (open === null && fence !== null) {
       open = { line: index + 1, language: fence[1] ?? '', kind: fence[2] ?? '', lines: [] };
     } else if (open !== null && line === '```') {
-      blocks.push({ ...open, code: open.lines.join('\n') });
+      blocks.push({ file, ...open, code: open.lines.join('\n') });
       open = null;
     } else open?.lines.push(line);
   }

@@ -1,5 +1,5 @@
-// The README is run: its commands, one after the other in one shell, against a fleet and a worker that
-// were started as it says, and what it shows is compared with what comes out.
+// The README is run, and the pages in docs after it: their commands, one after the other in one shell,
+// against a fleet and a worker that were started as it says, and what they show is compared with what comes out.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -12,7 +12,10 @@ import { FleetUnderTest, newDirectory, plainEnvironment, repository } from '../e
 import { examplesOf, patternOf, readBlocks, untrueParts, type Example } from './readme-blocks.ts';
 
 const examples = examplesOf(readBlocks('README.md'));
-const commands = examples.filter(({ language, kind }) => language === 'bash' && kind === '');
+const pages = globSync('docs/*.md', { cwd: repository }).sort();
+const commands = [...examples, ...pages.flatMap((page) => examplesOf(readBlocks(page)))].filter(
+  ({ language, kind }) => language === 'bash' && kind === '',
+);
 
 /** Stands for the reader's home: the data directories of the README are below it. */
 const home = newDirectory();
@@ -54,7 +57,7 @@ test('the start says what the README shows', () => {
 });
 
 for (const example of commands) {
-  test(`README.md:${example.line}: ${example.code.split('\n')[0]}`, () => {
+  test(`${example.file}:${example.line}: ${example.code.split('\n')[0]}`, () => {
     const output = outputs.get(example);
     assert.ok(output !== undefined);
     assert.deepEqual([output.code, output.stderr], [0, '']);
@@ -113,8 +116,8 @@ test('what the README tells contributors to run is what CI runs', () => {
 });
 
 test('every link and every path that a page names leads somewhere', () => {
-  const pages = ['*.md', 'docs/**/*.md'].flatMap((pattern) => globSync(pattern, { cwd: repository }));
-  const dead = pages.flatMap((page) => {
+  const written = ['*.md', 'docs/**/*.md'].flatMap((pattern) => globSync(pattern, { cwd: repository }));
+  const dead = written.flatMap((page) => {
     const text = readFileSync(path.join(repository, page), 'utf8');
     const links = [...text.matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)/g)].map(([, target = '']) =>
       path.join(path.dirname(page), target),

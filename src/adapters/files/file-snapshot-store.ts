@@ -1,9 +1,9 @@
 // Snapshots as files: one directory per session, one file per object, written beside its place and given
-// its name only when it is whole and on the disk. Several processes may read; a session has one writer.
+// its name only when it is whole. Several processes may read; a session has one writer.
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { ByteRange, SnapshotStore, StoredObject } from '../../contracts/snapshots.ts';
 import type { SessionKey } from '../../contracts/worker-link.ts';
@@ -55,14 +55,22 @@ export class FileSnapshotStore implements SnapshotStore {
     const leave = (): Promise<unknown> => Promise.allSettled([handle.close(), unlink(unfinished)]);
     try {
       await writeAll(handle, content);
-      if (this.#durable) await storing(handle.datasync());
       await giveName(unfinished, object);
     } catch (error) {
       await leave();
       throw error;
     }
-    // Whether the old name is gone from the disk is no matter, so it is removed while the new one goes there.
-    await Promise.all([this.#durable ? this.#syncName(dir, object) : null, leave()]);
+    // Content and name go to the disk together: one after the other takes half as long again. A power cut in
+    // between may leave a name with less behind it than was written, and no put that was answered.
+    const synced = this.#durable ? this.#sync(dir, handle, object) : null;
+    // Whether the old name is gone from the disk is no matter.
+    const removed = unlink(unfinished).catch(() => undefined);
+    try {
+      await Promise.all([synced, removed]);
+    } finally {
+      // What was to be known of the content is known by now: nothing to wait for.
+      handle.close().catch(() => undefined);
+    }
   }
 
   async read(key: SessionKey, name: string, range?: ByteRange): Promise<Uint8Array | null> {
@@ -108,15 +116,14 @@ export class FileSnapshotStore implements SnapshotStore {
     if (this.#durable) await ifPresent(syncDirectory(tenantDir));
   }
 
-  /** An object whose name is not known to be on the disk is taken back: a retry writes it anew. */
-  async #syncName(dir: SessionDir, object: string): Promise<void> {
-    try {
-      await storing(Promise.all([dir.names.sync(), dir.parents]));
-    } catch (error) {
-      this.#known.delete(dir.path);
-      await unlink(object).catch(() => undefined);
-      throw error;
-    }
+  /** An object that is not known to be on the disk is taken back: a retry writes it anew. */
+  async #sync(dir: SessionDir, handle: FileHandle, object: string): Promise<void> {
+    const syncs = await Promise.allSettled([handle.datasync(), dir.names.sync(), dir.parents]);
+    const failed = syncs.find((sync) => sync.status === 'rejected');
+    if (failed === undefined) return;
+    this.#known.delete(dir.path);
+    await unlink(object).catch(() => undefined);
+    await storing(Promise.reject(failed.reason as Error));
   }
 
   #writableDir(key: SessionKey): Promise<SessionDir> {

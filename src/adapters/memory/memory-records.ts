@@ -15,7 +15,7 @@ import type {
 import type { ApprovalRecord } from '../../core/approval.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
-import type { SessionRecord } from '../../core/session.ts';
+import { isHeld, type SessionRecord } from '../../core/session.ts';
 import { isTerminal, type TurnRecord } from '../../core/turn.ts';
 import { RecordTable } from './record-table.ts';
 import { tenantKey } from './tenant-key.ts';
@@ -46,12 +46,13 @@ export class MemoryRecords implements Records {
   readonly #sessionTable = new RecordTable<SessionRecord>({
     sessionOf: ({ id }) => id,
     listsOf: ({ tenant }) => [tenant],
-    fleetListOf: ({ worker, untold, createdAt, lastAccessedAt }) =>
-      worker !== null || untold.length > 0 ? { list: 'held', at: createdAt } : { list: 'unused', at: lastAccessedAt },
+    fleetListOf: (session) =>
+      isHeld(session) ? { list: 'held', at: session.createdAt } : { list: 'unused', at: session.lastAccessedAt },
   });
   readonly #turnTable = new RecordTable<TurnRecord>({
     sessionOf: ({ sessionId }) => sessionId,
-    listsOf: ({ tenant, sessionId }) => [tenantKey(tenant, sessionId)],
+    listsOf: ({ tenant, sessionId, status }) =>
+      isTerminal(status) ? [tenantKey(tenant, sessionId)] : [tenantKey(tenant, sessionId), openKey(tenant, sessionId)],
     fleetListOf: ({ status, createdAt }) => (isTerminal(status) ? null : { list: 'open', at: createdAt }),
   });
   readonly #used: OnUse;
@@ -105,6 +106,11 @@ export class MemoryRecords implements Records {
     const status = this.#sessionTable.get(session.tenant, session.id)?.status;
     return status === 'idle' || status === 'hibernated' || status === 'failed' || status === 'quarantined';
   }
+}
+
+/** The list of those that have not ended. No session's own id has such a beginning. */
+function openKey(tenant: TenantId, sessionId: SessionId): string {
+  return tenantKey(tenant, `open ${sessionId}`);
 }
 
 type OnUse = (tenant: TenantId, id: SessionId, addedCharacters: number) => void;
@@ -201,6 +207,10 @@ class MemoryTurnRecords implements TurnRecords {
 
   async list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
     return this.#table.page(tenant, tenantKey(tenant, sessionId), query);
+  }
+
+  async listOpenOf(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
+    return this.#table.page(tenant, openKey(tenant, sessionId), query);
   }
 
   async listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {

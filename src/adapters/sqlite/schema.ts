@@ -80,6 +80,7 @@ const migrations: readonly string[] = [
    );
    CREATE INDEX turns_by_age ON turns (tenant, session_id, created_at, id);
    CREATE INDEX turns_open ON turns (created_at, id, tenant) WHERE is_open = 1;
+   CREATE INDEX turns_open_by_session ON turns (tenant, session_id, is_open, created_at, id);
    CREATE TABLE approvals (
      tenant TEXT NOT NULL,
      id TEXT NOT NULL,

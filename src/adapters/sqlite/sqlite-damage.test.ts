@@ -3,7 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -268,6 +278,36 @@ test('a full disk is storage_full, and is used again when there is space', async
       });
       closeSync(fd);
       await assert.rejects(open(join(home, 'new.db')), { code: 'storage_full' });
+    } finally {
+      unmount();
+    }
+  });
+});
+
+test('on a full disk what changes nothing in size is written on, in the room that the log has', async (t) => {
+  await withHome(async (home) => {
+    const unmount = tinyDisk(home);
+    if (unmount === null) {
+      t.skip('needs the right to mount a tmpfs');
+      return;
+    }
+    try {
+      const path = join(home, 'store.db');
+      const first = await open(path);
+      let { record } = await first.records.turns.create(turnRecord());
+      // All of it is in the database now, and the log is empty.
+      await first.close();
+      const store = await open(path);
+      const ballast = openSync(join(home, 'ballast'), 'w');
+      const { bavail, bsize } = statfsSync(home);
+      // Much less than the log has when SQLite copies it back by itself.
+      writeSync(ballast, Buffer.alloc(bavail * bsize - 200_000));
+      closeSync(ballast);
+      for (let round = 0; round < 300; round++) {
+        record = (await store.records.turns.replace({ ...record, finalMessage: `round ${round}` })) ?? record;
+      }
+      assert.equal((await store.records.turns.get('acme', record.id))?.finalMessage, 'round 299');
+      await store.close();
     } finally {
       unmount();
     }

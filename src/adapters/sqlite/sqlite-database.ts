@@ -6,7 +6,7 @@ import { closeSync, openSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Clock } from '../../core/clock.ts';
-import { ServiceError } from '../../core/errors.ts';
+import { isServiceError, ServiceError } from '../../core/errors.ts';
 import { migrate } from './schema.ts';
 import { isBusy, translateSqliteError } from './sqlite-errors.ts';
 import { WalSync } from './wal-sync.ts';
@@ -48,6 +48,8 @@ export class SqliteDatabase {
   readonly #pageCount: StatementSync;
   readonly #walSync: WalSync;
   readonly #queue: WriteQueue;
+  /** The disk was full, also for what is in the log. */
+  #isLogStuck = false;
   #emptying: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -64,7 +66,7 @@ export class SqliteDatabase {
     this.#walSync = new WalSync({ path: options.path, checkpoint: () => this.#checkpoint(), ...syncFile });
     this.#queue = new WriteQueue({
       clock: options.clock,
-      transact: (work) => this.#transact(this.#beginWrite, work),
+      transact: (work) => this.#transactWrite(work),
       sync: () => this.#walSync.sync(),
       isBusy,
       translate: (error) => this.#translate(error),
@@ -207,6 +209,29 @@ export class SqliteDatabase {
 
   #assertOpen(): void {
     if (this.#closing !== null) throw new ServiceError('store_unavailable', { reason: 'closed' });
+  }
+
+  /** On a full disk the log still has its own octets: copied back, it begins anew and takes no more. */
+  #transactWrite(work: () => void): void {
+    // With the first room that there is again, before others take it.
+    if (this.#isLogStuck) this.#isLogStuck = !this.#canRestartLog();
+    try {
+      this.#transact(this.#beginWrite, work);
+    } catch (error) {
+      if (!isServiceError(this.#translate(error), 'storage_full')) throw error;
+      this.#isLogStuck = !this.#canRestartLog();
+      if (this.#isLogStuck) throw error;
+      this.#transact(this.#beginWrite, work);
+    }
+  }
+
+  #canRestartLog(): boolean {
+    try {
+      return this.#checkpoint();
+    } catch {
+      // The database has to grow for it, and cannot.
+      return false;
+    }
   }
 
   #transact(begin: StatementSync, work: () => void): void {

@@ -1,11 +1,11 @@
 // The event log in the shared file: survives every process, tells those of one host of each other's
-// events. What starts, ends or halts a turn is on disk before it is answered; what streams between is
-// the operating system's until the next such event, a checkpoint, or its own good time.
+// events. What halts a turn or concerns its session is on disk before it is answered; the rest is the
+// operating system's until the next such event, the next durable record, or its own good time.
 
 import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
 import type { Clock } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
-import { isTerminalEventType, type StoredEvent } from '../../core/event.ts';
+import type { StoredEvent } from '../../core/event.ts';
 import { bodyChecksum, EventRows } from './event-rows.ts';
 import { EventSubscriptions, type Listener, type LogPlace } from './event-subscriptions.ts';
 import { type LogHead, LogHeads } from './log-heads.ts';
@@ -165,15 +165,13 @@ export class SqliteEventLog implements EventLog {
   }
 }
 
-/** Events that someone acts on: losing one to a power cut would be noticed. */
+/**
+ * Events that no record speaks of, or that the record follows. The others may go with the power: a turn's
+ * record is on disk before its `turn.queued` and before its end is told, and who recovers tells an end that
+ * the log lost once more.
+ */
 function isTurningPoint(type: string): boolean {
-  return (
-    isTerminalEventType(type) ||
-    type === 'turn.queued' ||
-    type === 'turn.requires_action' ||
-    type.startsWith('session.') ||
-    type.startsWith('approval.')
-  );
+  return type === 'turn.requires_action' || type.startsWith('session.') || type.startsWith('approval.');
 }
 
 /** What the types cannot say: a batch that breaks it is a defect of the caller's. */

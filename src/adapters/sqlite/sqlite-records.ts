@@ -15,7 +15,7 @@ import type {
 import type { ApprovalRecord } from '../../core/approval.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
-import type { SessionRecord } from '../../core/session.ts';
+import { isHeld, type SessionRecord } from '../../core/session.ts';
 import { isTerminal, type TurnRecord } from '../../core/turn.ts';
 import { FleetList } from './fleet-list.ts';
 import { RecordTable } from './record-table.ts';
@@ -35,7 +35,7 @@ export class SqliteRecords implements Records {
       name: 'sessions',
       columns: {
         alias: (session) => session.alias,
-        is_held: (session) => (session.worker !== null || session.untold.length > 0 ? 1 : 0),
+        is_held: (session) => (isHeld(session) ? 1 : 0),
         last_accessed_at: (session) => session.lastAccessedAt,
         sealed_seq: (session) => session.snapshot?.lastSeq ?? 0,
       },
@@ -46,7 +46,7 @@ export class SqliteRecords implements Records {
       name: 'turns',
       columns: { session_id: (turn) => turn.sessionId, is_open: (turn) => (isTerminal(turn.status) ? 0 : 1) },
       sessionColumn: 'session_id',
-      lists: [['session_id']],
+      lists: [['session_id'], ['session_id', 'is_open']],
     });
     this.sessions = new SqliteSessionRecords(db, this.#sessionTable);
     this.turns = new SqliteTurnRecords(db, this.#turnTable);
@@ -167,6 +167,10 @@ class SqliteTurnRecords implements TurnRecords {
 
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
     return this.#db.read(() => this.#table.page(tenant, { session_id: sessionId }, query));
+  }
+
+  listOpenOf(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
+    return this.#db.read(() => this.#table.page(tenant, { session_id: sessionId, is_open: 1 }, query));
   }
 
   listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {

@@ -20,7 +20,7 @@ type Write = {
 
 export type WriteQueueOptions = {
   readonly clock: Clock;
-  /** Runs the work in one transaction; throws when nothing of it was written. */
+  /** Runs the work in one transaction, more than once if need be; throws when nothing of it was written. */
   readonly transact: (work: () => void) => void;
   readonly sync: () => Promise<void>;
   readonly isBusy: (error: unknown) => boolean;
@@ -97,9 +97,9 @@ export class WriteQueue {
   }
 
   #run(writes: readonly Write[]): void {
-    const values: unknown[] = [];
+    let values: unknown[] = [];
     this.#options.transact(() => {
-      for (const write of writes) values.push(write.work());
+      values = writes.map(({ work }) => work());
     });
     let synced: Promise<void> | null = null;
     for (const [index, write] of writes.entries()) {

@@ -334,6 +334,24 @@ export const recordsChecks: readonly ContractCheck<Records>[] = [
     },
   },
   {
+    title: 'the open turns of one session are found, however many have ended',
+    async run({ turns }) {
+      const { createdAt, sessionId } = turn;
+      for (const number of [1, 2, 3]) {
+        await turns.create(turnRecord({ id: idOf(number), createdAt: createdAt + number }));
+      }
+      for (let number = 4; number < 20; number++) {
+        await turns.create(turnRecord({ id: idOf(number), createdAt: createdAt + number, status: 'failed' }));
+      }
+      await turns.create(turnRecord({ id: idOf(20), sessionId: idOf(99) }));
+      const first = await turns.get('acme', idOf(1));
+      assert.ok(first !== null);
+      await turns.replace({ ...first, status: 'completed' });
+      const page = await turns.listOpenOf('acme', sessionId, { after: null, limit: 10, order: 'asc' });
+      assert.deepEqual([page.data.map(({ id }) => id), page.hasMore], [[idOf(2), idOf(3)], false]);
+    },
+  },
+  {
     title: 'sessions that a run holds or that have untold turns are listed, and no others',
     async run(records) {
       const { sessions, turns } = records;

@@ -32,6 +32,7 @@ export class PlayedAgent implements AgentProcess {
   readonly player: ScriptPlayer;
   /** Method names, in the order in which they came. */
   readonly asked: string[] = [];
+  readonly #params: { readonly method: string; readonly params: Readonly<Record<string, unknown>> }[] = [];
   readonly #connection: Connection;
   readonly #exit = Promise.withResolvers<AgentExit>();
   readonly #pid: number | null;
@@ -53,8 +54,11 @@ export class PlayedAgent implements AgentProcess {
     this.#connection = new Connection({
       write: (bytes) => {
         const line = bytes.toString('utf8').trimEnd();
-        const { method } = JSON.parse(line) as { method?: string };
-        if (method !== undefined) this.asked.push(method);
+        const { method, params } = JSON.parse(line) as { method?: string; params?: Readonly<Record<string, unknown>> };
+        if (method !== undefined) {
+          this.asked.push(method);
+          this.#params.push({ method, params: params ?? {} });
+        }
         this.#later(() => this.player.hear(line));
       },
       clock,
@@ -77,12 +81,22 @@ export class PlayedAgent implements AgentProcess {
     this.end({ reason: 'stopped', exitCode: 0 });
   }
 
+  /** Of each call of the method. */
+  params(method: string): readonly Readonly<Record<string, unknown>>[] {
+    return this.#params.filter((call) => call.method === method).map(({ params }) => params);
+  }
+
   /** As if the process had ended so. */
   end(exit: Partial<AgentExit>): void {
     if (this.#isGone) return;
     this.#isGone = true;
     this.#connection.close('its output ended');
     this.#exit.resolve({ reason: 'exited', exitCode: null, signal: null, stderrTail: '', ...exit });
+  }
+
+  /** As with the machine below it: nothing is heard of it any more, not even its end. */
+  vanish(): void {
+    this.#isGone = true;
   }
 
   get isGone(): boolean {

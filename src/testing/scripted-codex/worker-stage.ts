@@ -45,6 +45,9 @@ export type StageOptions = {
   readonly silenceMs?: number;
   readonly hibernateAfterMs?: number;
   readonly rolloutBytes?: number;
+  readonly outlivesUs?: boolean;
+  /** The how-manieth call to the records or the log is refused as `store_unavailable`, before it does anything. */
+  readonly failingCall?: number;
   /** A worker that died: this one finds what it left. */
   readonly after?: WorkerStage;
   readonly pid?: number;
@@ -109,8 +112,8 @@ export class WorkerStage {
     this.log = options.after?.log ?? new MemoryEventLog();
     this.directory = options.after?.directory ?? new MemorySessionDirectory(clock);
     this.snapshotStore = options.after?.snapshotStore ?? new MemorySnapshotStore();
-    const records = this.#mortality.of<Records>(this.records);
-    const log = this.#mortality.of<EventLog>(this.log);
+    const records = this.#counted(this.#mortality.of<Records>(this.records));
+    const log = this.#counted(this.#mortality.of<EventLog>(this.log));
     const directory = this.#mortality.of<SessionDirectory>(this.directory);
     const logger = createLogger({ level: 'silent', role: 'test' });
     this.root = root;
@@ -149,6 +152,7 @@ export class WorkerStage {
         claims: new SlotClaims(path.join(root, 'slots'), 'this-machine'),
         snapshots: this.snapshots,
         codexVersion: '0.169.0',
+        outlivesUs: options.outlivesUs ?? false,
         grants,
         records,
         log,
@@ -180,12 +184,7 @@ export class WorkerStage {
   }
 
   async close(): Promise<void> {
-    let isStopped = false;
-    const stopping = this.worker.stop(0).finally(() => {
-      isStopped = true;
-    });
-    while (!isStopped) await this.pass(1_000);
-    await stopping;
+    await this.stop();
     await this.snapshots.stop();
     await rm(this.root, { recursive: true, force: true });
     assert.deepEqual(
@@ -196,11 +195,24 @@ export class WorkerStage {
     assert.equal(this.clock.pendingTimers, 0);
   }
 
+  /** In order, without a drain. Files and threads get the time that they need before the clock moves on. */
+  async stop(): Promise<void> {
+    let isStopped = false;
+    const stopping = this.worker.stop(0).finally(() => {
+      isStopped = true;
+    });
+    while (!isStopped) {
+      for (let n = 0; n < 20 && !isStopped; n++) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (!isStopped) await this.pass(1_000);
+    }
+    await stopping;
+  }
+
   /** As `kill -9`: nothing that it asked is answered any more, and what it ran is gone. */
   async die(): Promise<void> {
     this.#mortality.die();
     await this.snapshots.stop();
-    for (const agent of this.agents) await agent.kill();
+    for (const agent of this.agents) agent.vanish();
   }
 
   async newSession(changes: Partial<SessionRecord> = {}): Promise<SessionRecord> {
@@ -281,6 +293,28 @@ export class WorkerStage {
       await this.clock.advanceAsync(Math.min(1_000, ms - passed));
       for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve));
     }
+  }
+
+  /** Of the worker's own, so far. */
+  storeCalls = 0;
+
+  static async listing(directory: string): Promise<string[]> {
+    return (await readdir(directory)).toSorted();
+  }
+
+  #counted<T extends object>(store: T): T {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value === 'object' && value !== null) return this.#counted(value);
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          this.storeCalls++;
+          if (this.storeCalls === this.#options.failingCall) throw new ServiceError('store_unavailable');
+          return await (Reflect.apply(value, target, args) as Promise<unknown>);
+        };
+      },
+    });
   }
 
   #failing(store: SnapshotStore): SnapshotStore {
