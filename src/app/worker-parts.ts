@@ -55,6 +55,8 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       maxFiles: config.sessions.maxFiles,
       maxBytes: config.sessions.maxBytes,
       keepSnapshots: config.sessions.keepSnapshots,
+      // One turn may bring it over the limit; what is far beyond was not written by Codex.
+      maxRolloutBytes: 4 * config.sessions.rolloutLimitBytes,
     },
   });
   const pool = new SlotPool({

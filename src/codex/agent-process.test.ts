@@ -119,6 +119,14 @@ test('a Codex that ends by itself is noticed within a second, with its code or s
   }
 });
 
+test('a launcher that is killed alone takes its cage with it', async () => {
+  const agent = await lab.start();
+  const processes = descendantsOf(agent.launcherPid);
+  process.kill(agent.launcherPid, 'SIGKILL');
+  assert.equal((await agent.exited).reason, 'exited');
+  await eventually(() => processes.filter(isAlive).length === 0, 3_000, 'the cage has ended');
+});
+
 test('a refused configuration rejects the start with what Codex said of it, and leaves nothing', async () => {
   // A duration that is no whole number: Codex refuses the file.
   const config = { model: 'demo', streamIdleTimeoutMs: 1.5, fleetVersion: 'test' };

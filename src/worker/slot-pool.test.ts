@@ -55,7 +55,7 @@ async function poolFor(t: TestContext, { failing = () => false, limit = 2, warm 
 }
 
 test('warm slots are kept, and another is started as soon as one is taken', async (t) => {
-  const { acquire, dir, pool, until } = await poolFor(t, { limit: 3, warm: 2 });
+  const { acquire, pool, until } = await poolFor(t, { limit: 3, warm: 2 });
   await until(() => pool.counts().idle === 2);
   const slot = await acquire().slot;
   await until(() => pool.counts().idle === 2);

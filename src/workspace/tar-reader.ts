@@ -1,5 +1,5 @@
 // Reads a tar stream as a stranger's: every length is bounded before it is believed, names are UTF-8 or
-// refused. A reader of our own: tar-stream, with which we write, keeps global headers of any number of keys
+// refused. A reader of our own: that of tar-stream keeps global headers of any number of keys
 // and copies them for each entry. What an entry may be is decided in unpack-archive.ts.
 
 import { ServiceError } from '../core/errors.ts';
