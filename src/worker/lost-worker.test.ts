@@ -149,6 +149,36 @@ test('an end that was recorded and not told is told by whoever takes the session
   assert.equal((await stage.session(key)).untold.includes(turn.id), false);
 });
 
+test('a recovery that dies behind its commit has given up nothing, and the next one says so', async (t) => {
+  const lost = await mortal({ scripts: [hangs] });
+  const session = await lost.newSession();
+  const turn = await lost.start(session);
+  await lost.running(turn);
+  await writeFile(path.join(await slotWorkspace(lost), 'half-done.txt'), 'half');
+  await lost.die();
+
+  const { records } = lost;
+  const second = await mortal({ after: lost });
+  let dying: Promise<void> | null = null;
+  const commit = records.commit.bind(records);
+  records.commit = async (...given) => {
+    const written = await commit(...given);
+    dying = second.die();
+    return written;
+  };
+  second.worker.recoverSession(turn).catch(() => undefined);
+  await second.until(() => dying !== null);
+  await dying;
+  records.commit = commit;
+
+  const stage = await open(t, { after: second });
+  await stage.worker.recoverSession(turn);
+  assert.equal((await stage.ended(turn)).status, 'interrupted');
+  await stage.ended(await stage.start(session));
+  assert.equal(await readFile(path.join(await slotWorkspace(stage), 'half-done.txt'), 'utf8'), 'half');
+  assert.equal((await stage.story(turn)).includes('session.restored'), false);
+});
+
 test('files that rest and are not what the record says are replaced by the snapshot', async (t) => {
   const stage = await open(t);
   const session = await stage.newSession();

@@ -358,6 +358,7 @@ export class SessionHost {
   async #letGo(): Promise<void> {
     await this.#recorder.settled();
     await this.#writer.flushed();
+    await this.#snapshots.clear();
     await this.#parts.snapshots.forget(this.key, this.#parts.files.restingPlace(this.key).index);
     if (this.#mayNotRecord) return;
     await this.#recorder.change((session) => ({

@@ -119,7 +119,9 @@ export class SessionSnapshots {
     this.#isInUse = true;
     const mustLook = look === 'thorough' || this.#isDirty || binding?.mayHaveCommands() !== false;
     this.#isDirty = true;
-    const taking = parts.snapshots.take({
+    // First: files that still bear an earlier epoch when this one has committed were gone on without.
+    if (binding === null) await this.#markRest();
+    const { facts, ref } = await parts.snapshots.take({
       key,
       epoch: session.epoch,
       turnId,
@@ -129,10 +131,6 @@ export class SessionSnapshots {
       exclude: session.policy.snapshotExclude,
       workspace: mustLook ? 'walk' : 'unless_untouched',
       sealUpTo: writer.lastSeq,
-    });
-    const { facts, ref } = await taking.catch(async (error: unknown) => {
-      if (binding === null) await this.#markRest();
-      throw error;
     });
     if (facts.walked) binding?.toolsUsed();
     if (facts.skipped.length > 0) {
@@ -154,15 +152,17 @@ export class SessionSnapshots {
     if (binding === null) await this.#markRest();
     this.#sinceClearing++;
     if (this.#sinceClearing < snapshotsPerClearing) return;
-    this.#sinceClearing = 0;
-    await this.clear(ref);
+    await this.clear();
     parts.logger.debug({ event: 'snapshots_cleared', session_id: this.session.id }, 'old snapshots were removed');
   }
 
-  /** Removes what neither this snapshot nor those kept before it need; a failure costs space, nothing else. */
-  async clear(ref: SnapshotRef): Promise<void> {
+  /** Removes what neither the record's snapshot nor those kept before it need; a failure costs space, nothing else. */
+  async clear(): Promise<void> {
     const { logger, snapshots } = this.#options.parts;
     const { key, session } = this;
+    const ref = session.snapshot;
+    if (ref === null || this.#sinceClearing === 0) return;
+    this.#sinceClearing = 0;
     const keep = session.start === null || session.start === 'empty' ? [] : [session.start];
     await snapshots
       .clear(key, session.epoch, ref, keep)
@@ -196,7 +196,8 @@ export class SessionSnapshots {
       if (snapshot === null) return await this.#beginsAsSeeded(place);
       return await snapshots.hasGrownFrom(this.key, snapshot, place);
     } catch (error) {
-      if (isServiceError(error, 'session_corrupt')) return false;
+      // Far larger than Codex may make it, it is no rollout any more.
+      if (isServiceError(error, 'session_corrupt') || isServiceError(error, 'session_full')) return false;
       throw error;
     }
   }
