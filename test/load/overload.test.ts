@@ -159,7 +159,8 @@ test('turn after turn, memory, files and processes stay what they were [load-fla
   await using fleet = await FleetUnderTest.start({ args: ['--slots', '2'] });
   const { client, pid } = fleet;
   const turns = 60 * loadScale;
-  const warmUp = 20;
+  // Two heaps (ours and that of the thread which reads workspaces) reach their size over the first hundred.
+  const warmUp = 100;
   const holdings: Holding[] = [];
   for (let turn = 0; turn < warmUp + turns; turn += 2) {
     // One that ends and one that is ended, each with a session of its own that goes with it.
