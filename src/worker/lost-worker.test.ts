@@ -159,16 +159,15 @@ test('a recovery that dies behind its commit has given up nothing, and the next 
 
   const { records } = lost;
   const second = await mortal({ after: lost });
-  let dying: Promise<void> | null = null;
+  const dead = Promise.withResolvers<void>();
   const commit = records.commit.bind(records);
   records.commit = async (...given) => {
     const written = await commit(...given);
-    dying = second.die();
+    second.die().then(dead.resolve, dead.reject);
     return written;
   };
   second.worker.recoverSession(turn).catch(() => undefined);
-  await second.until(() => dying !== null);
-  await dying;
+  await dead.promise;
   records.commit = commit;
 
   const stage = await open(t, { after: second });

@@ -106,7 +106,11 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     await client.request('DELETE', `/api/v1/sessions/${sessionId}`);
   }
 
-  await fleet.client.completed('say: before the start', 'started');
+  // The reserve is looked after every few seconds: until then the answer is still 507.
+  await eventually('a turn is taken again', endWithinMs, async () => {
+    const { status, body } = await fleet.client.exec({ prompt: 'say: before the start', session_id: 'started' });
+    return status === 200 && body.status === 'completed';
+  });
   await fleet.kill9();
   disk.fill();
   const startedAtMs = performance.now();

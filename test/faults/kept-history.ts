@@ -20,8 +20,9 @@ import type { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { eventually } from '../e2e/eventually.ts';
 import type { RunningFleet } from './running-fleet.ts';
 
-const acceptedWithinMs = 60_000;
-const endedWithinMs = 60_000;
+/** Through several deaths and starts, on a machine that does other things. */
+const acceptedWithinMs = 150_000;
+const endedWithinMs = 120_000;
 const whileDeadMs = 20;
 /** A turn that a client did not spoil ends in no other way, however often the fleet dies. */
 const diedOrDone: readonly string[] = ['completed', 'interrupted'];

@@ -31,7 +31,7 @@ function promptOf(session: number, turn: number): string {
 }
 
 test('whenever a fleet is killed, each accepted turn ends once, runs at most once, and nothing that was read changes [durable-kill]', {
-  timeout: 230_000 * Math.max(1, turnsPerSession / 20),
+  timeout: 400_000 * Math.max(1, turnsPerSession / 20),
 }, async (t) => {
   const random = seededRun(t);
   await using oracle = await OracleModel.start();
