@@ -83,14 +83,14 @@ export const requirements = [
     text: 'What is damaged at rest is found and said: no turn goes on as if there were no past.',
   },
   { id: 'leak-free', text: 'Sessions that are made, used and deleted leave no memory, descriptor, process or file.' },
-  { id: 'erasure', text: 'What a deleted session held is on no part of the disk.' },
+  { id: 'session-erased', text: 'What a deleted session held is on no part of the disk.' },
   {
     id: 'approval-asked',
     text: 'A command that needs an answer waits for one: accepted it runs, declined it does not, cancelled the turn ends.',
   },
   { id: 'files-api', text: 'Files, archives and differences of a session can be read and written from outside.' },
   {
-    id: 'steer',
+    id: 'turn-steered',
     text: 'A running turn can be steered; a busy session queues, steers or refuses the next prompt, as it is told.',
   },
   { id: 'commands-run', text: 'A one-off command runs in the workspace, under the sandbox, without the model.' },

@@ -143,7 +143,7 @@ export class SessionSnapshots {
   }
 
   /** The record stands at this snapshot, and so do the files. */
-  async taken(ref: SnapshotRef): Promise<void> {
+  async taken(): Promise<void> {
     const { parts } = this.#options;
     const binding = this.#options.binding();
     this.#isDirty = false;

@@ -283,7 +283,7 @@ export class SessionTurns {
         outcome: kept.outcome,
         onGivenUp: this.#options.onGivenUp,
       });
-      if (kept.ref !== null && recorder.session.snapshot?.object === kept.ref.object) await snapshots.taken(kept.ref);
+      if (kept.ref !== null && recorder.session.snapshot?.object === kept.ref.object) await snapshots.taken();
       parts.metrics.countTurnUsage(this.#options.modelOf(entry.turn), entry.turn.usage);
       this.#tellQuarantine(entry.turn);
     }
@@ -324,7 +324,7 @@ export class SessionTurns {
     try {
       const ref = await snapshots.take(entry.id, 'ifUsed');
       await recorder.write((session) => ({ ...session, snapshot: ref }));
-      if (recorder.session.snapshot?.object === ref.object) await snapshots.taken(ref);
+      if (recorder.session.snapshot?.object === ref.object) await snapshots.taken();
     } catch (error) {
       // Its terminal event is the last one that names the turn.
       this.#tellNotKept(entry, error, null);

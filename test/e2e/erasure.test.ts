@@ -25,7 +25,7 @@ function holding(word: string): string[] {
   });
 }
 
-test('what a session held is on no part of the disk once it was deleted [erasure]', async () => {
+test('what a session held is on no part of the disk once it was deleted [session-erased]', async () => {
   const { client } = fleet();
   await client.completed(`write: kept.txt: ${canary}`, 'to-erase');
   await client.request('POST', '/api/v1/sessions/to-erase/hibernate');

@@ -56,7 +56,7 @@ test('an archive that is taken from one session can be given to another [files-a
   assert.deepEqual([refused.status, ((await refused.json()) as { code: string }).code], [422, 'archive_refused']);
 });
 
-test('files are not written beside a running turn; it can be steered, and refuses what is told to be refused [steer]', async () => {
+test('files are not written beside a running turn; it can be steered, and refuses what is told to be refused [turn-steered]', async () => {
   const { client } = fleet();
   await client.request('POST', '/api/v1/sessions', { id: 'busy' });
   const { body: turn } = await client.request<TurnResource>('POST', '/api/v1/sessions/busy/turns', {

@@ -30,6 +30,8 @@ const blockingWaitMs = 5;
 const pageBytes = 4_096;
 /** A checkpoint runs in the commit that reaches this: 250 hold the event loop for 3 ms where SQLite's 1,000 take 9. */
 const checkpointAtPages = 250;
+/** Many sessions may be erased at once: one emptying is for all of them. */
+const emptyLogAfterMs = 500;
 const walKeptBytes = 16 * 1024 * 1024;
 /** Freed pages are given back to the disk once they are so many, and a quarter of the file. */
 const vacuumAtPages = 2_048;
@@ -50,7 +52,7 @@ export class SqliteDatabase {
   readonly #queue: WriteQueue;
   /** The disk was full, also for what is in the log. */
   #isLogStuck = false;
-  #emptying: Promise<void> | null = null;
+  #cancelEmptying: (() => void) | null = null;
   #closing: Promise<void> | null = null;
 
   private constructor(options: SqliteDatabaseOptions, db: DatabaseSync) {
@@ -165,17 +167,18 @@ export class SqliteDatabase {
   }
 
   /**
-   * Empties the write-ahead log, so that what was deleted is not on the disk any more: pages are overwritten
-   * when they are freed, the log only when it comes round. Not where another process reads right now; its own
-   * checkpoints make up for that.
+   * Empties the write-ahead log in a moment, so that what was deleted is not on the disk any more: pages are
+   * overwritten when they are freed, the log only when it comes round. Not where another process reads then;
+   * its own checkpoints make up for that.
    */
-  async emptyLog(): Promise<void> {
-    this.#emptying ??= this.#queue.drained().then(() => {
-      this.#emptying = null;
-      if (this.#closing === null) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    });
-    await this.#emptying.catch((error: unknown) => {
-      if (!isBusy(error)) throw this.#translate(error);
+  emptyLogSoon(): void {
+    this.#cancelEmptying ??= this.#options.clock.after(emptyLogAfterMs, () => {
+      this.#cancelEmptying = null;
+      try {
+        if (this.#closing === null) this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+      } catch {
+        // Busy, or a disk that has other troubles: the next erasure asks again.
+      }
     });
   }
 
@@ -202,6 +205,7 @@ export class SqliteDatabase {
   }
 
   async #close(): Promise<void> {
+    this.#cancelEmptying?.();
     await this.#queue.drained();
     await this.#walSync.close();
     this.#db.close();

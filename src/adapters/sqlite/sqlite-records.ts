@@ -128,7 +128,7 @@ class SqliteSessionRecords implements SessionRecords {
       this.#table.delete(tenant, id);
     }, 'disk');
     await this.#db.shrink();
-    await this.#db.emptyLog();
+    this.#db.emptyLogSoon();
   }
 
   #byAlias(tenant: TenantId, alias: string | null): SessionRecord | null {
