@@ -10,7 +10,7 @@ import { RunningFleet } from './running-fleet.ts';
 import { SmallDisk } from './small-disk.ts';
 import { commandOutput } from './workspace-tree.ts';
 
-const megabytes = 3;
+const megabytes = 8;
 const endWithinMs = 40_000;
 
 /** Where in a turn the disk becomes full: at the first event that the test accepts; null: before it is asked for. */
