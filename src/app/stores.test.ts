@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +11,7 @@ import { storedEvents } from '../testing/stored-events.ts';
 import { sessionRecord, turnRecord } from '../testing/stored-records.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { openStores, type Stores, type StoresOptions } from './stores.ts';
+import { mountTinyDisk } from '../testing/tiny-disk.ts';
 
 const clock = new SystemClock();
 const key = { tenant: 'acme', sessionId: sessionRecord().id };
@@ -154,9 +154,8 @@ function foreignDatabase(file: string): void {
 
 test('on a full disk what began can be recorded to its end, nothing begins, and both change when there is space', async (t) => {
   await withDir(async ({ dir, lines, open }) => {
-    try {
-      execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dir], { stdio: 'ignore' });
-    } catch {
+    const unmount = mountTinyDisk(dir, '8m');
+    if (unmount === null) {
       t.skip('needs the right to mount a tmpfs');
       return;
     }
@@ -187,14 +186,14 @@ test('on a full disk what began can be recorded to its end, nothing begins, and 
       await roomy.close();
       assert.deepEqual(lines, []);
     } finally {
-      execFileSync('/bin/umount', ['-l', dir]);
+      unmount();
     }
   });
 });
 
 function fill(file: string): void {
   try {
-    for (let size = 0; size < 64; size++) writeFileSync(file, Buffer.alloc(65_536), { flag: 'a' });
+    for (let size = 0; size < 256; size++) writeFileSync(file, Buffer.alloc(65_536), { flag: 'a' });
   } catch {
     // That is what is wanted.
   }

@@ -1,7 +1,7 @@
 // A worker and what it is made of, for every composition that has one.
 
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { hostTime } from '../adapters/sqlite/host-time.ts';
 import type { Config } from '../config/resolve.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
 import type { Clock } from '../core/clock.ts';
@@ -136,16 +136,8 @@ function placesIn(
   slotsDir: string,
   reserve: DiskReserve | null,
 ): { files: SessionFiles; claims: SlotClaims } {
-  const machine = machineStart();
+  // Files that nobody synced mean something only until the machine starts again.
+  const machine = hostTime().bootId || mintId();
   const room: Room = (work) => (reserve === null ? work() : reserve.guard(work));
   return { files: new SessionFiles(sessionsDir, machine, room), claims: new SlotClaims(slotsDir, machine, room) };
-}
-
-/** Files that nobody synced mean something only until the machine starts again. */
-function machineStart(): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  } catch {
-    return mintId();
-  }
 }

@@ -1,7 +1,7 @@
 // How things are named. A session's id is a UUIDv7 and is also its Codex thread id; an alias is
 // the name that a client chose for it. Ids made elsewhere are checked here before they are used.
 
-import { v7 } from 'uuid';
+import { stringify, v7 } from 'uuid';
 
 export type TenantId = string;
 export type SessionId = string;
@@ -16,6 +16,14 @@ export const aliasRule = '1 to 128 of A-Z a-z 0-9 . _ - and the first a letter o
 
 export function mintId(): string {
   return v7();
+}
+
+/** The id that follows from a digest, of which it takes the first 16 bytes: RFC 9562 version 8, whose bits are the maker's own. */
+export function idOfDigest(digest: Uint8Array): string {
+  const bytes = Uint8Array.from(digest.subarray(0, 16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  return stringify(bytes);
 }
 
 /** When an id of ours was minted, in milliseconds since the epoch; null for one derived from an Idempotency-Key. */

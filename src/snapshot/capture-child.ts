@@ -2,6 +2,7 @@
 // sessions' jobs take turns. It ends when it is told to; what it knew then is learnt again.
 
 import { parentPort } from 'node:worker_threads';
+import { isDiskFull } from '../core/disk-full.ts';
 import { type ErrorCode, isServiceError } from '../core/errors.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { type Captured, capture, nothingToWaitFor, settle } from './capture.ts';
@@ -174,8 +175,7 @@ function isAlone(bytes: Uint8Array): boolean {
 
 function codeOf(error: unknown): ErrorCode {
   if (error instanceof DamagedPack) return 'session_corrupt';
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT' ? 'storage_full' : 'store_unavailable';
+  return isDiskFull(error) ? 'storage_full' : 'store_unavailable';
 }
 
 function send(message: FromThread, moved: ArrayBuffer[] = []): void {

@@ -5,6 +5,7 @@ import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import type { SessionKey } from '../contracts/worker-link.ts';
+import { isDiskFull } from '../core/disk-full.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SnapshotRef } from '../core/session.ts';
 import { type BoundSession, type SessionPlace, sessionName, treeIdOf } from './bound-session.ts';
@@ -178,7 +179,5 @@ async function opened(target: string): Promise<{ handle: Awaited<ReturnType<type
 }
 
 function asStorageError(error: unknown): ServiceError {
-  const { code } = error as NodeJS.ErrnoException;
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT';
-  return new ServiceError(isFull ? 'storage_full' : 'store_unavailable', {}, { cause: error });
+  return new ServiceError(isDiskFull(error) ? 'storage_full' : 'store_unavailable', {}, { cause: error });
 }

@@ -114,9 +114,9 @@ test('a rollout that was written over is stored anew; one that is gone or empty 
     await lab.take({ workspace: 'unless_untouched' });
     if (turn % 7 === 0) await lab.restart();
   }
-  assert.equal(await lab.snapshots.isIntact(labKey, lab.ref!, lab.place), true);
+  assert.equal(await lab.snapshots.hasGrownFrom(labKey, lab.ref!, lab.place), true);
   writeFileSync(lab.rolloutFile(), plainLine.toUpperCase().repeat(600));
-  assert.equal(await lab.snapshots.isIntact(labKey, lab.ref!, lab.place), false);
+  assert.equal(await lab.snapshots.hasGrownFrom(labKey, lab.ref!, lab.place), false);
   await lab.restart();
   const { ref } = await lab.take();
   const into = lab.newPlace();

@@ -96,22 +96,8 @@ export class Snapshots {
     return await this.#inOrder(request.key, (bound) => takeSnapshot(parts, request, bound));
   }
 
-  /** Whether the rollout at `place` is, to the byte, the one of `ref`. Rejects with `session_full`, as `take`. */
-  async isIntact(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
-    return await this.#rolloutFits(key, ref, place, (file, known) => file === known);
-  }
-
   /** Whether the rollout at `place` is the one of `ref`, or that and more. Rejects with `session_full`, as `take`. */
   async hasGrownFrom(key: SessionKey, ref: SnapshotRef, place: SessionPlace): Promise<boolean> {
-    return await this.#rolloutFits(key, ref, place, (file, known) => file >= known);
-  }
-
-  async #rolloutFits(
-    key: SessionKey,
-    ref: SnapshotRef,
-    place: SessionPlace,
-    mayHave: (fileBytes: number, knownBytes: number) => boolean,
-  ): Promise<boolean> {
     return await this.#inOrder(key, async (bound) => {
       const { rollout } = await this.#objects.manifest(key, ref);
       let file: RolloutFile;
@@ -122,7 +108,7 @@ export class Snapshots {
         throw error;
       }
       try {
-        if (!mayHave(file.bytes, rollout.bytes)) return false;
+        if (file.bytes < rollout.bytes) return false;
         const mark = await file.mark(rollout.bytes);
         bound.rollout = mark;
         return mark.sha256 === rollout.sha256;

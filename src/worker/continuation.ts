@@ -2,6 +2,7 @@
 // the interrupted turn's: a recovery that is cut short and repeated makes it once.
 
 import { createHash } from 'node:crypto';
+import { idOfDigest } from '../core/ids.ts';
 import type { SessionPolicy } from '../core/session.ts';
 import { newTurn, type TurnRecord } from '../core/turn.ts';
 import type { HostParts } from './host-parts.ts';
@@ -28,7 +29,7 @@ export async function continuationOf(
   return {
     ...newTurn,
     tenant: turn.tenant,
-    id: idAfter(turn.id),
+    id: idOfDigest(createHash('sha256').update(`continue ${turn.id}`).digest()),
     sessionId: turn.sessionId,
     prompt: `${introduction}\n\n${await requestOf(parts, turn)}`,
     model: turn.model,
@@ -57,13 +58,4 @@ async function requestOf({ clock, records }: Pick<HostParts, 'clock' | 'records'
   }
   const text = [first.prompt, ...steers].join('\n\n');
   return text.length <= mostQuotedUnits ? text : text.slice(0, mostQuotedUnits).toWellFormed();
-}
-
-/** RFC 9562 version 8. */
-function idAfter(turnId: string): string {
-  const bytes = createHash('sha256').update(`continue ${turnId}`).digest().subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 }

@@ -88,7 +88,7 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
     }),
   });
   if (isGivenUp) throw new ServiceError('store_unavailable');
-  if (ref !== null && recorder.session.snapshot?.object === ref.object) await snapshots.taken();
+  if (ref !== null) await snapshots.taken(ref);
   return made === null || isTerminal(made.record.status) ? [] : [made.record];
 }
 
@@ -116,7 +116,7 @@ async function keepWhatRests(recovery: RecoveryParts): Promise<void> {
   const ref = await keepWhatIsLeft(recovery, null);
   if (ref === null) return;
   await recorder.change((session) => ({ ...session, snapshot: ref }));
-  if (recorder.session.snapshot?.object === ref.object) await snapshots.taken();
+  await snapshots.taken(ref);
 }
 
 /** Turns whose end was recorded by a process that died before it could tell. */

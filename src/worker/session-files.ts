@@ -5,6 +5,7 @@
 import { chmod, lstat, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { SessionKey } from '../contracts/worker-link.ts';
+import { isDiskFull } from '../core/disk-full.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { removeTree } from './remove-tree.ts';
@@ -262,8 +263,7 @@ export async function storing<T>(write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw new ServiceError('storage_full', {}, { cause: error });
+    if (isDiskFull(error)) throw new ServiceError('storage_full', {}, { cause: error });
     throw error;
   }
 }

@@ -285,7 +285,7 @@ export class SessionHost {
     if (ref.object !== this.#recorder.session.snapshot?.object)
       await this.#recorder.write((session) => ({ ...session, snapshot: ref, lastAccessedAt: this.#parts.clock.now() }));
     if (this.#recorder.session.snapshot?.object !== ref.object) throw new ServiceError('stale_epoch');
-    await this.#snapshots.taken();
+    await this.#snapshots.taken(ref);
   }
 
   /** Room for others: ends what runs, lets the slot go. What waits goes on waiting. */

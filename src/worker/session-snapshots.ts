@@ -97,13 +97,10 @@ export class SessionSnapshots {
   ): Promise<string | null> {
     if (!mark.isOfThisStart) return 'they are from before the last start of the machine';
     const { snapshot } = session;
-    if (mark.isDirty) {
-      // Whoever committed after these were left wrote in a later epoch.
-      const committedIn = snapshot === null ? 0 : epochOfSnapshot(snapshot);
-      if (mark.epoch < committedIn) return 'another worker has gone on without them';
-      return (await this.#isSound(session)) ? null : 'they are damaged';
-    }
-    if (mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';
+    // Whoever committed after dirty ones were left wrote in a later epoch.
+    const committedIn = snapshot === null ? 0 : epochOfSnapshot(snapshot);
+    if (mark.isDirty && mark.epoch < committedIn) return 'another worker has gone on without them';
+    if (!mark.isDirty && mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';
     // To load a thread adds a line to its rollout, turn or no turn.
     return (await this.#isSound(session)) ? null : 'they are damaged';
   }
@@ -142,9 +139,10 @@ export class SessionSnapshots {
     return ref;
   }
 
-  /** The record stands at this snapshot, and so do the files. */
-  async taken(): Promise<void> {
+  /** After the record was to be brought to this snapshot: where it was, the files stand there, too. */
+  async taken(ref: SnapshotRef): Promise<void> {
     const { parts } = this.#options;
+    if (this.session.snapshot?.object !== ref.object) return;
     const binding = this.#options.binding();
     this.#isDirty = false;
     // What a turn left running goes on writing.

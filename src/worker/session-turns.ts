@@ -1,6 +1,7 @@
 // The turns of one session: one at a time and in order, each from its place in the queue to its recorded
 // end. Does not know what the session does while none runs.
 
+import { maxSteers } from '../api/limits.ts';
 import { CodexRefused } from '../codex/connection-errors.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
@@ -52,8 +53,6 @@ export type SessionTurnsOptions = {
 
 /** In a row; then the session takes no turn until somebody says that it may. */
 const crashesToQuarantine = 2;
-/** The gateway stops before. */
-const mostSteers = 100;
 
 export class SessionTurns {
   readonly #options: SessionTurnsOptions;
@@ -158,8 +157,8 @@ export class SessionTurns {
     const noted = await changeTurn(parts, entry.turn, (turn) => {
       isGiven = turn.steers.some((steer) => steer.id === steerId);
       if (isGiven) return null;
-      if (turn.steers.length >= mostSteers)
-        throw new ServiceError('turn_not_running', { steers: turn.steers.length, limit: mostSteers });
+      if (turn.steers.length >= maxSteers)
+        throw new ServiceError('turn_not_running', { steers: turn.steers.length, limit: maxSteers });
       return { ...turn, steers: [...turn.steers, { id: steerId, text, at: parts.clock.now() }] };
     });
     if (isGiven) return;
@@ -283,7 +282,7 @@ export class SessionTurns {
         outcome: kept.outcome,
         onGivenUp: this.#options.onGivenUp,
       });
-      if (kept.ref !== null && recorder.session.snapshot?.object === kept.ref.object) await snapshots.taken();
+      if (kept.ref !== null) await snapshots.taken(kept.ref);
       parts.metrics.countTurnUsage(this.#options.modelOf(entry.turn), entry.turn.usage);
       this.#tellQuarantine(entry.turn);
     }
@@ -324,7 +323,7 @@ export class SessionTurns {
     try {
       const ref = await snapshots.take(entry.id, 'ifUsed');
       await recorder.write((session) => ({ ...session, snapshot: ref }));
-      if (recorder.session.snapshot?.object === ref.object) await snapshots.taken();
+      await snapshots.taken(ref);
     } catch (error) {
       // Its terminal event is the last one that names the turn.
       this.#tellNotKept(entry, error, null);

@@ -1,11 +1,11 @@
 // A disk of a few megabytes that can be filled to the last byte and emptied again: a tmpfs, so it takes the
 // right to mount one.
 
-import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { mountTinyDisk } from '../../src/testing/tiny-disk.ts';
 
 const pieceBytes = 4096;
 
@@ -26,17 +26,13 @@ export class SmallDisk {
     const beside = mkdtempSync(path.join(tmpdir(), 'fleet-disk-'));
     const mountPoint = path.join(beside, 'disk');
     mkdirSync(mountPoint);
-    try {
-      execFileSync('/usr/bin/mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=0700`, 'tmpfs', mountPoint], {
-        stdio: 'pipe',
-      });
-    } catch {
+    const unmount = mountTinyDisk(mountPoint, `${megabytes}m,mode=0700`);
+    if (unmount === null) {
       rmSync(beside, { recursive: true });
       return null;
     }
     t.after(() => {
-      // Lazily: an open file somewhere must not keep the test from ending.
-      execFileSync('/usr/bin/umount', ['-l', mountPoint]);
+      unmount();
       rmSync(beside, { recursive: true });
     });
     return new SmallDisk(mountPoint);

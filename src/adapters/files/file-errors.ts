@@ -1,5 +1,6 @@
 // What the file system's errors mean to callers of a store: the only place here that knows their codes.
 
+import { isDiskFull } from '../../core/disk-full.ts';
 import { ServiceError } from '../../core/errors.ts';
 
 /** For calls of the file system alone: an error of a caller's own must not pass for one of the disk. */
@@ -29,7 +30,7 @@ export function codeOf(error: unknown): string | null {
 function translateFileError(error: unknown): unknown {
   if (error instanceof ServiceError || !(error instanceof Error && 'syscall' in error)) return error;
   const code = codeOf(error);
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new ServiceError('storage_full', {}, { cause: error });
+  if (isDiskFull(error)) return new ServiceError('storage_full', {}, { cause: error });
   const reason = code === 'EROFS' ? 'read_only' : code === 'EACCES' || code === 'EPERM' ? 'no_permission' : 'io_error';
   return new ServiceError('store_unavailable', { reason }, { cause: error });
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { snapshotStoreSuite } from '../../testing/contract-suites/snapshot-store-suite.ts';
 import { FileSnapshotStore } from './file-snapshot-store.ts';
+import { mountTinyDisk } from '../../testing/tiny-disk.ts';
 
 const key = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 
@@ -88,19 +89,9 @@ test('an erase in the midst of puts leaves nothing half done: each is whole or r
   });
 });
 
-/** A disk of 1 MB; null where we may not mount one. */
-function tinyDisk(path: string, options = ''): (() => void) | null {
-  try {
-    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', `size=1m${options}`, 'tmpfs', path], { stdio: 'ignore' });
-  } catch {
-    return null;
-  }
-  return () => execFileSync('/bin/umount', ['-l', path]);
-}
-
 test('a full disk is storage_full, leaves nothing behind, and is used again when there is space', async (t) => {
   await withHome(async ({ home, root, dir }) => {
-    const unmount = tinyDisk(home);
+    const unmount = mountTinyDisk(home, '1m');
     if (unmount === null) {
       t.skip('needs the right to mount a tmpfs');
       return;
@@ -123,7 +114,7 @@ test('a full disk is storage_full, leaves nothing behind, and is used again when
 
 test('a disk that is read-only is store_unavailable, with the cause, and can still be read', async (t) => {
   await withHome(async ({ home, root }) => {
-    const unmount = tinyDisk(home);
+    const unmount = mountTinyDisk(home, '1m');
     if (unmount === null) {
       t.skip('needs the right to mount a tmpfs');
       return;

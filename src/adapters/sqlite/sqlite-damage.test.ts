@@ -2,7 +2,6 @@
 // when there is space, and a sync that failed is not believed to have been made good by the next.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import {
   closeSync,
   mkdtempSync,
@@ -23,6 +22,7 @@ import { SystemClock } from '../../observability/system-clock.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
 import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
 import { SqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
+import { mountTinyDisk } from '../../testing/tiny-disk.ts';
 
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 const otherKey: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000002' };
@@ -247,19 +247,9 @@ test('a file that may not grow is storage_full, and goes on when something was e
   });
 });
 
-/** A disk of 3 MB; null where we may not mount one. */
-function tinyDisk(path: string): (() => void) | null {
-  try {
-    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', path], { stdio: 'ignore' });
-  } catch {
-    return null;
-  }
-  return () => execFileSync('/bin/umount', ['-l', path]);
-}
-
 test('a full disk is storage_full, and is used again when there is space', async (t) => {
   await withHome(async (home) => {
-    const unmount = tinyDisk(home);
+    const unmount = mountTinyDisk(home, '3m');
     if (unmount === null) {
       t.skip('needs the right to mount a tmpfs');
       return;
@@ -286,7 +276,7 @@ test('a full disk is storage_full, and is used again when there is space', async
 
 test('on a full disk what changes nothing in size is written on, in the room that the log has', async (t) => {
   await withHome(async (home) => {
-    const unmount = tinyDisk(home);
+    const unmount = mountTinyDisk(home, '3m');
     if (unmount === null) {
       t.skip('needs the right to mount a tmpfs');
       return;

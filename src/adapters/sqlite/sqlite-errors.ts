@@ -1,5 +1,6 @@
 // What SQLite's and the file system's errors mean to callers: the only place that knows their codes.
 
+import { isDiskFull } from '../../core/disk-full.ts';
 import { ServiceError } from '../../core/errors.ts';
 
 /** Primary result codes (sqlite.org/rescode.html); extended ones carry theirs in the low byte. */
@@ -69,5 +70,5 @@ function isSystemError(error: unknown): error is Error & { code: string } {
 }
 
 function isOutOfSpace(error: unknown): boolean {
-  return isSystemError(error) && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+  return isSystemError(error) && isDiskFull(error);
 }
