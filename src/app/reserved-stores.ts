@@ -17,6 +17,7 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
   return {
     ...stores,
     log: {
+      open: (key, epoch, sealedSeq) => guard(() => log.open(key, epoch, sealedSeq)),
       append: (key, epoch, events) => guard(() => log.append(key, epoch, events)),
       read: (key, afterSeq, limit) => log.read(key, afterSeq, limit),
       subscribe: (key, listener) => log.subscribe(key, listener),
@@ -27,6 +28,7 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
       renew: (lease, ttlMs) => guard(() => directory.renew(lease, ttlMs)),
       release: (lease) => guard(() => directory.release(lease)),
       lookup: (tenant, sessionId) => directory.lookup(tenant, sessionId),
+      knownForMs: () => directory.knownForMs(),
     },
     records: {
       sessions: {

@@ -272,6 +272,54 @@ const redis = z.strictObject({
       doc: 'The Redis that the roles of a cluster share. The embedded fleet does not use it.',
     },
   ),
+  keyPrefix: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[A-Za-z0-9:_-]{1,64}$/)
+      .default('codex-fleet:'),
+    {
+      doc: 'What every key in Redis begins with: two fleets may share one Redis.',
+    },
+  ),
+});
+
+const cluster = z.strictObject({
+  secret: setting('text', z.string().min(32).nullable().default(null), {
+    secret: true,
+    doc: 'What the roles of a cluster know one another by, the same for all of them. Default: a file of the data directory, made at the first start.',
+  }),
+  advertiseUrl: setting('text', httpUrl.nullable().default(null), {
+    flag: '--advertise-url',
+    doc: 'The URL at which the other roles reach this worker. Default: the address that it listens on.',
+  }),
+  heartbeatMs: durationMs(100, minute, second, {
+    doc: 'How often a worker says that it lives and how much room it has.',
+  }),
+  leaseMs: durationMs(second, 10 * minute, 10 * second, {
+    doc: 'How long a worker holds a session without renewing; after that another may take it. It is renewed three times in that time.',
+  }),
+});
+
+const modelProxy = z.strictObject({
+  host: setting('text', z.string().min(1).default('127.0.0.1'), {
+    doc: 'The address that a model proxy of its own listens on.',
+  }),
+  port: port(7100, { doc: 'The port of a model proxy of its own for the model calls of agents; 0 picks a free one.' }),
+  controlPort: port(7101, { doc: 'The port of a model proxy of its own for workers; 0 picks a free one.' }),
+  url: setting('text', httpUrl.nullable().default(null), {
+    doc: 'Where the roles of a cluster find the model proxy for the calls of agents.',
+  }),
+  controlUrl: setting('text', httpUrl.nullable().default(null), {
+    doc: 'Where the roles of a cluster find the model proxy for grants and for what models there are.',
+  }),
+});
+
+const manager = z.strictObject({
+  host: setting('text', z.string().min(1).default('127.0.0.1'), {
+    doc: 'The address that a session manager listens on for probes and metrics.',
+  }),
+  port: port(7200, { doc: 'The port that a session manager listens on for probes and metrics; 0 picks a free one.' }),
 });
 
 export const settingsSchema = z.strictObject({
@@ -293,6 +341,9 @@ export const settingsSchema = z.strictObject({
   cage: cage.prefault({}),
   log: log.prefault({}),
   redis: redis.prefault({}),
+  cluster: cluster.prefault({}),
+  modelProxy: modelProxy.prefault({}),
+  manager: manager.prefault({}),
   tokens: setting('tables', z.array(token).default([]), {
     secret: true,
     doc: 'Credentials of several tenants: name, tenant, and token or token_sha256 each. They stand beside the token of the data directory.',

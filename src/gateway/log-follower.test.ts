@@ -57,6 +57,7 @@ test('live batches that are lost, late or repeated leave no gap and no duplicate
   const real = new MemoryEventLog();
   let push: (events: readonly StoredEvent[]) => void = () => undefined;
   const log: EventLog = {
+    open: (...args) => real.open(...args),
     append: (...args) => real.append(...args),
     read: (...args) => real.read(...args),
     erase: (...args) => real.erase(...args),

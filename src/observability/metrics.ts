@@ -59,7 +59,7 @@ export const recycleReasons = [
 ] as const;
 export type RecycleReason = (typeof recycleReasons)[number];
 
-export const logAppendOutcomes = ['appended', 'stale_epoch', 'out_of_order', 'failed'] as const;
+export const logAppendOutcomes = ['appended', 'stale_epoch', 'out_of_order', 'log_lost', 'failed'] as const;
 export type LogAppendOutcome = (typeof logAppendOutcomes)[number];
 
 export const modelRequestOutcomes = [

@@ -1,7 +1,7 @@
 // An event log that reaches back to a session's beginning: what the hot log has dropped is read from the
 // session's snapshot. All else is the hot log's, untouched.
 
-import type { AppendResult, EventLog, LogKey, LogPage } from '../contracts/event-log.ts';
+import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../contracts/event-log.ts';
 import type { SessionRecords } from '../contracts/records.ts';
 import type { StoredEvent } from '../core/event.ts';
 import type { SnapshotRef } from '../core/session.ts';
@@ -20,6 +20,10 @@ export class SealedReplay implements EventLog {
     this.#hot = hot;
     this.#sessions = sessions;
     this.#sealed = sealed;
+  }
+
+  open(key: LogKey, epoch: number, sealedSeq: number): Promise<OpenResult> {
+    return this.#hot.open(key, epoch, sealedSeq);
   }
 
   append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {

@@ -10,7 +10,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { answered } from './store-answer.ts';
 
-export type WriterLoss = 'stale_epoch' | 'out_of_order' | 'overfull';
+export type WriterLoss = 'stale_epoch' | 'out_of_order' | 'overfull' | 'log_lost';
 
 export type SessionWriterOptions = {
   readonly log: EventLog;

@@ -7,6 +7,7 @@ export class EventWindow {
   #events: (StoredEvent | undefined)[] = [];
   #head = 0;
   #firstSeq = 0;
+  #behindSeq = 0;
 
   get length(): number {
     return this.#events.length - this.#head;
@@ -17,9 +18,14 @@ export class EventWindow {
     return this.length === 0 ? 0 : this.#firstSeq;
   }
 
-  /** 0 while empty. */
+  /** Of the last event; while empty, the place that the next one comes behind. */
   get lastSeq(): number {
-    return this.length === 0 ? 0 : this.#firstSeq + this.length - 1;
+    return this.length === 0 ? this.#behindSeq : this.#firstSeq + this.length - 1;
+  }
+
+  /** An empty window goes on behind this place. */
+  goOnBehind(seq: number): void {
+    this.#behindSeq = seq;
   }
 
   at(seq: number): StoredEvent | undefined {

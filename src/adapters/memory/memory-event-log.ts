@@ -1,7 +1,7 @@
 // The event log of one process. Lives as long as the process does and holds the latest events only:
 // so many per session, so many characters in all, taken from the session that was written longest ago.
 
-import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
+import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../../contracts/event-log.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { StoredEvent } from '../../core/event.ts';
 import { EventWindow } from './event-window.ts';
@@ -48,13 +48,23 @@ export class MemoryEventLog implements EventLog {
     this.#options = { ...defaults, ...options };
   }
 
+  async open(key: LogKey, epoch: number, sealedSeq: number): Promise<OpenResult> {
+    const log = this.#logOf(tenantKey(key.tenant, key.sessionId), epoch);
+    if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };
+    log.epoch = epoch;
+    if (log.window.lastSeq < sealedSeq) {
+      while (log.window.length > 0) this.#dropFirst(log);
+      log.window.goOnBehind(sealedSeq);
+    }
+    return { outcome: 'opened', lastSeq: log.window.lastSeq };
+  }
+
   async append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {
     assertBatch(key, epoch, events);
     const mapKey = tenantKey(key.tenant, key.sessionId);
-    const log = this.#logs.get(mapKey) ?? { window: new EventWindow(), characters: 0, epoch };
+    const log = this.#logOf(mapKey, epoch);
     if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };
     log.epoch = epoch;
-    this.#logs.set(mapKey, log);
 
     const { window } = log;
     const isNext = events[0]?.header.seq === window.lastSeq + 1;
@@ -101,6 +111,14 @@ export class MemoryEventLog implements EventLog {
     const log = this.#logs.get(mapKey);
     this.#logs.delete(mapKey);
     while (log !== undefined && log.window.length > 0) this.#dropFirst(log);
+  }
+
+  #logOf(mapKey: string, epoch: number): SessionLog {
+    const standing = this.#logs.get(mapKey);
+    if (standing !== undefined) return standing;
+    const log = { window: new EventWindow(), characters: 0, epoch };
+    this.#logs.set(mapKey, log);
+    return log;
   }
 
   /** Queued, so that a listener that appends cannot overtake the batch it was called with. */

@@ -42,6 +42,10 @@ export class MemorySessionDirectory implements SessionDirectory {
     return this.#standing(tenant, sessionId);
   }
 
+  async knownForMs(): Promise<number> {
+    return Infinity;
+  }
+
   #standing(tenant: TenantId, sessionId: SessionId): Lease | null {
     const held = this.#held.get(tenantKey(tenant, sessionId));
     return held !== undefined && this.#clock.monotonicMs() < held.untilMs ? held.lease : null;

@@ -2,7 +2,7 @@
 // events. What halts a turn or concerns its session is on disk before it is answered; the rest is the
 // operating system's until the next such event, the next durable record, or its own good time.
 
-import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
+import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../../contracts/event-log.ts';
 import type { Clock } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { StoredEvent } from '../../core/event.ts';
@@ -62,6 +62,18 @@ export class SqliteEventLog implements EventLog {
     const { result, logId, fresh } = await this.#db.write(() => this.#append(key, epoch, events), durability);
     if (fresh.length > 0) this.#subscriptions.push(key, logId, fresh);
     return result;
+  }
+
+  open(key: LogKey, epoch: number, sealedSeq: number): Promise<OpenResult> {
+    return this.#db.write((): OpenResult => {
+      const head = this.#heads.find(key) ?? this.#heads.create(key, epoch);
+      if (epoch < head.epoch) return { outcome: 'stale_epoch', epoch: head.epoch };
+      const isBehind = head.lastSeq < sealedSeq;
+      if (isBehind && head.lastSeq > 0) this.#rows.delete(head.logId, head.firstSeq, head.lastSeq);
+      const next = { ...head, epoch, ...(isBehind ? { firstSeq: sealedSeq + 1, lastSeq: sealedSeq } : {}) };
+      if (isBehind || epoch > head.epoch) this.#heads.update(next);
+      return { outcome: 'opened', lastSeq: next.lastSeq };
+    }, 'os');
   }
 
   read(key: LogKey, afterSeq: number, limit: number): Promise<LogPage> {

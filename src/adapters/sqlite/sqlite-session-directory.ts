@@ -70,6 +70,10 @@ export class SqliteSessionDirectory implements SessionDirectory {
     return this.#db.read(() => this.#standing(tenant, sessionId));
   }
 
+  async knownForMs(): Promise<number> {
+    return Infinity;
+  }
+
   #standing(tenant: TenantId, sessionId: SessionId): Lease | null {
     const row = this.#find.get(tenant, sessionId);
     if (row === undefined || row['boot_id'] !== this.#time.bootId) return null;

@@ -9,7 +9,7 @@ import { FileSnapshotStore } from '../../adapters/files/file-snapshot-store.ts';
 import { MemoryEventLog } from '../../adapters/memory/memory-event-log.ts';
 import { MemoryRecords } from '../../adapters/memory/memory-records.ts';
 import { MemorySessionDirectory } from '../../adapters/memory/memory-session-directory.ts';
-import type { AppendResult, EventLog, LogKey, LogPage } from '../../contracts/event-log.ts';
+import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../../contracts/event-log.ts';
 import type { CreateResult, Page, PageQuery, Records } from '../../contracts/records.ts';
 import type { Lease, SessionDirectory } from '../../contracts/session-directory.ts';
 import type { SnapshotStore } from '../../contracts/snapshots.ts';
@@ -84,6 +84,11 @@ class UnendingLog extends MemoryEventLog {
 class UnfencedLog implements EventLog {
   readonly #inner = new MemoryEventLog();
   #latest = 0;
+
+  open(key: LogKey, epoch: number, sealedSeq: number): Promise<OpenResult> {
+    this.#latest = Math.max(this.#latest, epoch);
+    return this.#inner.open(key, this.#latest, sealedSeq);
+  }
 
   append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult> {
     this.#latest = Math.max(this.#latest, epoch);
