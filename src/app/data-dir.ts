@@ -2,7 +2,8 @@
 // how another process finds the fleet that runs on it.
 
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, link, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -42,15 +43,13 @@ export class ForeignDataDir extends Error {
   }
 }
 
-type Owner = { readonly pid: number; readonly url: string | null };
+export type Owner = { readonly pid: number; readonly url: string | null };
 
 /** sun_path holds 108 bytes with its end; our longest socket name is about 20. */
 const longestRunDir = 80;
 
 export async function openDataDir(directory: string): Promise<DataDir> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await assertOurs(directory);
-  await chmod(directory, 0o700);
+  await makeOurs(directory);
   const release = await acquireLock(directory);
   try {
     // The reserve is for whoever starts on a full disk, too.
@@ -59,15 +58,11 @@ export async function openDataDir(directory: string): Promise<DataDir> {
       await giveUpReserve(directory);
       await storing(writeOwner(directory, { pid: process.pid, url: null }));
     });
-    const token = await secretFile(path.join(directory, 'token'), () => `cf_${randomBytes(32).toString('base64url')}`);
-    const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), () =>
-      randomBytes(32).toString('hex'),
-    );
+    const secrets = await callersSecrets(directory);
     const runDir = await makeRunDir(directory);
     return {
       path: directory,
-      token,
-      idempotencySecret: Buffer.from(idempotency, 'hex'),
+      ...secrets,
       runDir,
       announce: (url) => storing(writeOwner(directory, { pid: process.pid, url })),
       close: async () => {
@@ -80,6 +75,25 @@ export async function openDataDir(directory: string): Promise<DataDir> {
     release();
     throw error;
   }
+}
+
+export type CallersSecrets = Pick<DataDir, 'token' | 'idempotencySecret'>;
+
+export async function callersSecrets(directory: string): Promise<CallersSecrets> {
+  const token = await secretFile(path.join(directory, 'token'), () => `cf_${randomBytes(32).toString('base64url')}`);
+  const idempotency = await secretFile(path.join(directory, 'idempotency-secret'), randomSecret);
+  return { token, idempotencySecret: Buffer.from(idempotency, 'hex') };
+}
+
+export function randomSecret(): string {
+  return randomBytes(32).toString('hex');
+}
+
+/** Made, or found and a fleet's; closed to other users. */
+export async function makeOurs(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await assertOurs(directory);
+  await chmod(directory, 0o700);
 }
 
 /** We close the directory to others and remove what earlier runs left: not with `/tmp` or somebody's home. */
@@ -104,8 +118,8 @@ export async function discoverFleet(directory: string): Promise<{ url: string; t
 
 // A lock of the kernel's, through SQLite: it ends with the process, however that ends, and cannot be
 // taken twice by a race of two starts. A file with a pid in it can do neither.
-async function acquireLock(directory: string): Promise<() => void> {
-  const held = tryLock(directory);
+export async function acquireLock(directory: string, kind: LockKind = 'exclusive'): Promise<() => void> {
+  const held = tryLock(directory, kind);
   if (held === null) throw new DataDirInUse(directory, (await readOwner(directory))?.pid ?? null);
   return () => held.close();
 }
@@ -116,11 +130,16 @@ function isLocked(directory: string): boolean {
   return held === null;
 }
 
-function tryLock(directory: string): DatabaseSync | null {
+/** shared: with others that take it so; none of them while somebody has it for itself. */
+export type LockKind = 'exclusive' | 'shared';
+
+function tryLock(directory: string, kind: LockKind = 'exclusive'): DatabaseSync | null {
   const database = new DatabaseSync(path.join(directory, 'lock.db'));
   try {
     // Its journal is nothing to keep, and a full disk has no room for one.
-    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+    database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY');
+    // A transaction that has read keeps the lock of readers until it ends.
+    database.exec(kind === 'exclusive' ? 'BEGIN EXCLUSIVE' : 'BEGIN; SELECT count(*) FROM sqlite_master');
     return database;
   } catch (error) {
     database.close();
@@ -131,15 +150,15 @@ function tryLock(directory: string): DatabaseSync | null {
   }
 }
 
-const ownerFile = (directory: string): string => path.join(directory, 'owner.json');
+export const ownerFile = (directory: string): string => path.join(directory, 'owner.json');
 
-async function writeOwner(directory: string, owner: Owner): Promise<void> {
-  const beside = `${ownerFile(directory)}.new`;
+export async function writeOwner(directory: string, owner: Owner): Promise<void> {
+  const beside = `${ownerFile(directory)}.${owner.pid}.new`;
   await writeFile(beside, JSON.stringify(owner), { mode: 0o600 });
   await rename(beside, ownerFile(directory));
 }
 
-async function readOwner(directory: string): Promise<Owner | null> {
+export async function readOwner(directory: string): Promise<Owner | null> {
   try {
     const value = JSON.parse(await readFile(ownerFile(directory), 'utf8')) as Partial<Owner>;
     return typeof value.pid === 'number'
@@ -150,13 +169,17 @@ async function readOwner(directory: string): Promise<Owner | null> {
   }
 }
 
-async function secretFile(file: string, make: () => string): Promise<string> {
-  try {
-    await writeFile(file, `${make()}\n`, { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    await chmod(file, 0o600);
+/** Of several that start at once, one makes it, and it is whole for all. */
+export async function secretFile(file: string, make: () => string): Promise<string> {
+  if (!existsSync(file)) {
+    const beside = `${file}.${process.pid}.new`;
+    await writeFile(beside, `${make()}\n`, { mode: 0o600 });
+    await link(beside, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+    await rm(beside, { force: true });
   }
+  await chmod(file, 0o600);
   const text = (await readFile(file, 'utf8')).trim();
   if (text.length < 32) throw new Error(`${file} holds no usable secret; remove it to have a new one made`);
   return text;

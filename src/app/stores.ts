@@ -22,7 +22,8 @@ import { eventMemoryCharacters } from './event-memory.ts';
 import { onReserve } from './reserved-stores.ts';
 
 export type Stores = {
-  readonly kind: 'sqlite' | 'memory';
+  /** cluster: what must be true as with sqlite, what must be fast in Redis. */
+  readonly kind: 'sqlite' | 'memory' | 'cluster';
   readonly log: EventLog;
   readonly directory: SessionDirectory;
   readonly records: Records;

@@ -10,6 +10,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { Snapshots } from '../snapshot/snapshots.ts';
 import { LeaseKeeper } from '../worker/lease-keeper.ts';
+import { isOwner } from '../worker/ownership.ts';
 import { removeTree } from '../worker/remove-tree.ts';
 import { type Room, SessionFiles } from '../worker/session-files.ts';
 import { SlotClaims } from '../worker/slot-claims.ts';
@@ -33,9 +34,13 @@ export type WorkerParts = {
   readonly metrics: Metrics;
 };
 
-export type RunningWorker = { readonly worker: Worker; readonly snapshots: Snapshots };
+export type RunningWorker = { readonly worker: Worker; readonly boot: string; readonly snapshots: Snapshots };
 
-const lease = { leaseMs: 10_000, renewEveryMs: 3_000, selfFenceMs: 7_000 };
+/** Renewed three times in its length; given up by its holder when two of them have failed and the end is near. */
+function leaseTimes(leaseMs: number): { leaseMs: number; renewEveryMs: number; selfFenceMs: number } {
+  return { leaseMs, renewEveryMs: Math.floor(leaseMs * 0.3), selfFenceMs: Math.floor(leaseMs * 0.7) };
+}
+
 const maxPendingEvents = 100_000;
 
 /** Started and taking turns. */
@@ -59,6 +64,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       maxRolloutBytes: 4 * config.sessions.rolloutLimitBytes,
     },
   });
+  const boot = mintId();
   const pool = new SlotPool({
     limit: config.worker.slots,
     warm: config.worker.warmSlots,
@@ -78,7 +84,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
   const { claims, files } = placesIn(sessionsDir, slotsDir, reserve);
   const worker = new Worker({
     id: config.worker.id,
-    boot: mintId(),
+    boot,
     parts: {
       pool,
       files,
@@ -86,6 +92,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       snapshots,
       codexVersion: codex.version,
       outlivesUs: stores.kind !== 'memory',
+      mayLogBeLost: stores.kind === 'cluster',
       grants,
       records: stores.records,
       log: stores.log,
@@ -102,14 +109,20 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       },
     },
     directory: stores.directory,
-    leases: new LeaseKeeper({ directory: stores.directory, clock, logger, ...lease }),
+    leases: new LeaseKeeper({
+      directory: stores.directory,
+      clock,
+      logger,
+      ...leaseTimes(config.cluster.leaseMs),
+      isStillOurs: (lease) => isOwner({ clock, records: stores.records }, { ...lease, boot }),
+    }),
     slotLimit: config.worker.slots,
     queueLimit: config.worker.queueLimit,
     maxPendingEvents,
   });
   reserve?.whenFull(() => worker.diskFull());
   await worker.start();
-  return { worker, snapshots };
+  return { worker, boot, snapshots };
 }
 
 /** What an earlier run left in its slots comes to rest, and the slots are removed: a full disk has room then. */

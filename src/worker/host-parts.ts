@@ -40,5 +40,7 @@ export type HostParts = {
   readonly defaultModel: string;
   /** The records do: turns that wait when this worker stops go on waiting. */
   readonly outlivesUs: boolean;
+  /** The event log may lose what it took: a session's events are kept here until a snapshot holds them. */
+  readonly mayLogBeLost: boolean;
   readonly limits: HostLimits;
 };

@@ -8,7 +8,7 @@ import { LeaseKeeper } from './lease-keeper.ts';
 
 const lease: Lease = { tenant: 'acme', sessionId: 's-1', worker: 'worker-1', epoch: 1 };
 
-async function keeping() {
+async function keeping(isStillOurs: () => Promise<boolean> = async () => Promise.reject(new Error('away'))) {
   const clock = new FakeClock();
   const directory = new MemorySessionDirectory(clock);
   const keeper = new LeaseKeeper({
@@ -18,6 +18,7 @@ async function keeping() {
     leaseMs: 10_000,
     renewEveryMs: 3_000,
     selfFenceMs: 7_000,
+    isStillOurs,
   });
   keeper.start();
   const lostAt: number[] = [];
@@ -77,4 +78,16 @@ test('a released lease is free, and its loss is nobody’s', async () => {
   assert.equal(await directory.lookup('acme', 's-1'), null);
   await clock.advanceAsync(20_000);
   assert.deepEqual(lostAt, []);
+});
+
+test('while the directory is away the records decide: what they say is ours is kept, the rest is lost', async () => {
+  let isOurs = true;
+  const { clock, directory, keeper, lostAt } = await keeping(async () => isOurs);
+  directory.renew = () => new Promise<boolean>(() => {});
+  await clock.advanceAsync(60_000);
+  assert.deepEqual(lostAt, []);
+  isOurs = false;
+  await clock.advanceAsync(5_000);
+  assert.equal(lostAt.length, 1);
+  keeper.stop();
 });

@@ -3,6 +3,8 @@
 
 import type { Lease, SessionDirectory } from '../contracts/session-directory.ts';
 import type { Clock } from '../core/clock.ts';
+import { within } from '../core/deadline.ts';
+import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { answered } from './store-answer.ts';
 
@@ -14,6 +16,11 @@ export type LeaseKeeperOptions = {
   readonly renewEveryMs: number;
   /** After so long without a renewal the session is stopped, well before the lease ends. */
   readonly selfFenceMs: number;
+  /**
+   * Whether the records still say that the session is this worker's, asked when the directory cannot be:
+   * who takes a session raises the epoch there first. Rejects when that is not to be had either.
+   */
+  readonly isStillOurs: (lease: Lease) => Promise<boolean>;
 };
 
 type Kept = { readonly lease: Lease; readonly onLost: () => void; renewing: boolean; cancelFence: () => void };
@@ -43,6 +50,15 @@ export class LeaseKeeper {
     this.#kept.set(keyOf(lease), kept);
     this.#fence(kept, askedAtMs);
     return null;
+  }
+
+  /**
+   * The directory has lost what it knew, and those that hold a session may not have renewed yet: what
+   * seems free is not.
+   */
+  async isForgetful(): Promise<boolean> {
+    const { clock, directory, leaseMs } = this.#options;
+    return (await answered(clock, directory.knownForMs())) < leaseMs;
   }
 
   async release(lease: Lease): Promise<void> {
@@ -77,20 +93,49 @@ export class LeaseKeeper {
     const { clock, directory, leaseMs, logger } = this.#options;
     const askedAtMs = clock.monotonicMs();
     kept.renewing = true;
-    try {
-      const isOurs = await answered(clock, directory.renew(kept.lease, leaseMs));
+    // From when we asked, not from when it answered: the store counted from somewhere in between. An answer
+    // that is late is one all the same.
+    const renewed = answered(clock, directory.renew(kept.lease, leaseMs)).then((isOurs) => {
       if (this.#kept.get(keyOf(kept.lease)) !== kept) return;
-      // From when we asked, not from when it answered: the store counted from somewhere in between.
       if (isOurs) this.#fence(kept, askedAtMs);
       else this.#lose(kept);
+    });
+    try {
+      await this.#soon(renewed);
     } catch (error) {
       logger.warn(
         { event: 'lease_renewal_failed', session_id: kept.lease.sessionId, err: error },
         'a lease could not be renewed',
       );
+      renewed.catch(() => undefined);
+      await this.#askRecords(kept);
     } finally {
       kept.renewing = false;
     }
+  }
+
+  /** A directory that is away takes no session from anybody: nobody can claim one either, or else the epoch tells. */
+  async #askRecords(kept: Kept): Promise<void> {
+    const { clock, isStillOurs } = this.#options;
+    const askedAtMs = clock.monotonicMs();
+    const isOurs = await this.#soon(isStillOurs(kept.lease)).catch(() => null);
+    if (isOurs === null || this.#kept.get(keyOf(kept.lease)) !== kept) return;
+    if (isOurs) this.#fence(kept, askedAtMs);
+    else this.#lose(kept);
+  }
+
+  /** Both are asked, and the answers are here, before the fence falls. */
+  async #soon<T>(asked: Promise<T>): Promise<T> {
+    const { clock, renewEveryMs, selfFenceMs } = this.#options;
+    const answerMs = (selfFenceMs - renewEveryMs) / 3;
+    const answer = await within(
+      clock,
+      answerMs,
+      asked.then((value) => ({ value })),
+      null,
+    );
+    if (answer === null) throw new ServiceError('store_unavailable', { waited_ms: answerMs });
+    return answer.value;
   }
 
   #lose(kept: Kept): void {

@@ -141,8 +141,9 @@ export class SessionSnapshots {
 
   /** After the record was to be brought to this snapshot: where it was, the files stand there, too. */
   async taken(ref: SnapshotRef): Promise<void> {
-    const { parts } = this.#options;
+    const { parts, writer } = this.#options;
     if (this.session.snapshot?.object !== ref.object) return;
+    writer.sealed(ref.lastSeq);
     const binding = this.#options.binding();
     this.#isDirty = false;
     // What a turn left running goes on writing.

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
-import type { AppendResult } from '../contracts/event-log.ts';
+import type { OpenResult, AppendResult } from '../contracts/event-log.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { StoredEvent } from '../core/event.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
+import { RetainedEvents } from './retained-events.ts';
 import { SessionWriter, type SessionWriterOptions } from './session-writer.ts';
 
 const key = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
@@ -33,6 +34,9 @@ function writerOn(log: ToldLog, changes: Partial<SessionWriterOptions> = {}) {
     key,
     epoch: 1,
     lastSeq: 0,
+    sealedSeq: 0,
+    retained: null,
+    isStillOurs: async () => true,
     clock,
     logger: createLogger({ level: 'silent', role: 'test' }),
     metrics: createMetrics(),
@@ -133,4 +137,64 @@ test('a log that is damaged is not offered the same for ever: nothing is written
   await writer.flushed();
   assert.deepEqual([log.batches.length, writer.isClosed, writer.failure?.code], [1, true, 'store_corrupt']);
   assert.deepEqual(losses, []);
+});
+
+/** Forgets when it is told to, and says so until it is opened again. */
+class LosingLog extends ToldLog {
+  #isLost = false;
+
+  async lose(): Promise<void> {
+    await this.erase(key);
+    this.#isLost = true;
+  }
+
+  override async open(...args: Parameters<MemoryEventLog['open']>): Promise<OpenResult> {
+    const opened = await super.open(...args);
+    this.#isLost &&= opened.outcome !== 'opened';
+    return opened;
+  }
+
+  override async append(...args: Parameters<MemoryEventLog['append']>): Promise<AppendResult> {
+    return this.#isLost ? { outcome: 'log_lost' } : await super.append(...args);
+  }
+}
+
+test('a log that lost its head gets back what no snapshot holds, and goes on behind it', async () => {
+  const log = new LosingLog();
+  const { losses, write, writer } = writerOn(log, { retained: new RetainedEvents() });
+  for (const text of ['a', 'b', 'c']) write(text);
+  await writer.flushed();
+  const before = (await log.read(key, 0, 10)).events;
+  writer.sealed(1);
+  await log.lose();
+  write('d');
+  await writer.flushed();
+  const { events, lastSeq } = await log.read(key, 0, 10);
+  assert.deepEqual([events.slice(0, 2), lastSeq, losses], [before.slice(1), 4, []]);
+});
+
+test('a log that was lost is not written by somebody whose epoch is over', async () => {
+  const log = new LosingLog();
+  const { losses, write, writer } = writerOn(log, {
+    retained: new RetainedEvents(),
+    isStillOurs: async () => false,
+  });
+  write('a');
+  await writer.flushed();
+  await log.lose();
+  write('b');
+  await writer.flushed();
+  assert.deepEqual([(await log.read(key, 0, 10)).events, losses], [[], ['stale_epoch']]);
+});
+
+test('where more was lost than is kept, the session is given up rather than left with a hole', async () => {
+  const log = new LosingLog();
+  const retained = new RetainedEvents({ maxEvents: 4, maxCharacters: 1_000_000 });
+  const { losses, write, writer } = writerOn(log, { retained });
+  for (const text of ['a', 'b', 'c', 'd', 'e', 'f']) write(text);
+  await writer.flushed();
+  await log.lose();
+  write('g');
+  await writer.flushed();
+  assert.deepEqual([(await log.read(key, 0, 10)).events, losses], [[], ['log_lost']]);
 });

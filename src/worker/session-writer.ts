@@ -1,5 +1,5 @@
 // Writes one session's events: gives each its place, batches what one tick brings, repeats what the
-// store did not answer, and says when the right to write is lost. Does not decide what is written.
+// store did not answer or has lost, and says when the right to write is lost. Does not decide what is written.
 
 import { crc32 } from 'node:zlib';
 import type { EventLog, LogKey } from '../contracts/event-log.ts';
@@ -8,6 +8,7 @@ import { isServiceError, type ServiceError } from '../core/errors.ts';
 import { type EventDraft, formatCursor, type StoredEvent } from '../core/event.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { characters, type RetainedEvents } from './retained-events.ts';
 import { answered } from './store-answer.ts';
 
 export type WriterLoss = 'stale_epoch' | 'out_of_order' | 'overfull' | 'log_lost';
@@ -18,6 +19,12 @@ export type SessionWriterOptions = {
   readonly epoch: number;
   /** Seq of the last event in the log when this writer took over. */
   readonly lastSeq: number;
+  /** Up to where the session's snapshot holds the events. */
+  readonly sealedSeq: number;
+  /** What the log may lose is kept here as well until a snapshot holds it. null: this log loses nothing. */
+  readonly retained: RetainedEvents | null;
+  /** Whether the records still say that the session is ours. Asked when the log has lost its head. */
+  readonly isStillOurs: () => Promise<boolean>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'logAppends'>;
@@ -43,11 +50,13 @@ export class SessionWriter {
   #pendingChars = 0;
   #flushing: Promise<void> | null = null;
   #isEnded = false;
+  #sealedSeq: number;
   #failure: ServiceError | null = null;
 
   constructor(options: SessionWriterOptions) {
     this.#options = options;
     this.#nextSeq = options.lastSeq + 1;
+    this.#sealedSeq = options.sealedSeq;
   }
 
   /** Gives the event the next place and returns its cursor. It is in the log once `flushed` resolves. */
@@ -95,6 +104,12 @@ export class SessionWriter {
     return this.#nextSeq - 1;
   }
 
+  /** A snapshot that the session's record stands at holds the events up to here. */
+  sealed(seq: number): void {
+    this.#sealedSeq = Math.max(this.#sealedSeq, seq);
+    this.#options.retained?.forgetUpTo(seq);
+  }
+
   /** Resolves when everything written so far is in the log, or nothing will be written any more. */
   async flushed(): Promise<void> {
     while (this.#flushing !== null && !this.#isEnded) await Promise.race([this.#flushing, this.#ended.promise]);
@@ -106,6 +121,7 @@ export class SessionWriter {
     this.#isEnded = true;
     this.#pending = [];
     this.#pendingChars = 0;
+    this.#options.retained?.clear();
     this.#ended.resolve();
   }
 
@@ -118,11 +134,12 @@ export class SessionWriter {
       const done = await this.#append(batch);
       // Lost or closed meanwhile: nothing of what was pending is ours to write any more.
       if (this.#isEnded) break;
-      if (done) {
+      if (done === 'written') {
         this.#pending.splice(0, batch.length);
         for (const event of batch) this.#pendingChars -= characters(event);
+        this.#options.retained?.keep(batch);
         retryMs = firstRetryMs;
-      } else {
+      } else if (done === 'not_yet') {
         await this.#pause(retryMs);
         retryMs = Math.min(longestRetryMs, retryMs * 2);
       }
@@ -130,14 +147,18 @@ export class SessionWriter {
     this.#flushing = null;
   }
 
-  /** false when the same batch must be offered again. */
-  async #append(batch: readonly StoredEvent[]): Promise<boolean> {
+  /** reopened: what must be offered now may be more than this batch. */
+  async #append(batch: readonly StoredEvent[]): Promise<'written' | 'reopened' | 'not_yet'> {
     const { clock, epoch, key, log, logger, metrics } = this.#options;
     try {
       const { outcome } = await answered(clock, log.append(key, epoch, batch));
       metrics.logAppends.inc({ outcome });
+      if (outcome === 'log_lost') {
+        await this.#reopen();
+        return 'reopened';
+      }
       if (outcome !== 'appended') this.#lose(outcome);
-      return true;
+      return 'written';
     } catch (error) {
       metrics.logAppends.inc({ outcome: 'failed' });
       if (isServiceError(error, 'store_corrupt')) {
@@ -147,15 +168,34 @@ export class SessionWriter {
         );
         this.#failure = error;
         this.close();
-        return true;
+        return 'written';
       }
       // Unknown or refused: the same batch again is harmless (the log recognises it).
       logger.warn(
         { event: 'log_append_failed', code: isServiceError(error) ? error.code : 'internal', err: error },
         'an append to the event log failed; it will be repeated',
       );
-      return false;
+      return 'not_yet';
     }
+  }
+
+  /** The log has lost events, or may have: only who is the writer by the records goes on, with all that it lost. */
+  async #reopen(): Promise<void> {
+    const { clock, epoch, isStillOurs, key, log, logger, retained } = this.#options;
+    if (!(await isStillOurs())) return this.#lose('stale_epoch');
+    const opened = await answered(clock, log.open(key, epoch, this.#sealedSeq));
+    if (this.#isEnded) return;
+    if (opened.outcome === 'stale_epoch') return this.#lose('stale_epoch');
+    const lost = retained?.takeBehind(opened.lastSeq) ?? [];
+    this.#pending.unshift(...lost);
+    for (const event of lost) this.#pendingChars += characters(event);
+    const firstSeq = this.#pending[0]?.header.seq ?? this.#nextSeq;
+    logger.warn(
+      { event: 'log_reopened', session_id: key.sessionId, lost: lost.length, last_seq: opened.lastSeq },
+      'the log of a session was lost and is written again',
+    );
+    // More was lost than is kept here: a hole that nobody sees would be worse than an interrupted turn.
+    if (firstSeq > opened.lastSeq + 1) this.#lose('log_lost');
   }
 
   async #pause(ms: number): Promise<void> {
@@ -181,8 +221,4 @@ export class SessionWriter {
     this.close();
     this.#options.onLost(loss);
   }
-}
-
-function characters(event: StoredEvent): number {
-  return event.body.length + (event.raw?.length ?? 0);
 }

@@ -10,6 +10,8 @@ import { seedRollout } from '../protocol/rollout.ts';
 import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
+import { isOwner } from './ownership.ts';
+import { RetainedEvents } from './retained-events.ts';
 import { SessionWriter } from './session-writer.ts';
 
 export type TakeParts = {
@@ -38,6 +40,8 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
   // Nobody is asked to take what it has: a session with an owner, be it this run, was lost by that owner.
   const isTakeover = found.boot !== null && (found.worker !== null || found.untold.length > 0);
   const hasOtherWriter = found.boot !== null && (isTakeover || found.boot !== boot);
+  const isElsewhere = found.worker !== null && found.worker !== worker;
+  if (isElsewhere && (await leases.isForgetful())) throw new ServiceError('stale_epoch', { worker: found.worker });
   const epoch = hasOtherWriter ? found.epoch + 1 : found.epoch;
   const lease: Lease = { tenant: key.tenant, sessionId: key.sessionId, worker, epoch };
   // Before the record: a worker that still holds the session must not be fenced by asking.
@@ -61,12 +65,15 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
 }
 
 async function openWriter(
-  { maxPendingEvents, onLost, parts }: TakeParts,
+  { boot, maxPendingEvents, onLost, parts }: TakeParts,
   session: SessionRecord,
 ): Promise<SessionWriter> {
   const { clock, codexVersion, files, log, logger, metrics } = parts;
   const key = { tenant: session.tenant, sessionId: session.id };
-  const { lastSeq } = await answered(clock, log.read(key, Number.MAX_SAFE_INTEGER, 1));
+  const sealedSeq = session.snapshot?.lastSeq ?? 0;
+  const opened = await answered(clock, log.open(key, session.epoch, sealedSeq));
+  if (opened.outcome === 'stale_epoch') throw new ServiceError('stale_epoch');
+  const { lastSeq } = opened;
   const isNew = lastSeq === 0;
   if (isNew) {
     const seed = seedRollout({
@@ -82,6 +89,9 @@ async function openWriter(
     key,
     epoch: session.epoch,
     lastSeq,
+    sealedSeq,
+    retained: parts.mayLogBeLost ? new RetainedEvents() : null,
+    isStillOurs: () => isOwner(parts, { ...key, epoch: session.epoch, boot }),
     clock,
     logger,
     metrics,

@@ -28,6 +28,7 @@ import { SessionFiles } from '../../worker/session-files.ts';
 import { SlotClaims } from '../../worker/slot-claims.ts';
 import type { Slot } from '../../worker/slot.ts';
 import { SlotPool } from '../../worker/slot-pool.ts';
+import { isOwner } from '../../worker/ownership.ts';
 import { Worker } from '../../worker/worker.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { sessionRecord, turnRecord } from '../stored-records.ts';
@@ -46,6 +47,7 @@ export type StageOptions = {
   readonly hibernateAfterMs?: number;
   readonly rolloutBytes?: number;
   readonly outlivesUs?: boolean;
+  readonly mayLogBeLost?: boolean;
   /** The how-manieth call to the records or the log is refused as `store_unavailable`, before it does anything. */
   readonly failingCall?: number;
   /** A worker that died: this one finds what it left. */
@@ -98,6 +100,7 @@ export class WorkerStage {
   readonly metrics = createMetrics();
   readonly agents: PlayedAgent[] = [];
   readonly root: string;
+  readonly boot = mintId();
   readonly worker: Worker;
   readonly snapshots: Snapshots;
   readonly pool: SlotPool;
@@ -145,7 +148,7 @@ export class WorkerStage {
     });
     this.worker = new Worker({
       id: 'worker-1',
-      boot: mintId(),
+      boot: this.boot,
       parts: {
         pool: this.pool,
         files: new SessionFiles(path.join(root, 'sessions'), 'this-machine'),
@@ -153,6 +156,7 @@ export class WorkerStage {
         snapshots: this.snapshots,
         codexVersion: '0.169.0',
         outlivesUs: options.outlivesUs ?? false,
+        mayLogBeLost: options.mayLogBeLost ?? false,
         grants,
         records,
         log,
@@ -169,7 +173,15 @@ export class WorkerStage {
         },
       },
       directory,
-      leases: new LeaseKeeper({ directory, clock, logger, leaseMs: 10_000, renewEveryMs: 3_000, selfFenceMs: 7_000 }),
+      leases: new LeaseKeeper({
+        directory,
+        clock,
+        logger,
+        leaseMs: 10_000,
+        renewEveryMs: 3_000,
+        selfFenceMs: 7_000,
+        isStillOurs: (lease) => isOwner({ clock, records }, { ...lease, boot: this.boot }),
+      }),
       slotLimit: options.slots ?? 2,
       queueLimit: options.queueLimit ?? 1_000,
       maxPendingEvents: 10_000,
