@@ -55,6 +55,11 @@ const policyFields = {
   on_interrupt: z
     .enum(interruptPolicies)
     .describe('What follows a turn whose worker was lost: fail, nothing; continue, a turn that goes on and says so.'),
+  on_drain: z
+    .enum(interruptPolicies)
+    .describe(
+      'What follows a turn that was interrupted because its worker was to stop: continue, a turn that goes on and says so; fail, nothing.',
+    ),
   durability: z
     .enum(durabilities)
     .describe('committed: the end of a turn is told once its work is durable; async: before that.'),
@@ -77,6 +82,7 @@ export const createSessionRequestSchema = z
     approval_policy: policyFields.approval_policy.nullish(),
     approval_timeout_ms: policyFields.approval_timeout_ms.nullish(),
     on_interrupt: policyFields.on_interrupt.nullish(),
+    on_drain: policyFields.on_drain.nullish(),
     durability: policyFields.durability.nullish(),
     snapshot_exclude: policyFields.snapshot_exclude.nullish(),
   })
@@ -114,6 +120,7 @@ function toPolicy(wire: { readonly [K in keyof PolicyOnWire]?: PolicyOnWire[K] |
     ...given('approvals', wire.approval_policy),
     ...given('approvalTimeoutMs', wire.approval_timeout_ms),
     ...given('onInterrupt', wire.on_interrupt),
+    ...given('onDrain', wire.on_drain),
     ...given('durability', wire.durability),
     ...given('snapshotExclude', wire.snapshot_exclude),
   };
@@ -201,6 +208,7 @@ export function toSessionResource(session: SessionRecord, slot: string | null = 
     approval_policy: policy.approvals,
     approval_timeout_ms: policy.approvalTimeoutMs,
     on_interrupt: policy.onInterrupt,
+    on_drain: policy.onDrain,
     durability: policy.durability,
     snapshot_exclude: [...policy.snapshotExclude],
     snapshot:

@@ -23,7 +23,7 @@ export type SandboxMode = (typeof sandboxModes)[number];
 export const approvalPolicies = ['never', 'on-request', 'untrusted'] as const;
 export type ApprovalPolicy = (typeof approvalPolicies)[number];
 
-/** What follows a turn whose worker was lost: nothing, or a turn that goes on and says so. */
+/** What follows a turn that its worker could not end: nothing, or a turn that goes on and says so. */
 export const interruptPolicies = ['fail', 'continue'] as const;
 export type InterruptPolicy = (typeof interruptPolicies)[number];
 
@@ -39,6 +39,8 @@ export type SessionPolicy = {
   /** How long an approval may wait for its answer; then it is declined. */
   readonly approvalTimeoutMs: number;
   readonly onInterrupt: InterruptPolicy;
+  /** What follows a turn that a worker handed over because it was to stop. */
+  readonly onDrain: InterruptPolicy;
   readonly durability: Durability;
   /** Paths in the workspace that snapshots leave out, each with all below it: no wildcards. */
   readonly snapshotExclude: readonly string[];
@@ -51,6 +53,7 @@ export const defaultPolicy: SessionPolicy = {
   approvals: 'never',
   approvalTimeoutMs: 24 * 60 * 60 * 1000,
   onInterrupt: 'fail',
+  onDrain: 'continue',
   durability: 'committed',
   snapshotExclude: [],
 };

@@ -37,6 +37,7 @@ const policies: typeof turnOptions = [
   [{ approval_timeout_ms: 604_800_001 }, /approval_timeout_ms must be at most 604800000/],
   [{ approval_timeout_ms: 1.5 }, /approval_timeout_ms must be a whole number/],
   [{ on_interrupt: 'retry' }, /on_interrupt must be one of fail, continue/],
+  [{ on_drain: 'wait' }, /on_drain must be one of fail, continue/],
   [{ durability: 'none' }, /durability must be one of committed, async/],
   [{ snapshot_exclude: 'node_modules' }, /snapshot_exclude must be an array/],
   [paths('../up'), /snapshot_exclude.0 must not have "." or ".."/],
@@ -115,6 +116,6 @@ test('what is at the bounds is taken, and null is absent', async (t) => {
   assert.equal((await post(exec, { prompt: 'say 1', ...nulls })).status, 200);
   const snapshot_exclude = Array.from({ length: 64 }, (_, index) => `d${index}/..hidden`);
   assert.equal((await post(sessions, { snapshot_exclude, approval_timeout_ms: 604_800_000 })).status, 201);
-  const unset = { approval_policy: null, approval_timeout_ms: null, on_interrupt: null, durability: null };
+  const unset = { approval_policy: null, approval_timeout_ms: null, on_interrupt: null, on_drain: null, durability: null };
   assert.equal((await post(sessions, { ...unset, snapshot_exclude: null })).status, 201);
 });

@@ -14,7 +14,7 @@ function call({ url }: GatewayFixture, method: string, path: string, body?: unkn
 }
 
 const policyOf = (session: Json): unknown[] =>
-  ['approval_policy', 'approval_timeout_ms', 'on_interrupt', 'durability', 'snapshot_exclude'].map(
+  ['approval_policy', 'approval_timeout_ms', 'on_interrupt', 'on_drain', 'durability', 'snapshot_exclude'].map(
     (name) => session[name],
   );
 
@@ -26,18 +26,19 @@ test('a session is made with the policy that was asked for, and a patch changes 
     approval_policy: 'untrusted',
     approval_timeout_ms: 60_000,
     on_interrupt: 'continue',
+    on_drain: 'fail',
     durability: 'async',
     snapshot_exclude: ['node_modules/', 'target/debug', 'a [b] c'],
   };
   const made = await jsonOf(await fleet.post(sessions, wanted));
   const excluded = ['node_modules', 'target/debug', 'a [b] c'];
-  assert.deepEqual(policyOf(made), ['untrusted', 60_000, 'continue', 'async', excluded]);
+  assert.deepEqual(policyOf(made), ['untrusted', 60_000, 'continue', 'fail', 'async', excluded]);
 
   const patched = await call(fleet, 'PATCH', `${sessions}/mine`, {
     approval_policy: 'on-request',
     snapshot_exclude: [],
   });
-  assert.deepEqual(policyOf(await jsonOf(patched)), ['on-request', 60_000, 'continue', 'async', []]);
+  assert.deepEqual(policyOf(await jsonOf(patched)), ['on-request', 60_000, 'continue', 'fail', 'async', []]);
   const record = await fleet.records.sessions.findByAlias('default', 'mine');
   assert.deepEqual(record?.policy, {
     sandbox: 'workspace-write',
@@ -45,6 +46,7 @@ test('a session is made with the policy that was asked for, and a patch changes 
     approvals: 'on-request',
     approvalTimeoutMs: 60_000,
     onInterrupt: 'continue',
+    onDrain: 'fail',
     durability: 'async',
     snapshotExclude: [],
   });
@@ -54,7 +56,7 @@ test('a session that exec makes asks nobody', async (t) => {
   const { get, post } = await startGateway(t, { defaultSandbox: 'read-only' });
   await post('/api/v1/exec', { prompt: 'say 1', session_id: 's' });
   const session = await jsonOf(await get(`${sessions}/s`));
-  assert.deepEqual(policyOf(session), ['never', 86_400_000, 'fail', 'committed', []]);
+  assert.deepEqual(policyOf(session), ['never', 86_400_000, 'fail', 'continue', 'committed', []]);
   assert.equal(session['sandbox'], 'read-only');
 });
 

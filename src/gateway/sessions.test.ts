@@ -39,6 +39,7 @@ test('a session is made, looked at, changed and erased, by id or by name', async
     approval_policy: 'never',
     approval_timeout_ms: 86_400_000,
     on_interrupt: 'fail',
+    on_drain: 'continue',
     durability: 'committed',
     snapshot_exclude: [],
     snapshot: null,

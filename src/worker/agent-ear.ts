@@ -31,6 +31,7 @@ export class AgentEar {
   /** The turn that has not shown anything yet. */
   #expecting: TurnRecord | null = null;
   #lastHeardMs = 0;
+  #boundary = Promise.withResolvers<void>();
 
   constructor(options: AgentEarOptions) {
     this.#options = options;
@@ -42,12 +43,18 @@ export class AgentEar {
     return this.#lastHeardMs;
   }
 
+  /** Resolves when the next item has come to its end: what was done until then is whole. */
+  nextBoundary(): Promise<void> {
+    return this.#boundary.promise;
+  }
+
   hear(notification: AgentNotification, line: string): void {
     const { clock, writer } = this.#options;
     this.#lastHeardMs = clock.monotonicMs();
     for (const draft of this.#translator.feed(notification, line)) {
       writer.write(draft);
       if (this.#expecting !== null && isOfTheAgent(draft)) this.#firstEvent(this.#expecting);
+      if (draft.type === 'item.completed' && isOfTheAgent(draft)) this.#reachBoundary();
     }
     if (this.#translator.outcome !== null) this.#onCodexEnded();
   }
@@ -78,6 +85,11 @@ export class AgentEar {
     this.#translator = this.#translatorFor(null);
     this.#onCodexEnded = () => {};
     this.#expecting = null;
+  }
+
+  #reachBoundary(): void {
+    this.#boundary.resolve();
+    this.#boundary = Promise.withResolvers<void>();
   }
 
   #firstEvent(turn: TurnRecord): void {

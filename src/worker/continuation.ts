@@ -13,25 +13,35 @@ const mostContinuations = 3;
 /** Codex takes 1,048,576 code points; what is longer is quoted from its beginning. */
 const mostQuotedUnits = 1_000_000;
 
-const introduction =
-  'Your last turn was interrupted because the process that ran it was lost; it was not finished. Commands that ' +
-  'were running then have been ended, and may or may not have had an effect. Look at what is there, and go on. ' +
-  'What you had been asked to do:';
+export type Interruption = 'worker_lost' | 'drain';
+
+const introductions: Readonly<Record<Interruption, string>> = {
+  worker_lost:
+    'Your last turn was interrupted because the process that ran it was lost; it was not finished. Commands that ' +
+    'were running then have been ended, and may or may not have had an effect. Look at what is there, and go on. ' +
+    'What you had been asked to do:',
+  drain:
+    'Your last turn was interrupted because the process that ran it had to stop; it was not finished, and goes on ' +
+    'here. What you did is kept, but commands that were still running have been ended. What you had been asked to do:',
+};
 
 /** null when nothing is to follow. */
 export async function continuationOf(
   parts: Pick<HostParts, 'clock' | 'records'>,
   turn: TurnRecord,
   policy: SessionPolicy,
+  why: Interruption,
 ): Promise<TurnRecord | null> {
-  const count = (turn.continuation ?? 0) + 1;
-  if (policy.onInterrupt !== 'continue' || count > mostContinuations) return null;
+  // A worker that was told to stop says nothing about the work: it is handed over as often as need be.
+  const count = (turn.continuation ?? 0) + (why === 'drain' ? 0 : 1);
+  const wanted = why === 'drain' ? policy.onDrain : policy.onInterrupt;
+  if (wanted === 'fail' || count > mostContinuations) return null;
   return {
     ...newTurn,
     tenant: turn.tenant,
     id: idOfDigest(createHash('sha256').update(`continue ${turn.id}`).digest()),
     sessionId: turn.sessionId,
-    prompt: `${introduction}\n\n${await requestOf(parts, turn)}`,
+    prompt: `${introductions[why]}\n\n${await requestOf(parts, turn)}`,
     model: turn.model,
     effort: turn.effort,
     outputSchema: turn.outputSchema,

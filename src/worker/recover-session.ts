@@ -67,7 +67,7 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
   await approvals.expireOf(turn.id, 'worker_lost');
   const { finalMessage, usage } = turn;
   const outcome: TurnOutcome = { finalMessage, usage, ...stopped('worker_lost') };
-  const next = await continuationOf(parts, turn, recorder.session.policy);
+  const next = await continuationOf(parts, turn, recorder.session.policy, 'worker_lost');
   const made = next === null ? null : await answered(parts.clock, parts.records.turns.create(next));
   const ref = await keepWhatIsLeft(recovery, turn.id);
   let isGivenUp = false;
@@ -146,7 +146,7 @@ async function toldTurns({ clock, log }: HostParts, key: LogKey, afterSeq: numbe
   }
 }
 
-/** The oldest first. */
+/** Those that go on with another first, as they did before; then the oldest. */
 async function openTurns({ clock, records }: HostParts, session: SessionRecord): Promise<TurnRecord[]> {
   const open: TurnRecord[] = [];
   for (let after: string | null = null; ; ) {
@@ -154,6 +154,8 @@ async function openTurns({ clock, records }: HostParts, session: SessionRecord):
     const page: Page<TurnRecord> = await answered(clock, records.turns.listOpenOf(session.tenant, session.id, query));
     open.push(...page.data);
     after = page.data.at(-1)?.id ?? null;
-    if (!page.hasMore || after === null) return open;
+    if (page.hasMore && after !== null) continue;
+    const goesOn = ({ continues }: TurnRecord): boolean => continues !== null;
+    return [...open.filter(goesOn), ...open.filter((turn) => !goesOn(turn))];
   }
 }

@@ -40,6 +40,7 @@ export class SessionHost {
   readonly #writer: SessionWriter;
   readonly #onRestful: () => void;
   readonly #turns: SessionTurns;
+  readonly #ear: AgentEar;
   readonly #slot: SessionSlot;
   readonly #recorder: SessionRecorder;
   readonly #snapshots: SessionSnapshots;
@@ -47,6 +48,7 @@ export class SessionHost {
   /** What uses the slot and is no turn: a command, a change of files. */
   #work: { readonly abort: AbortController; readonly done: Promise<unknown> } | null = null;
   /** Said in the log, and not taken back since. */
+  #isDraining = false;
   #isHibernated: boolean;
   #idleSinceMs: number | null = null;
   #cancelIdleTimer: () => void = () => {};
@@ -56,6 +58,7 @@ export class SessionHost {
   constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
     const { clock, logger, metrics, records } = parts;
     const ear = new AgentEar({ sessionId: session.id, writer, clock, metrics });
+    this.#ear = ear;
     this.#parts = parts;
     this.#writer = writer;
     this.#onRestful = onRestful;
@@ -198,10 +201,24 @@ export class SessionHost {
     this.#approvals.settled(approvalId);
   }
 
-  /** Ends a turn that waits for a person, as a drain does. */
-  stopWaiting(): void {
+  /**
+   * Begins nothing any more and is let go once nothing runs. What waits goes on waiting, for another worker;
+   * a turn that waits for a person ends: that may take a day.
+   */
+  beginDrain(): void {
+    this.#isDraining = true;
+    this.#turns.leaveWaiting();
     const turn = this.#turns.running;
     if (turn !== null && this.#approvals.isWaiting) this.#turns.requestStop(turn.id, 'drain');
+    this.#becameIdle();
+  }
+
+  /** Ends the turn that runs as soon as an item of it is whole, and at the latest after so long. */
+  async handOver(withinMs: number): Promise<void> {
+    const turn = this.#turns.running;
+    if (turn === null) return;
+    await within(this.#parts.clock, withinMs, Promise.race([this.#ear.nextBoundary(), this.turnEnded(turn.id)]), null);
+    this.#turns.requestStop(turn.id, 'drain');
   }
 
   /** Gives text to the turn that runs. */
@@ -429,7 +446,7 @@ export class SessionHost {
 
   #becameIdle(): void {
     if (this.isBusy) return;
-    if (this.#slot.binding === null) {
+    if (this.#slot.binding === null || this.#isDraining) {
       this.#onRestful();
       return;
     }

@@ -14,7 +14,9 @@ import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import { buildTurnSteer } from '../protocol/policy.ts';
+import { continuationOf } from './continuation.ts';
 import { changeTurn } from './record-changes.ts';
+import { answered } from './store-answer.ts';
 import type { SessionSnapshots } from './session-snapshots.ts';
 import type { SessionSlot, SlotRequest } from './session-slot.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -177,10 +179,18 @@ export class SessionTurns {
     }
   }
 
+  /** Accepted is accepted: what has not begun is begun by whoever comes next. Where nobody can, it goes on here. */
+  leaveWaiting(): void {
+    if (!this.#options.parts.outlivesUs) return;
+    this.#leavesQueued = true;
+    for (const entry of [...this.#unended.values()]) {
+      if (entry.turn.startedAt === null) this.#requestStop(entry, 'drain');
+    }
+  }
+
   /** Resolves when every turn has ended. */
   async stopAll(why: StopReason): Promise<void> {
     const entries = [...this.#unended.values()];
-    // Accepted is accepted: what has not begun is begun by whoever comes next.
     this.#leavesQueued = why === 'drain' && this.#options.parts.outlivesUs;
     for (const entry of entries) this.#requestStop(entry, why);
     await Promise.all(entries.map((entry) => entry.ended.promise));
@@ -277,6 +287,7 @@ export class SessionTurns {
       const settle = (session: SessionRecord, ended: TurnRecord): SessionRecord =>
         this.#settled(session, ended, kept.ref);
       const turn = entry.turn;
+      if (wasRunning && kept.outcome.reason === 'drain') await this.#handOver(turn);
       entry.turn = await recordEnd({
         ...{ parts, writer, recorder, turn, mayNotRecord, settle },
         outcome: kept.outcome,
@@ -292,6 +303,21 @@ export class SessionTurns {
     if (wasRunning && isAsync && !mayNotRecord()) {
       this.#keepingLate = this.#keepLate(entry);
       await this.#keepingLate;
+    }
+  }
+
+  /** Recorded before the end of the turn that it goes on with: no crash may lose that. */
+  async #handOver(turn: TurnRecord): Promise<void> {
+    const { parts, recorder } = this.#options;
+    if (!parts.outlivesUs) return;
+    try {
+      const next = await continuationOf(parts, turn, recorder.session.policy, 'drain');
+      if (next !== null) await answered(parts.clock, parts.records.turns.create(next));
+    } catch (error) {
+      parts.logger.error(
+        { event: 'turn_not_handed_over', turn_id: turn.id, err: error },
+        'a turn that was to go on elsewhere could not be handed over',
+      );
     }
   }
 

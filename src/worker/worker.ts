@@ -41,6 +41,10 @@ export type WorkerOptions = {
 const retakeAttempts = 10;
 const retakeDelayMs = 1_000;
 
+/** Of the time for a stop, what is kept for turns to come to the end of an item. */
+const handOverShare = 1 / 3;
+const longestHandOverMs = 10_000;
+
 type Hosted = { readonly host: SessionHost; readonly lease: Lease; closing: Promise<void> | null };
 
 export class Worker implements WorkerLink {
@@ -212,9 +216,15 @@ export class Worker implements WorkerLink {
 
   async #stop(deadlineMs: number): Promise<void> {
     this.#state = 'draining';
-    // A person may take a day to answer: no stop waits for that.
-    for (const { host } of this.#ready.values()) host.stopWaiting();
-    await within(this.#parts.clock, deadlineMs, Promise.race([this.#ledger.quiet(), this.#hurried.promise]), undefined);
+    for (const { host } of [...this.#ready.values()]) host.beginDrain();
+    const { clock } = this.#parts;
+    const handOverMs = Math.min(longestHandOverMs, deadlineMs * handOverShare);
+    const quiet = Promise.race([this.#ledger.quiet(), this.#hurried.promise]);
+    const isQuiet = await within(clock, deadlineMs - handOverMs, quiet.then(() => true), false);
+    if (!isQuiet) {
+      const handedOver = [...this.#ready.values()].map(({ host }) => host.handOver(handOverMs));
+      await Promise.race([Promise.all(handedOver), this.#hurried.promise]);
+    }
     for (const host of this.#recovering) void host.abandon();
     const taken = await Promise.allSettled(this.#hosted.values());
     for (const hosted of taken) {
