@@ -127,6 +127,7 @@ export class LocalCluster {
       this.#startAll('session-manager', managers),
       this.#startAll('gateway', gateways),
     ]);
+    await within(readyDeadlineMs, 'the gateways see workers', Promise.all(this.members('gateway').map(seesWorkers)));
   }
 
   #modelProxy = { port: 0, controlPort: 0 };
@@ -149,9 +150,9 @@ export class LocalCluster {
   #command(role: Exclude<Role, 'redis'>, name: string, port: number): MemberCommand {
     const words = ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, '--data-dir', this.#dataDir];
     if (role === 'gateway') words.push('--port', String(port));
-    if (role === 'worker') words.push('--worker-port', '0', '--worker-id', name);
+    if (role === 'worker') words.push('--worker-port', '0');
     words.push(...(this.#options.flags?.[role] ?? []));
-    return { words, env: this.#environment(role) };
+    return { words, env: { ...this.#environment(role), ...(role === 'worker' ? { WORKER_ID: name } : {}) } };
   }
 
   #environment(role: Role): NodeJS.ProcessEnv {
@@ -212,6 +213,15 @@ export class LocalCluster {
     const file = path.join(this.#dir, 'cluster.json');
     writeFileSync(`${file}.new`, `${JSON.stringify(this.members(), null, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.new`, file);
+  }
+}
+
+async function seesWorkers({ url }: MemberFacts): Promise<void> {
+  for (;;) {
+    const answer = await fetch(`${url}/readyz`).catch(() => null);
+    await answer?.body?.cancel();
+    if (answer?.ok === true) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

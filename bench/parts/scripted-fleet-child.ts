@@ -7,8 +7,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { MemoryEventLog } from '../../src/adapters/memory/memory-event-log.ts';
+import { MemoryRateLimiter } from '../../src/adapters/memory/memory-rate-limiter.ts';
 import { MemoryRecords } from '../../src/adapters/memory/memory-records.ts';
 import { MemorySnapshotStore } from '../../src/adapters/memory/memory-snapshot-store.ts';
+import { MemoryTicketStore } from '../../src/adapters/memory/memory-ticket-store.ts';
 import { MemorySessionDirectory } from '../../src/adapters/memory/memory-session-directory.ts';
 import { startWorkerParts } from '../../src/app/worker-parts.ts';
 import { loadConfigFromProcess } from '../../src/config/load-from-process.ts';
@@ -79,6 +81,8 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
     log,
     worker,
     workspace: noWorkspace,
+    ticketStore: new MemoryTicketStore(clock),
+    rateLimiter: new MemoryRateLimiter(clock),
     tokens: [{ tokenSha256: createHash('sha256').update(scriptedToken).digest('hex'), tenant, name: 'bench' }],
     idempotencySecret: 'secret-of-the-benchmark',
     version: '0.0.0',

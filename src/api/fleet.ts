@@ -26,6 +26,13 @@ export const workerSchema = z
   .meta({ id: 'Worker' });
 export type WorkerResource = z.output<typeof workerSchema>;
 
+export const workerPathSchema = z.strictObject({ worker_id: z.string().min(1).max(256) });
+
+export const workerDrainSchema = z
+  .object({ id: z.string(), object: z.literal('worker'), status: z.literal('draining') })
+  .meta({ id: 'WorkerDrain' });
+export type WorkerDrainResource = z.output<typeof workerDrainSchema>;
+
 export const modelSchema = z
   .object({ id: z.string(), object: z.literal('model'), provider: z.string(), is_default: z.boolean() })
   .meta({ id: 'Model' });

@@ -16,7 +16,7 @@ import {
   fileWriteQuerySchema,
   unpackedSchema,
 } from './files.ts';
-import { healthSchema, modelSchema, ticketSchema, workerSchema } from './fleet.ts';
+import { healthSchema, modelSchema, ticketSchema, workerDrainSchema, workerPathSchema, workerSchema } from './fleet.ts';
 import { itemPathSchema, itemResourceSchema, itemsQuerySchema } from './items.ts';
 import { listQuerySchema, listSchema } from './list.ts';
 import { operation } from './operation.ts';
@@ -38,7 +38,7 @@ import { usageQuerySchema, usageReportSchema } from './usage-report.ts';
 
 const capacityErrors = ['queue_full', 'no_worker_ready', 'draining', 'store_unavailable'] as const;
 const sessionErrors = ['session_busy', 'session_failed', 'session_quarantined', 'session_full'] as const;
-const turnErrors = [...capacityErrors, ...sessionErrors, 'idempotency_key_reused'] as const;
+const turnErrors = [...capacityErrors, ...sessionErrors, 'idempotency_key_reused', 'rate_limited'] as const;
 const eventStream = {
   description: 'The events, as server-sent events.',
   contentType: 'text/event-stream',
@@ -362,6 +362,14 @@ export const operations = {
     summary: 'Look at the workers.',
     route: 'workers',
     answers: { 200: { description: 'All of them.', schema: listSchema(workerSchema) } },
+  }),
+  drainWorker: operation('POST', '/api/v1/workers/{worker_id}/drain', {
+    id: 'drainWorker',
+    summary: 'Have a worker take nothing new, give up its sessions and stop; it comes back when it is started again.',
+    route: 'workers',
+    params: workerPathSchema,
+    answers: { 202: { description: 'It drains.', schema: workerDrainSchema } },
+    errors: ['worker_not_found', 'worker_unreachable', 'worker_lost'],
   }),
   listModels: operation('GET', '/api/v1/models', {
     id: 'listModels',

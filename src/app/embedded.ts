@@ -2,10 +2,12 @@
 // the data directory. In this order up, in the reverse order down.
 
 import path from 'node:path';
+import { MemoryRateLimiter } from '../adapters/memory/memory-rate-limiter.ts';
+import { MemoryTicketStore } from '../adapters/memory/memory-ticket-store.ts';
 import type { Config } from '../config/resolve.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
-import type { SandboxMode } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
+import { fleetOfOne } from '../gateway/fleet-of-one.ts';
 import { createGateway } from '../gateway/gateway.ts';
 import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
 import { Housekeeper } from '../manager/housekeeper.ts';
@@ -22,6 +24,7 @@ import { firstScreen } from './first-screen.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { defaultSandbox } from './session-defaults.ts';
 import { openStores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 import { salvageSlots, startWorkerParts } from './worker-parts.ts';
@@ -133,6 +136,10 @@ export async function startEmbedded(
       log,
       worker,
       workspace: await openWorkspaces({ workerDir, sessions: records.sessions, snapshots, worker, clock }),
+      // Its end is told by the stop, which waits for the same.
+      fleet: fleetOfOne(worker, () => void worker.stop(config.server.drainTimeoutMs).catch(() => undefined)),
+      ticketStore: new MemoryTicketStore(clock),
+      rateLimiter: new MemoryRateLimiter(clock),
       isStorageLow: () => reserve.isLow,
       models: () => model.link.status(),
       wholeItem: itemOfLine,
@@ -183,8 +190,4 @@ export async function startEmbedded(
     await down.run({ force: true });
     throw error;
   }
-}
-
-function defaultSandbox(allowed: readonly SandboxMode[]): SandboxMode {
-  return allowed.includes('workspace-write') ? 'workspace-write' : (allowed[0] ?? 'read-only');
 }

@@ -4,7 +4,7 @@ import type { Config } from '../config/resolve.ts';
 import type { GatewayLimits } from '../gateway/gateway-parts.ts';
 import type { HttpLimits } from '../http/server.ts';
 
-export function gatewayLimits({ server, sessions, turns }: Config): Partial<GatewayLimits> {
+export function gatewayLimits({ limits, server, sessions, turns }: Config): Partial<GatewayLimits> {
   return {
     defaultTimeoutMs: turns.timeoutMs,
     maxTimeoutMs: turns.maxTimeoutMs,
@@ -12,6 +12,7 @@ export function gatewayLimits({ server, sessions, turns }: Config): Partial<Gate
     defaultApprovalTimeoutMs: sessions.approvalTimeoutMs,
     maxWaitMs: turns.waitMs,
     maxPromptCodePoints: turns.maxPromptCodePoints,
+    turnsPerMinute: limits.turnsPerMinute,
     promptBodyBytes: server.bodyLimitExecBytes,
     heartbeatMs: server.heartbeatMs,
     connectionBufferBytes: server.connectionBufferBytes,

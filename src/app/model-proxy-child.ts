@@ -2,6 +2,7 @@
 // ends, which it does however the process that started it ends.
 
 import { createInterface } from 'node:readline';
+import { MemoryGrantStore } from '../adapters/memory/memory-grant-store.ts';
 import { readEnvironment } from '../config/host-facts.ts';
 import { readModelKey } from '../config/model-key.ts';
 import { createModelProxy } from '../model-proxy/model-proxy.ts';
@@ -15,6 +16,7 @@ const [line] = await Promise.race([firstLine(), ended()]);
 if (line === undefined) process.exit(1);
 const settings = JSON.parse(line) as ModelProxySettings;
 
+const clock = new SystemClock();
 const proxy = createModelProxy({
   dataAddress: { path: settings.dataSocket },
   controlAddress: { path: settings.controlSocket },
@@ -26,7 +28,9 @@ const proxy = createModelProxy({
     defaultModel: settings.model.name,
     models: [],
   },
-  clock: new SystemClock(),
+  // It stands alone: its worker remembers its grants, and says them again when this process was killed.
+  grantStore: new MemoryGrantStore(clock),
+  clock,
   logger: createLogger({ level: settings.log.level, role: 'model-proxy', pretty: settings.log.format === 'pretty' }),
   metrics: createMetrics({ processMetrics: true }),
 });

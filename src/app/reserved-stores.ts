@@ -67,6 +67,7 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
       list: (key) => snapshots.list(key),
       remove: (key, names) => snapshots.remove(key, names),
       erase: (key) => snapshots.erase(key),
+      sessions: () => snapshots.sessions(),
     },
   };
 }

@@ -1,5 +1,5 @@
-// A worker as a process of its own: the seed's POST /execute and GET /health, with what it stores in
-// the data directory and a model proxy beside it.
+// A worker as a process of its own. With a Redis it is one of a cluster; without, it stands alone: the seed's
+// POST /execute and GET /health, with what it stores in the data directory and a model proxy beside it.
 
 import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
@@ -8,6 +8,7 @@ import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
+import { startClusterWorker } from './cluster-worker.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { openDataDir, tokenOfDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
@@ -18,7 +19,11 @@ import { type RunningPart, Teardown } from './running-part.ts';
 import { openStores } from './stores.ts';
 import { startWorkerParts } from './worker-parts.ts';
 
-export async function startWorker(config: Config): Promise<RunningPart> {
+export function startWorker(config: Config): Promise<RunningPart> {
+  return config.redis.url === null ? startLoneWorker(config) : startClusterWorker(config);
+}
+
+async function startLoneWorker(config: Config): Promise<RunningPart> {
   const clock = new SystemClock();
   const logger = createLogger({ level: config.log.level, role: 'worker', pretty: config.log.format === 'pretty' });
   const ownMetrics = createMetrics({ processMetrics: true });

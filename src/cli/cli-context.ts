@@ -2,6 +2,7 @@
 
 import type { Check } from '../app/doctor-check.ts';
 import type { RunningFleet } from '../app/embedded.ts';
+import type { RunningModelProxy } from '../app/model-proxy.ts';
 import type { RunningPart } from '../app/running-part.ts';
 import type { Config } from '../config/resolve.ts';
 import type { Environment } from '../config/host-facts.ts';
@@ -14,6 +15,9 @@ import type { Output } from './output.ts';
 export type FleetParts = {
   startEmbedded(config: Config): Promise<RunningFleet>;
   startWorker(config: Config): Promise<RunningPart>;
+  startGateway(config: Config): Promise<RunningPart>;
+  startSessionManager(config: Config): Promise<RunningPart>;
+  startModelProxy(config: Config): Promise<RunningModelProxy>;
   diagnose(config: Config): Promise<readonly Check[]>;
   /** The fleet that runs on the data directory; null when none does. */
   discoverFleet(dataDir: string): Promise<{ readonly url: string; readonly token: string } | null>;

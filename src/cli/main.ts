@@ -7,6 +7,9 @@ import { runCli } from './program.ts';
 const context = createProcessContext({
   startEmbedded: async (config) => (await import('../app/embedded.ts')).startEmbedded(config),
   startWorker: async (config) => (await import('../app/worker.ts')).startWorker(config),
+  startGateway: async (config) => (await import('../app/gateway.ts')).startGateway(config),
+  startSessionManager: async (config) => (await import('../app/session-manager.ts')).startSessionManager(config),
+  startModelProxy: async (config) => (await import('../app/model-proxy.ts')).startModelProxy(config),
   diagnose: async (config) => (await import('../app/doctor.ts')).diagnose(config),
   discoverFleet: async (dataDir) => (await import('../app/data-dir.ts')).discoverFleet(dataDir),
 });

@@ -10,6 +10,9 @@ import { addAskingCommands } from './asking-commands.ts';
 import { runConfigCheck, runConfigShow, type ConfigShowOptions } from './commands/config.ts';
 import { runDoctor } from './commands/doctor.ts';
 import { runExec, type ExecOptions } from './commands/exec.ts';
+import { runGateway } from './commands/gateway.ts';
+import { runModelProxy } from './commands/model-proxy.ts';
+import { runSessionManager } from './commands/session-manager.ts';
 import { runUp } from './commands/up.ts';
 import { runVersion } from './commands/version.ts';
 import { runWorker } from './commands/worker.ts';
@@ -55,6 +58,24 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   addSettingOptions(worker, (flag) => !gatewayFlags.has(flag));
   worker.action(async () => {
     exitCode = await runWorker(context, givenSettings(worker));
+  });
+
+  const gateway = command('gateway', 'start a gateway of a cluster');
+  addSettingOptions(gateway, (flag) => !workerFlags.has(flag));
+  gateway.action(async () => {
+    exitCode = await runGateway(context, givenSettings(gateway));
+  });
+
+  const manager = command('session-manager', 'start a session manager of a cluster');
+  addSettingOptions(manager, (flag) => !workerFlags.has(flag) && !gatewayFlags.has(flag));
+  manager.action(async () => {
+    exitCode = await runSessionManager(context, givenSettings(manager));
+  });
+
+  const modelProxy = command('model-proxy', 'start a model proxy of a cluster');
+  addSettingOptions(modelProxy, (flag) => !workerFlags.has(flag) && !gatewayFlags.has(flag));
+  modelProxy.action(async () => {
+    exitCode = await runModelProxy(context, givenSettings(modelProxy));
   });
 
   const exec = command('exec', 'run one prompt and print the answer')

@@ -64,7 +64,8 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
   let door: ModelDoor | null = null;
   try {
     let port = cagedDoorPort;
-    if (!hasOwnNetwork(options.isolation)) ({ door, port } = await ModelDoor.listen(options.modelUpstream));
+    if (!hasOwnNetwork(options.isolation))
+      ({ door, port } = await ModelDoor.listen(options.modelUpstream, options.clock));
     await prepareSlotDir(options.slotDir, {
       config: options.config,
       baseUrl: `http://127.0.0.1:${port}/v1`,

@@ -5,7 +5,10 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { SystemClock } from '../observability/system-clock.ts';
 import { ModelDoor } from './model-door.ts';
+
+const clock = new SystemClock();
 
 async function withUpstream(run: (socketPath: string, upstream: net.Server) => Promise<void>): Promise<void> {
   const dir = await mkdtemp(path.join(tmpdir(), 'model-door-'));
@@ -30,7 +33,7 @@ async function dial(port: number): Promise<net.Socket> {
 
 test('bytes pass both ways, and closing cuts what runs and lets nobody in', async () => {
   await withUpstream(async (socketPath) => {
-    const { door, port } = await ModelDoor.listen({ socketPath });
+    const { door, port } = await ModelDoor.listen({ socketPath }, clock);
     const socket = await dial(port);
     socket.write('ping');
     assert.equal(String((await once(socket, 'data'))[0]), 'ping');
@@ -46,7 +49,7 @@ test('bytes pass both ways, and closing cuts what runs and lets nobody in', asyn
 
 test('an upstream that is not there closes the connection, and the door stays open for the next', async () => {
   await withUpstream(async (socketPath) => {
-    const { door, port } = await ModelDoor.listen({ socketPath: `${socketPath}.missing` });
+    const { door, port } = await ModelDoor.listen({ socketPath: `${socketPath}.missing` }, clock, 50);
     for (let attempt = 0; attempt < 2; attempt++) {
       const socket = await dial(port);
       await once(socket, 'close');
@@ -55,9 +58,23 @@ test('an upstream that is not there closes the connection, and the door stays op
   });
 });
 
+test('a connection waits while the upstream is started again', async () => {
+  await withUpstream(async (socketPath, upstream) => {
+    const { door, port } = await ModelDoor.listen({ socketPath }, clock);
+    await new Promise((resolve) => upstream.close(resolve));
+    const socket = await dial(port);
+    socket.write('early');
+    const answered = once(socket, 'data');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    upstream.listen(socketPath);
+    assert.equal(String((await answered)[0]), 'early');
+    door.close();
+  });
+});
+
 test('connections beyond the cap are closed, those within it go on', async () => {
   await withUpstream(async (socketPath) => {
-    const { door, port } = await ModelDoor.listen({ socketPath });
+    const { door, port } = await ModelDoor.listen({ socketPath }, clock);
     const within = await Promise.all(Array.from({ length: 64 }, () => dial(port)));
     for (const socket of within) {
       socket.write('x');

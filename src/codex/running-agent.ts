@@ -109,7 +109,7 @@ export class RunningAgent implements AgentProcess {
       );
       child.once('message', (_message, handle) => {
         if (!(handle instanceof net.Server)) return;
-        this.#door = new ModelDoor(handle, this.#options.modelUpstream);
+        this.#door = new ModelDoor(handle, this.#options.modelUpstream, this.#options.clock);
         if (this.#isGone) this.#door.close();
       });
       child.once('disconnect', () => {

@@ -174,6 +174,12 @@ const sessions = z.strictObject({
   }),
 });
 
+const limits = z.strictObject({
+  turnsPerMinute: count(0, 100_000, 0, {
+    doc: 'How many turns a tenant may start in a minute, at all gateways together; 0 for no limit.',
+  }),
+});
+
 const events = z.strictObject({
   retainMs: durationMs(0, 3650 * 24 * hour, 24 * hour, {
     doc: "How long events stay in the log; those of ended turns are in their session's snapshot as long as it lives.",
@@ -336,6 +342,7 @@ export const settingsSchema = z.strictObject({
   worker: worker.prefault({}),
   turns: turns.prefault({}),
   sessions: sessions.prefault({}),
+  limits: limits.prefault({}),
   events: events.prefault({}),
   model: model.prefault({}),
   cage: cage.prefault({}),

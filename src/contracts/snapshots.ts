@@ -23,4 +23,6 @@ export interface SnapshotStore {
   remove(key: SessionKey, names: readonly string[]): Promise<void>;
   /** Removes all objects of the session, and what unfinished writes of it left. */
   erase(key: SessionKey): Promise<void>;
+  /** Each session that something is kept of, once or more, in no order; what is put or erased meanwhile may be missed. */
+  sessions(): AsyncIterable<SessionKey>;
 }

@@ -200,6 +200,12 @@ export const errorRegister = {
     retry: 'after',
     doc: 'No slot is free and the queue is full; `Retry-After` says when to try again.',
   },
+  rate_limited: {
+    status: 429,
+    title: 'Too many turns in a minute',
+    retry: 'after',
+    doc: 'The tenant started as many turns as `limits.turns_per_minute` allows; `Retry-After` says when the next may start.',
+  },
   no_worker_ready: {
     status: 503,
     title: 'No worker is ready',
@@ -229,6 +235,12 @@ export const errorRegister = {
     title: 'The request took too long to arrive',
     retry: 'same',
     doc: 'The headers or the body were not complete in time.',
+  },
+  worker_not_found: {
+    status: 404,
+    title: 'There is no such worker',
+    retry: 'never',
+    doc: 'No worker of the fleet has that id; it may have stopped.',
   },
   worker_unreachable: {
     status: 502,

@@ -28,6 +28,8 @@ export type TurnRequest = {
   readonly idempotency: { readonly route: string; readonly key: string } | null;
 };
 
+type TurnDraft = Omit<TurnRecord, 'sessionId'>;
+
 export type Admitted = {
   readonly session: SessionRecord;
   readonly turn: TurnRecord;
@@ -41,18 +43,14 @@ export async function admitTurn(gear: Gear, principal: Principal, request: TurnR
   if (gear.draining.aborted) throw new ServiceError('draining');
   if (gear.isStorageLow()) throw new ServiceError('storage_full');
   const draft = draftTurn(gear, principal, request);
+  await assertRate(gear, draft);
   const admit = (): Promise<Admitted> => admitDraft(gear, principal, request, draft);
   // Whether a prompt was given or queued is two questions to two records: repeats ask one after the other.
   const isOrdered = request.idempotency !== null && request.spec.onBusy === 'steer';
   return isOrdered ? gear.keyOrder.run(draft.id, admit) : admit();
 }
 
-async function admitDraft(
-  gear: Gear,
-  principal: Principal,
-  request: TurnRequest,
-  draft: Omit<TurnRecord, 'sessionId'>,
-): Promise<Admitted> {
+async function admitDraft(gear: Gear, principal: Principal, request: TurnRequest, draft: TurnDraft): Promise<Admitted> {
   const { spec, sessionRef } = request;
   const scope = scopeOf(principal, request);
   const idIfNew = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'session', scope);
@@ -82,6 +80,13 @@ async function admitDraft(
     }
   }
   return { session, turn, beforeSeq, isSteered: false };
+}
+
+/** Before anything is made. Who repeats a request asks for no turn of its own: it is shown the one that it has. */
+async function assertRate({ records, turnRate }: Gear, { id, requestHash, tenant }: TurnDraft): Promise<void> {
+  if (!turnRate.isLimited) return;
+  const made = requestHash === null ? null : await records.turns.get(tenant, id);
+  if (made === null || wasRefused(made)) await turnRate.assertWithin(tenant);
 }
 
 function scopeOf({ tenant }: Principal, { idempotency }: TurnRequest): IdempotencyScope | null {
@@ -117,7 +122,7 @@ async function forgetRefused(gear: Gear, turn: TurnRecord, error: unknown, isSes
   else await gear.records.turns.erase(turn.tenant, turn.id);
 }
 
-function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Omit<TurnRecord, 'sessionId'> {
+function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): TurnDraft {
   const { spec, sessionRef } = request;
   const { limits } = gear;
   assertPromptFits(spec.prompt, limits.maxPromptCodePoints);

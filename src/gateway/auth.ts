@@ -63,12 +63,12 @@ export class Authenticator {
   }
 
   /** For an Upgrade, which passes no hook. */
-  admitUpgrade(request: IncomingMessage): Principal {
+  async admitUpgrade(request: IncomingMessage): Promise<Principal> {
     const { headers } = request;
     this.#guard.assertHost(headers);
     refuseQueryCredential(request.url ?? '/');
     this.#guard.assertOrigin(headers);
-    const principal = this.#byHeader(headers) ?? this.#bySubprotocol(headers['sec-websocket-protocol']);
+    const principal = this.#byHeader(headers) ?? (await this.#bySubprotocol(headers['sec-websocket-protocol']));
     if (principal === null) throw unauthenticated(headers);
     return principal;
   }
@@ -78,7 +78,7 @@ export class Authenticator {
     return token === null ? null : this.#tokens.find(token);
   }
 
-  #bySubprotocol(header: string | undefined): Principal | null {
+  async #bySubprotocol(header: string | undefined): Promise<Principal | null> {
     const offered = (header ?? '').split(',').map((protocol) => protocol.trim());
     const credential = offered.find((protocol) => protocol.startsWith('bearer.') || protocol.startsWith('ticket.'));
     if (credential === undefined) return null;

@@ -50,26 +50,34 @@ export async function dispatchTurn(
 ): Promise<void> {
   const { clock, limits, logger } = parts;
   const facts = { session_id: turn.sessionId, turn_id: turn.id };
-  let isLate = false;
-  const handover = handOver(parts, turn, options).catch(async (error: unknown) => {
-    if (isServiceError(error, 'worker_lost')) {
-      // It may have been taken: the log and the record will tell, this call cannot.
-      logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
-      return;
-    }
-    // The caller was told that it is accepted, so only a worker may end it: whoever looks after open turns
-    // gives it to one.
-    if (isLate) throw error;
-    // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
-    // the same finds its record ended, and does not begin.
-    if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
-  });
-  if ((await within(clock, limits.workerDeadlineMs, handover, 'late')) !== 'late') return;
-  isLate = true;
-  logger.warn({ event: 'turn_handover_late', ...facts }, 'Worker did not answer in time');
-  handover.catch((error: unknown) =>
-    logger.warn({ event: 'turn_refused_late', ...facts, err: error }, 'A turn was refused after its handover'),
+  const handover = handOver(parts, turn, options).then(
+    () => null,
+    (error: unknown) => ({ error }),
   );
+  const failed = await within(clock, limits.workerDeadlineMs, handover, 'late');
+  if (failed === null) return;
+  if (failed === 'late') {
+    logger.warn({ event: 'turn_handover_late', ...facts }, 'Worker did not answer in time');
+    // The caller is told that it is accepted, so only a worker may end it from now on: whoever looks after
+    // open turns gives it to one.
+    void handover.then((refused) => {
+      if (refused !== null)
+        logger.warn(
+          { event: 'turn_refused_late', ...facts, err: refused.error },
+          'A turn was refused after its handover',
+        );
+    });
+    return;
+  }
+  const { error } = failed;
+  if (isServiceError(error, 'worker_lost')) {
+    // It may have been taken: the log and the record will tell, this call cannot.
+    logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
+    return;
+  }
+  // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
+  // the same finds its record ended, and does not begin. No deadline: what is settled here is not accepted.
+  if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
 }
 
 async function handOver(parts: Parts, turn: TurnRecord, options: StartOptions): Promise<void> {

@@ -50,6 +50,10 @@ export class EventStream {
       afterSeq: scope.afterSeq,
       signal,
       maxWaitingBytes: gear.limits.connectionBufferBytes,
+      isErased: async () => {
+        const session = await gear.records.sessions.get(scope.key.tenant, scope.key.sessionId);
+        return session === null || session.erasing === true;
+      },
     });
     return new EventStream(follower, scope, gear);
   }

@@ -3,17 +3,22 @@
 
 import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
+import type { RateLimiter } from '../contracts/rate-limiter.ts';
 import type { Records } from '../contracts/records.ts';
-import type { WorkerLink } from '../contracts/worker-link.ts';
+import type { TicketStore } from '../contracts/ticket-store.ts';
+import type { WorkerLink, WorkerStatus } from '../contracts/worker-link.ts';
 import type { WorkspaceLink } from '../contracts/workspace-link.ts';
 import type { Clock } from '../core/clock.ts';
+import type { TenantId, WorkerId } from '../core/ids.ts';
 import type { SandboxMode } from '../core/session.ts';
 import type { TokenEntry } from '../http/bearer.ts';
 import type { ListenAddress } from '../http/listener.ts';
 import type { HttpLimits } from '../http/server.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { fleetOfOne } from './fleet-of-one.ts';
 import { KeyOrder } from './key-order.ts';
+import { TurnRate } from './turn-rate.ts';
 
 export type GatewayLimits = {
   readonly defaultTimeoutMs: number;
@@ -26,6 +31,8 @@ export type GatewayLimits = {
   readonly maxWaitMs: number;
   /** Codex itself takes no more than the default. */
   readonly maxPromptCodePoints: number;
+  /** Of one tenant, at all gateways; 0: as many as it likes. */
+  readonly turnsPerMinute: number;
   /** Bodies with prompts in them. */
   readonly promptBodyBytes: number;
   /** Bodies that are a file, or an archive. */
@@ -54,6 +61,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   defaultApprovalTimeoutMs: 24 * 3_600_000,
   maxWaitMs: 600_000,
   maxPromptCodePoints: 1_048_576,
+  turnsPerMinute: 0,
   promptBodyBytes: 16 * 1024 * 1024,
   fileBytes: 256 * 1024 * 1024,
   archiveBytes: 2 * 1024 * 1024 * 1024,
@@ -68,6 +76,14 @@ export const defaultGatewayLimits: GatewayLimits = {
   workerDeadlineMs: 30_000,
 };
 
+/** The workers one by one, where there may be several. */
+export type FleetControl = {
+  /** Those that are known, whether or not they answer. */
+  workers(): Promise<readonly WorkerStatus[]>;
+  /** Begins the drain. Rejects with `worker_not_found`. */
+  drainWorker(id: WorkerId): Promise<void>;
+};
+
 export type GatewayParts = {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -76,8 +92,17 @@ export type GatewayParts = {
   readonly log: EventLog;
   readonly worker: WorkerLink;
   readonly workspace: WorkspaceLink;
+  /** Absent: `worker` is the only one, and cannot be drained by itself. */
+  readonly fleet?: FleetControl;
+  /** Whose credentials may drain a worker, which takes it from all tenants. Default: that of the data directory's token. */
+  readonly operatorTenant?: TenantId;
+  /** Of all gateways: a ticket that one issued opens a socket at another. */
+  readonly ticketStore: TicketStore;
+  readonly rateLimiter: RateLimiter;
   /** The disk is nearly full: nothing new is taken, so that what runs can be recorded. Absent: it never is. */
   readonly isStorageLow?: () => boolean;
+  /** As SessionDirectory.knownForMs, of what keeps the log. Absent: it loses nothing. */
+  readonly logKnownForMs?: () => Promise<number>;
   /** Absent: GET /api/v1/models answers an empty list. */
   readonly models?: () => Promise<ModelProviderStatus>;
   /** The item of a line that Codex wrote, where the event had to be cut; null when it cannot be told. */
@@ -103,22 +128,29 @@ export type GatewayParts = {
 };
 
 /** The parts with nothing optional left that has a default. */
-export type Gear = Required<Omit<GatewayParts, 'limits' | 'httpLimits' | 'models' | 'wholeItem'>> & {
+export type Gear = Required<Omit<GatewayParts, 'limits' | 'httpLimits' | 'models' | 'wholeItem' | 'fleet'>> & {
   readonly limits: GatewayLimits;
   /** Aborted once nothing new is taken. */
   readonly draining: AbortSignal;
   readonly keyOrder: KeyOrder;
+  readonly turnRate: TurnRate;
+  readonly fleet: FleetControl;
   readonly models: (() => Promise<ModelProviderStatus>) | null;
   readonly wholeItem: (rawLine: string) => Readonly<Record<string, unknown>> | null;
 };
 
 export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
+  const limits = { ...defaultGatewayLimits, ...parts.limits };
   return {
     ...parts,
     draining,
     keyOrder: new KeyOrder(),
+    turnRate: new TurnRate({ ...parts, limits }),
+    fleet: parts.fleet ?? fleetOfOne(parts.worker, null),
+    operatorTenant: parts.operatorTenant ?? 'default',
     models: parts.models ?? null,
     isStorageLow: parts.isStorageLow ?? (() => false),
+    logKnownForMs: parts.logKnownForMs ?? (async () => Infinity),
     wholeItem: parts.wholeItem ?? (() => null),
     allowedOrigins: parts.allowedOrigins ?? [],
     allowedHosts: parts.allowedHosts ?? [],
@@ -126,6 +158,6 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
     logPrompts: parts.logPrompts ?? false,
     defaultSandbox: parts.defaultSandbox ?? 'workspace-write',
     allowedSandboxes: parts.allowedSandboxes ?? ['read-only', 'workspace-write'],
-    limits: { ...defaultGatewayLimits, ...parts.limits },
+    limits,
   };
 }

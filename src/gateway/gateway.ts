@@ -46,7 +46,10 @@ export function createGateway(parts: GatewayParts): Gateway {
   const gear = gearOf(parts, server.draining);
   const { allowedOrigins, allowedHosts, limits } = gear;
 
-  const tickets = new Tickets(clock, { ttlMs: limits.ticketTtlMs, perTenant: limits.ticketsPerTenant });
+  const tickets = new Tickets(parts.ticketStore, clock, {
+    ttlMs: limits.ticketTtlMs,
+    perTenant: limits.ticketsPerTenant,
+  });
   const guard = new OriginGuard({ listen, allowedOrigins, allowedHosts });
   const authenticator = new Authenticator(new TokenSet(gear.tokens), tickets, guard);
   authenticator.protect(server.app);

@@ -116,6 +116,12 @@ test('what is at the bounds is taken, and null is absent', async (t) => {
   assert.equal((await post(exec, { prompt: 'say 1', ...nulls })).status, 200);
   const snapshot_exclude = Array.from({ length: 64 }, (_, index) => `d${index}/..hidden`);
   assert.equal((await post(sessions, { snapshot_exclude, approval_timeout_ms: 604_800_000 })).status, 201);
-  const unset = { approval_policy: null, approval_timeout_ms: null, on_interrupt: null, on_drain: null, durability: null };
+  const unset = {
+    approval_policy: null,
+    approval_timeout_ms: null,
+    on_interrupt: null,
+    on_drain: null,
+    durability: null,
+  };
   assert.equal((await post(sessions, { ...unset, snapshot_exclude: null })).status, 201);
 });

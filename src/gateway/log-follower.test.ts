@@ -15,6 +15,7 @@ type Setup = {
   readonly afterSeq?: number;
   readonly signal?: AbortSignal;
   readonly maxWaitingBytes?: number;
+  readonly isErased?: boolean;
 };
 
 function follow(clock: FakeClock, setup: Setup & { readonly log: EventLog }): Promise<LogFollower> {
@@ -25,6 +26,7 @@ function follow(clock: FakeClock, setup: Setup & { readonly log: EventLog }): Pr
     afterSeq: setup.afterSeq ?? 0,
     signal: setup.signal ?? new AbortController().signal,
     maxWaitingBytes: setup.maxWaitingBytes ?? 1_000_000,
+    isErased: async () => setup.isErased ?? true,
   });
 }
 
@@ -114,4 +116,45 @@ test('an abort ends a waiting reader and its subscription', async () => {
   assert.equal(await waiting, null);
   assert.equal(await follower.next(60_000), null);
   assert.equal(clock.pendingTimers, 0);
+});
+
+/** A log that forgets its tail, and goes on with what it is told. */
+async function loseTail(log: MemoryEventLog, keep: number, epoch: number, last: number): Promise<void> {
+  const kept = (await log.read(key, 0, keep)).events;
+  await log.erase(key);
+  for (const event of kept) await log.append(key, event.header.epoch, [event]);
+  if (last > keep) await log.append(key, epoch, storedEvents(key, epoch, keep + 1, last));
+}
+
+test('a reader of what the log lost goes back to where it parts from what was seen, live and after a pause', async () => {
+  for (const last of [13, 25]) {
+    const log = new MemoryEventLog();
+    await log.append(key, 1, storedEvents(key, 1, 1, 20));
+    const clock = new FakeClock();
+    const follower = await follow(clock, { log, isErased: false });
+    assert.deepEqual(await take(follower, 20), range(1, 20));
+    await loseTail(log, 10, 2, last);
+    assert.deepEqual(await take(follower, last - 10), range(11, last));
+    await log.append(key, 2, storedEvents(key, 2, last + 1, last + 2));
+    assert.deepEqual(await take(follower, 2), range(last + 1, last + 2));
+    follower.close();
+  }
+});
+
+test('a reader of a log that was lost waits for what its writer brings back, and gets only what is new', async () => {
+  const log = new MemoryEventLog();
+  const events = storedEvents(key, 1, 1, 20);
+  await log.append(key, 1, events);
+  const clock = new FakeClock();
+  const follower = await follow(clock, { log, isErased: false });
+  assert.deepEqual(await take(follower, 20), range(1, 20));
+  await log.erase(key);
+  const quiet = follower.next(1000);
+  await clock.advanceAsync(1_000);
+  assert.deepEqual(await quiet, []);
+  await log.open(key, 1, 0);
+  await log.append(key, 1, events);
+  await log.append(key, 1, storedEvents(key, 1, 21, 22));
+  assert.deepEqual(await take(follower, 2), [21, 22]);
+  follower.close();
 });

@@ -6,6 +6,7 @@ import type { EventLog, LogKey } from '../contracts/event-log.ts';
 import type { Clock } from '../core/clock.ts';
 import type { StoredEvent } from '../core/event.ts';
 import { ServiceError } from '../core/errors.ts';
+import { agreementOf } from './log-loss.ts';
 import { readBehind } from './log-places.ts';
 
 type Batch = readonly StoredEvent[];
@@ -18,14 +19,20 @@ export type FollowOptions = {
   readonly clock: Clock;
   readonly key: LogKey;
   readonly afterSeq: number;
+  /** Of the event at that place, where it is known: by it a log is recognised that has lost that event since. */
+  readonly afterEpoch?: number | null;
   /** Ends the reading; a waiting next() answers null. */
   readonly signal: AbortSignal;
   readonly maxWaitingBytes: number;
+  /** Whether a log that ends before what was read from it is gone for good. Else whoever writes it brings it back. */
+  readonly isErased: () => Promise<boolean>;
 };
 
 export class LogFollower {
   readonly #options: FollowOptions;
   #position: number;
+  /** Of the event at the position; null until one was handed out. */
+  #epoch: number | null = null;
   /** The latest seq that is known to exist. */
   #latest: number;
   #waiting: Batch[] = [];
@@ -34,9 +41,11 @@ export class LogFollower {
   #wake: () => void = () => undefined;
   #unsubscribe: () => void = () => undefined;
   #isClosed = false;
+  #mayHaveLost = false;
 
   private constructor(options: FollowOptions) {
     this.#options = options;
+    this.#epoch = options.afterEpoch ?? null;
     this.#position = options.afterSeq;
     this.#latest = options.afterSeq;
   }
@@ -68,6 +77,7 @@ export class LogFollower {
   async next(quietMs: number): Promise<Batch | null> {
     for (;;) {
       if (this.#isClosed) return null;
+      if (this.#mayHaveLost) await this.#realign();
       const live = this.#takeWaiting();
       if (live !== null) return live;
       if (this.#latest > this.#position) {
@@ -95,7 +105,10 @@ export class LogFollower {
 
   #receive(events: Batch): void {
     const last = events.at(-1);
-    if (this.#isClosed || last === undefined || last.header.seq <= this.#position) return;
+    if (this.#isClosed || last === undefined) return;
+    // Of a later epoch, and yet not new: the log has lost what was handed out, and goes on without it.
+    if (this.#epoch !== null && last.header.epoch > this.#epoch) this.#mayHaveLost = true;
+    else if (last.header.seq <= this.#position) return;
     this.#latest = Math.max(this.#latest, last.header.seq);
     this.#keep(events, false);
     this.#wake();
@@ -130,7 +143,7 @@ export class LogFollower {
         first.header.seq === this.#position + 1 ? batch : batch.filter((event) => event.header.seq > this.#position);
       const last = fresh.at(-1);
       if (last === undefined) continue;
-      this.#position = last.header.seq;
+      this.#handedOut(last);
       return fresh;
     }
   }
@@ -138,14 +151,39 @@ export class LogFollower {
   async #readPage(): Promise<Batch> {
     const { log, key } = this.#options;
     const page = await readBehind(log, key, this.#position, pageLimit);
-    if (page.lastSeq < this.#position) {
+    if (page.lastSeq < this.#position && (await this.#options.isErased())) {
       throw new ServiceError('session_not_found', {}, { message: 'The log of the session is gone: it was erased.' });
     }
+    const first = page.events[0];
+    const isLaterEpoch = first !== undefined && this.#epoch !== null && first.header.epoch > this.#epoch;
+    if (page.lastSeq < this.#position || isLaterEpoch) {
+      const before = this.#position;
+      await this.#realign();
+      // Less than before was lost, or nothing: what was read follows what was handed out.
+      if (this.#position < before) return this.#readPage();
+    }
     const last = page.events.at(-1);
-    if (last !== undefined) this.#position = last.header.seq;
+    if (last !== undefined) this.#handedOut(last);
     // A store that has less than was announced is asked again when something new comes, not at once.
     this.#latest = last === undefined ? this.#position : Math.max(page.lastSeq, this.#position);
     return page.events;
+  }
+
+  #handedOut(last: StoredEvent): void {
+    this.#position = last.header.seq;
+    this.#epoch = last.header.epoch;
+  }
+
+  /** Goes back to where the log parts from what was handed out, if it does. */
+  async #realign(): Promise<void> {
+    const { log, key } = this.#options;
+    this.#mayHaveLost = false;
+    if (this.#epoch === null || this.#position === 0) return;
+    const agreement = await agreementOf(log, key, { epoch: this.#epoch, seq: this.#position });
+    if (agreement.kind !== 'parted') return;
+    this.#dropWaiting();
+    this.#position = agreement.seq;
+    this.#latest = Math.max(this.#latest, agreement.seq + 1);
   }
 
   async #isWokenWithin(quietMs: number): Promise<boolean> {

@@ -4,6 +4,8 @@ import type { EventLog, LogKey, LogPage } from '../contracts/event-log.ts';
 import { formatCursor, isTerminalEventType, parseCursor, type StoredEvent } from '../core/event.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
+import type { Gear } from './gateway-parts.ts';
+import { agreementOf } from './log-loss.ts';
 
 /** Events are at most 256 KiB, most are a hundred bytes. */
 const scanPageLimit = 256;
@@ -13,23 +15,38 @@ export async function endOfLog(log: EventLog, key: LogKey): Promise<number> {
   return (await log.read(key, Number.MAX_SAFE_INTEGER, 1)).lastSeq;
 }
 
+type CursorParts = Pick<Gear, 'log' | 'clock' | 'logKnownForMs'>;
+
+/** After a log lost what it held, its writers bring it back: so long ago this may not have happened yet. */
+const bringingBackMs = 30_000;
+/** How long a client is kept waiting for that. */
+const waitForLogMs = 5_000;
+const lookAgainMs = 200;
+
 /**
- * The seq that a client's cursor names. Refuses one that points behind the end, or at an event that
- * was lost with its epoch: going on from there would leave a hole that nobody sees.
+ * The place that a client's cursor names. Where its event was lost with the end of its epoch, the place at
+ * which the log parts from what the client saw. Refuses one that points behind the end.
  */
-export async function seqOfCursor(log: EventLog, key: LogKey, text: string): Promise<number> {
+export async function seqOfCursor(parts: CursorParts, key: LogKey, text: string): Promise<number> {
+  const { clock, log, logKnownForMs } = parts;
   const cursor = parseCursor(text);
   if (cursor === null) throw new ServiceError('cursor_invalid');
   if (cursor.seq === 0) return 0;
-  const page = await log.read(key, cursor.seq - 1, 1);
-  if (page.lastSeq < cursor.seq) {
-    throw new ServiceError('cursor_invalid', {}, { message: 'The log does not reach as far as this cursor.' });
+  const endMs = clock.monotonicMs() + waitForLogMs;
+  for (;;) {
+    const page = await log.read(key, cursor.seq - 1, 1);
+    const named = page.events[0];
+    if (named?.header.seq === cursor.seq && named.header.epoch < cursor.epoch) {
+      throw new ServiceError('cursor_invalid', {}, { message: 'The event of this cursor is not in the log.' });
+    }
+    const agreement = await agreementOf(log, key, cursor);
+    if (agreement.kind === 'same') return cursor.seq;
+    if (agreement.kind === 'parted') return agreement.seq;
+    if (clock.monotonicMs() >= endMs || (await logKnownForMs()) >= bringingBackMs) {
+      throw new ServiceError('cursor_invalid', {}, { message: 'The log does not reach as far as this cursor.' });
+    }
+    await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
   }
-  const named = page.events[0];
-  if (named?.header.seq === cursor.seq && named.header.epoch !== cursor.epoch) {
-    throw new ServiceError('cursor_invalid', {}, { message: 'The event of this cursor is not in the log.' });
-  }
-  return cursor.seq;
 }
 
 /** Events behind a place. Refuses to begin anywhere but right behind it: what was between is gone. */

@@ -1,59 +1,17 @@
-// Answers that are octets: written as the client takes them, a piece at a time. A client that takes nothing
-// for too long is cut; what fails midway ends the connection, so that half is never taken for the whole.
+// Answers of the gateway that are octets, within its limits and counted among its streams.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { ServerResponse } from 'node:http';
-import { logError } from '../http/error-reply.ts';
-import { contextOf } from '../http/server.ts';
+import { sendOctets as send } from '../http/octet-reply.ts';
 import type { Gear } from './gateway-parts.ts';
 
-/** What fails before the first piece is there is answered as an error. Returns when all is written, however it ended. */
-export async function sendOctets(
-  gear: Pick<Gear, 'clock' | 'limits' | 'logger' | 'metrics'>,
+export function sendOctets(
+  { clock, limits, logger, metrics }: Pick<Gear, 'clock' | 'limits' | 'logger' | 'metrics'>,
   request: FastifyRequest,
   reply: FastifyReply,
   status: number,
   headers: Readonly<Record<string, string | number>>,
   content: AsyncIterable<Uint8Array>,
 ): Promise<FastifyReply> {
-  const reader = content[Symbol.asyncIterator]();
-  const response = reply.raw;
-  try {
-    let next = request.method === 'HEAD' ? null : await reader.next();
-    reply.hijack();
-    for (const [name, value] of Object.entries(reply.getHeaders())) {
-      if (value !== undefined) response.setHeader(name, value);
-    }
-    response.writeHead(status, headers);
-    while (next !== null && next.done !== true && !response.destroyed) {
-      if (!response.write(next.value)) await drained(gear, response);
-      next = await reader.next();
-    }
-    response.end();
-  } catch (error) {
-    if (!response.headersSent) throw error;
-    logError(gear.logger, error, contextOf(request));
-    response.destroy();
-  } finally {
-    await reader.return?.();
-  }
-  return reply;
-}
-
-async function drained(
-  { clock, limits, metrics }: Pick<Gear, 'clock' | 'limits' | 'metrics'>,
-  response: ServerResponse,
-): Promise<void> {
-  if (response.destroyed) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const cancelStall = clock.after(limits.stallMs, () => {
-    metrics.streamsCut.inc();
-    response.destroy();
-  });
-  response.once('drain', resolve);
-  response.once('close', resolve);
-  await promise;
-  cancelStall();
-  response.off('drain', resolve);
-  response.off('close', resolve);
+  const onStall = (): void => metrics.streamsCut.inc();
+  return send({ clock, logger, stallMs: limits.stallMs, onStall }, request, reply, status, headers, content);
 }

@@ -143,7 +143,7 @@ test('the transcript has the completed items, in order, in pages, and one by one
 
 test('a quiet stream carries a heartbeat, and an erased session ends it with an error event', async (t) => {
   const clock = new FakeClock();
-  const { post, get, log, worker } = await startGateway(t, { clock });
+  const { post, get, log, records, worker } = await startGateway(t, { clock });
   await post('/api/v1/sessions', { id: 'quiet' });
   const session = await jsonOf(await get('/api/v1/sessions/quiet'));
   const key = { tenant: 'default', sessionId: String(session['id']) };
@@ -154,6 +154,7 @@ test('a quiet stream carries a heartbeat, and an erased session ends it with an 
   await clock.advanceAsync(15_000);
   assert.equal((await reader?.read())?.value, ': still here\n\n');
   await log.erase(key);
+  await records.sessions.erase(key.tenant, key.sessionId);
   await clock.advanceAsync(15_000);
   assert.match((await reader?.read())?.value ?? '', /^event: error\ndata: .*"code":"session_not_found"/);
   assert.equal((await reader?.read())?.done, true);

@@ -228,7 +228,7 @@ export class WsConnection {
     const key = { tenant, sessionId: id };
     const turnId = frame.turn_id ?? null;
     const turn = turnId === null ? null : await requireTurn(this.#gear, tenant, id, turnId);
-    const afterSeq = typeof frame.after === 'string' ? await seqOfCursor(this.#gear.log, key, frame.after) : 0;
+    const afterSeq = typeof frame.after === 'string' ? await seqOfCursor(this.#gear, key, frame.after) : 0;
     await this.#accept({ session_id: id, ...(turnId === null ? {} : { turn_id: turnId }) }, ref);
     if (turn !== null && isTerminal(turn.status) && (await isTurnOverAt(this.#gear.log, key, turn.id, afterSeq))) {
       // Its terminal event is behind the cursor: nothing would ever end this stream.

@@ -29,10 +29,10 @@ export function openWsDoor(gear: Gear, server: HttpServer, authenticator: Authen
     handleProtocols: (offered) => (offered.has(wsProtocol) ? wsProtocol : false),
   });
 
-  server.onUpgrade((request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  server.onUpgrade(async (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (pathOf(request.url ?? '/') !== '/ws') throw new ServiceError('not_found');
     if (request.method !== 'GET') throw new ServiceError('method_not_allowed', { allow: ['GET'] });
-    const principal = authenticator.admitUpgrade(request);
+    const principal = await authenticator.admitUpgrade(request);
     if (server.draining.aborted) throw new ServiceError('draining');
     server.assertConnectionWithin(request.socket);
     sockets.handleUpgrade(request, socket, head, (client) => {

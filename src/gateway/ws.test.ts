@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { WebSocket } from 'ws';
+import { MemoryTicketStore } from '../adapters/memory/memory-ticket-store.ts';
+import type { TicketStore } from '../contracts/ticket-store.ts';
+import { ServiceError } from '../core/errors.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
-import { type GatewayFixture, type Json, jsonOf, startGateway, token } from '../testing/gateway-fixture.ts';
+import { type GatewayFixture, type Json, jsonOf, sha256, startGateway, token } from '../testing/gateway-fixture.ts';
 
 const bearer = { headers: { authorization: `Bearer ${token}` } };
 
@@ -120,6 +123,45 @@ test('a ticket is too old after thirty seconds', async (t) => {
   assert.equal(expires_at, new Date(clock.now() + 30_000).toISOString());
   clock.advance(30_000);
   assert.equal((await refusal(port, '/ws', ['codex-fleet', `ticket.${String(ticket)}`]))[0], 401);
+});
+
+test('a ticket of one gateway opens a socket at another', async (t) => {
+  const ticketStore = new MemoryTicketStore(new FakeClock());
+  const [one, two] = [await startGateway(t, { ticketStore }), await startGateway(t, { ticketStore })];
+  const { ticket } = await jsonOf(await one.post('/api/v1/tickets'));
+  const protocols = ['codex-fleet', `ticket.${String(ticket)}`];
+  const client = await open(t, two, protocols);
+  client.send({ prompt: 'say 1' });
+  await client.until(isTerminal);
+  assert.equal((await refusal(one.port, '/ws', protocols))[0], 401);
+});
+
+test('a store of tickets that is away is said to be so; a client that does not wait for it harms nobody', async (t) => {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<null>();
+  const ticketStore: TicketStore = {
+    put: () => Promise.reject(new ServiceError('store_unavailable')),
+    take: (hash) => {
+      if (hash !== sha256('slow')) return Promise.reject(new ServiceError('store_unavailable'));
+      asked.resolve();
+      return answer.promise;
+    },
+  };
+  const fixture = await startGateway(t, { ticketStore });
+  const { port, post } = fixture;
+  const made = await post('/api/v1/tickets');
+  assert.deepEqual([made.status, (await jsonOf(made))['code']], [503, 'store_unavailable']);
+  const [status, problem] = await refusal(port, '/ws', ['codex-fleet', 'ticket.quick']);
+  assert.deepEqual([status, problem['code']], [503, 'store_unavailable']);
+
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`, ['codex-fleet', 'ticket.slow']);
+  socket.on('error', () => undefined);
+  await asked.promise;
+  socket.terminate();
+  answer.resolve(null);
+  const client = await open(t, fixture, ['codex-fleet', `bearer.${token}`]);
+  client.send({ prompt: 'say 1' });
+  await client.until(isTerminal);
 });
 
 test('upgrades without a credential, with one in the query, from a foreign page, elsewhere: refused in words', async (t) => {

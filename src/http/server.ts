@@ -59,7 +59,7 @@ export type HttpServerOptions = {
   readonly gcpProject?: string | null;
 };
 
-export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
 
 export interface HttpServer {
   /** Routes and hooks go here, before listen(). */
@@ -191,16 +191,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       );
       return;
     }
-    try {
+    const take = async (): Promise<void> => {
       assertUnambiguous(request);
       takeOriginForm(request);
       if (takeUpgrade === null) throw new ServiceError('not_found');
-      takeUpgrade(request, socket, head);
-    } catch (error) {
+      await takeUpgrade(request, socket, head);
+    };
+    take().catch((error: unknown) => {
       const context = upgradeContextOf(request);
       logError(logger, error, context);
       writeRawError(socket, error, context, clock);
-    }
+    });
   });
 
   return {

@@ -1,23 +1,43 @@
-// What goes on in a fleet without being asked: lost sessions are recovered, and what has had its time is
-// cleared away. Decides when; what is done, and how, is in the parts.
+// What goes on in a fleet of one process without being asked: lost sessions are recovered, and what has
+// had its time is cleared away. Decides when; what is done, and how, is in the parts.
 
+import type { SessionDirectory } from '../contracts/session-directory.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
+import { RecoveryDesk, type RecoveryDeskParts } from './recovery-desk.ts';
 import { Recurring } from './recurring.ts';
-import { SessionRecovery, type SessionRecoveryParts } from './session-recovery.ts';
+import { type RecoveryPace, SessionRecovery } from './session-recovery.ts';
 import { Upkeep, type UpkeepParts } from './upkeep.ts';
 
-export type HousekeeperParts = SessionRecoveryParts & UpkeepParts;
+export type HousekeeperParts = RecoveryDeskParts &
+  UpkeepParts & {
+    readonly directory: Pick<SessionDirectory, 'lookup'>;
+  };
+
+/** The one worker of the process looks after its own: what is found here was left by an earlier run. */
+const pace: RecoveryPace = {
+  secondPassMs: 60_000,
+  everyMs: 60_000,
+  settledAfterMs: 30_000,
+  looksAtTurns: true,
+};
 
 export class Housekeeper {
+  readonly #desk: RecoveryDesk;
   readonly #recovery: SessionRecovery;
   readonly #loops: readonly Recurring[];
 
   constructor(parts: HousekeeperParts) {
-    const recovery = new SessionRecovery(parts);
+    const { clock, directory, logger, records } = parts;
+    const desk = new RecoveryDesk(parts);
+    const isOrphaned = async ({ tenant, sessionId }: SessionKey): Promise<boolean> =>
+      (await directory.lookup(tenant, sessionId)) === null;
+    const recovery = new SessionRecovery({ desk, isOrphaned, records, clock, logger, pace });
     const upkeep = new Upkeep(parts);
+    this.#desk = desk;
     this.#recovery = recovery;
     this.#loops = [
-      new Recurring(parts.clock, () => recovery.pass()),
-      new Recurring(parts.clock, (isStopping) => upkeep.pass(isStopping)),
+      new Recurring(clock, () => recovery.pass()),
+      new Recurring(clock, (isStopping) => upkeep.pass(isStopping)),
     ];
   }
 
@@ -29,6 +49,7 @@ export class Housekeeper {
   /** Nothing is begun any more, and what was is waited for, but for sessions that the worker has in hand. */
   async stop(): Promise<void> {
     this.#recovery.stop();
+    this.#desk.stop();
     await Promise.all(this.#loops.map((loop) => loop.stop()));
   }
 }

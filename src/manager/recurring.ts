@@ -7,6 +7,8 @@ export class Recurring {
   readonly #job: (isStopping: () => boolean) => Promise<number>;
   #running: Promise<void> = Promise.resolve();
   #cancelNext: () => void = () => {};
+  #state: 'new' | 'at work' | 'waiting' = 'new';
+  #isPoked = false;
   #isStopping = false;
 
   /**
@@ -22,6 +24,14 @@ export class Recurring {
     this.#running = this.#run();
   }
 
+  /** Now, without waiting for its time; once more right after, where it is at work. Nothing before the start. */
+  poke(): void {
+    this.#isPoked = true;
+    if (this.#state !== 'waiting' || this.#isStopping) return;
+    this.#cancelNext();
+    this.#cancelNext = this.#clock.after(0, () => this.start());
+  }
+
   /** What runs is waited for. */
   async stop(): Promise<void> {
     this.#isStopping = true;
@@ -30,8 +40,11 @@ export class Recurring {
   }
 
   async #run(): Promise<void> {
+    this.#state = 'at work';
+    this.#isPoked = false;
     const delayMs = await this.#job(() => this.#isStopping);
+    this.#state = 'waiting';
     if (this.#isStopping) return;
-    this.#cancelNext = this.#clock.after(delayMs, () => this.start());
+    this.#cancelNext = this.#clock.after(this.#isPoked ? 0 : delayMs, () => this.start());
   }
 }

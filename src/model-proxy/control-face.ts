@@ -4,17 +4,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { z } from 'zod';
-import type { ModelProviderStatus } from '../contracts/model-grants.ts';
+import type { GrantRequest, ModelProviderStatus } from '../contracts/model-grants.ts';
 import { ServiceError } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import { bearerTokenOf } from '../http/bearer.ts';
 import { type ErrorAnswer, errorAnswer, logError } from '../http/error-reply.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
-import type { GrantTable } from './grants.ts';
+import type { SharedGrants } from './shared-grants.ts';
 
 export type ControlFaceParts = {
-  readonly grants: GrantTable;
+  readonly grants: SharedGrants;
   readonly credential: string;
   readonly status: () => ModelProviderStatus;
   readonly isReady: () => boolean;
@@ -29,33 +29,53 @@ type Route = {
   readonly path: RegExp;
   /** Probes answer without a credential: they say nothing but yes or no. */
   readonly isOpen?: true;
-  readonly answer: (params: readonly string[], request: IncomingMessage) => Reply | Promise<Reply>;
+  readonly answer: (
+    params: readonly string[],
+    request: IncomingMessage,
+    query: URLSearchParams,
+  ) => Reply | Promise<Reply>;
 };
 
 const maxBodyBytes = 64 * 1024;
 const idSegment = '([A-Za-z0-9._-]{1,128})';
 
+const revision = z.int().min(0);
 const grantSchema = z.strictObject({
   tenant: z.string().min(1).max(256),
   session_id: z.string().min(1).max(128),
   epoch: z.int().min(1),
   models: z.array(z.string().min(1).max(256)).max(100),
 });
+const heldGrantSchema = z.strictObject({
+  ...grantSchema.shape,
+  credential_sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  turn_id: z.string().min(1).max(128).nullable(),
+  revision,
+});
+const wantedSchema = z.strictObject({
+  grants: z.array(z.strictObject({ id: z.string().min(1).max(128), revision })).max(1000),
+});
 
 export function createControlFace(
   parts: ControlFaceParts,
 ): (request: IncomingMessage, response: ServerResponse) => void {
-  const routes = controlRoutes(parts);
   const expected = hashOf(parts.credential);
+  const isTrusted = (request: IncomingMessage): boolean => {
+    const credential = bearerTokenOf(request.headers.authorization);
+    return credential !== null && timingSafeEqual(hashOf(credential), expected);
+  };
+  const routes = controlRoutes(parts, isTrusted);
   return (request, response) => {
-    answer(routes, expected, request)
+    answer(routes, isTrusted, request)
       .catch((error: unknown) => failureReply(error, request, parts.logger))
       .then((reply) => write(response, reply))
       .catch(() => response.destroy());
   };
 }
 
-function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): readonly Route[] {
+type IsTrusted = (request: IncomingMessage) => boolean;
+
+function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts, isTrusted: IsTrusted): readonly Route[] {
   const turnPath = new RegExp(`^/grants/${idSegment}/turns/${idSegment}$`);
   const grantPath = new RegExp(`^/grants/${idSegment}$`);
   return [
@@ -63,24 +83,41 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): 
       method: 'POST',
       path: /^\/grants$/,
       answer: async (_params, request) => {
-        const body = parseGrant(await readBody(request));
-        const { tenant, session_id: sessionId, epoch, models } = body;
-        return json(201, grants.issue({ tenant, sessionId, epoch, models }));
+        const body = parse(grantSchema, await readBody(request));
+        return json(201, await grants.issue(requestOf(body)));
+      },
+    },
+    {
+      method: 'POST',
+      path: /^\/grants\/check$/,
+      answer: async (_params, request) => {
+        const { grants: wanted } = parse(wantedSchema, await readBody(request));
+        return json(200, { missing: await grants.missing(wanted) });
+      },
+    },
+    {
+      method: 'PUT',
+      path: grantPath,
+      answer: async ([id = ''], request) => {
+        const body = parse(heldGrantSchema, await readBody(request));
+        const { credential_sha256: credentialSha256, turn_id: turn, revision: newest } = body;
+        await grants.restore({ id, request: requestOf(body), credentialSha256, turn, revision: newest });
+        return json(200, {});
       },
     },
     {
       method: 'POST',
       path: turnPath,
-      answer: ([grant = '', turn = '']) => {
-        grants.beginTurn(grant, turn);
+      answer: async ([grant = '', turn = ''], _request, query) => {
+        await grants.beginTurn(grant, turn, revisionIn(query));
         return json(200, {});
       },
     },
     {
       method: 'DELETE',
       path: turnPath,
-      answer: ([grant = '', turn = '']) => {
-        const { calls, usage } = grants.endTurn(grant, turn);
+      answer: async ([grant = '', turn = ''], _request, query) => {
+        const { calls, usage } = await grants.endTurn(grant, turn, revisionIn(query));
         return json(200, {
           calls,
           usage: {
@@ -95,8 +132,8 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): 
     {
       method: 'DELETE',
       path: grantPath,
-      answer: ([grant = '']) => {
-        grants.revoke(grant);
+      answer: async ([grant = '']) => {
+        await grants.revoke(grant);
         return json(200, {});
       },
     },
@@ -118,6 +155,20 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): 
     },
     {
       method: 'GET',
+      path: /^\/health$/,
+      isOpen: true,
+      answer: (_params, request) => {
+        const word = isReady() ? 'ok' : 'stopping';
+        // Probes carry no credential: they hear whether, not what.
+        if (!isTrusted(request)) return json(200, { status: word });
+        const store = grants.isStoreAway ? 'away' : 'ok';
+        const { provider } = status();
+        const facts = { provider, grants: grants.size, open_calls: grants.openCallCount, grant_store: store };
+        return json(200, { status: word, ...facts });
+      },
+    },
+    {
+      method: 'GET',
       path: /^\/metrics$/,
       answer: async () => {
         const { contentType, body } = await metrics.render();
@@ -127,20 +178,16 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts): 
   ];
 }
 
-async function answer(routes: readonly Route[], expected: Buffer, request: IncomingMessage): Promise<Reply> {
-  const path = (request.url ?? '').split('?', 1)[0] ?? '';
+async function answer(routes: readonly Route[], isTrusted: IsTrusted, request: IncomingMessage): Promise<Reply> {
+  const [path = '', query = ''] = (request.url ?? '').split('?', 2);
   const here = routes.filter((route) => route.path.test(path));
   const route = here.find(({ method }) => method === request.method);
-  if (route?.isOpen !== true) {
-    const credential = bearerTokenOf(request.headers.authorization);
-    if (credential === null || !timingSafeEqual(hashOf(credential), expected))
-      throw new ServiceError('unauthenticated');
-  }
+  if (route?.isOpen !== true && !isTrusted(request)) throw new ServiceError('unauthenticated');
   if (route === undefined) {
     if (here.length === 0) throw new ServiceError('not_found');
     throw new ServiceError('method_not_allowed', { allow: here.map(({ method }) => method) });
   }
-  return await route.answer(route.path.exec(path)?.slice(1) ?? [], request);
+  return await route.answer(route.path.exec(path)?.slice(1) ?? [], request, new URLSearchParams(query));
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {
@@ -154,17 +201,30 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parseGrant(text: string): z.infer<typeof grantSchema> {
+function parse<T>(schema: z.ZodType<T>, text: string): T {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
     throw new ServiceError('invalid_json', {}, { cause: error });
   }
-  const parsed = grantSchema.safeParse(value);
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const errors = parsed.error.issues.map(({ path, message }) => ({ field: path.join('.'), message }));
   throw new ServiceError('invalid_request', { errors });
+}
+
+function requestOf({ tenant, session_id: sessionId, epoch, models }: z.infer<typeof grantSchema>): GrantRequest {
+  return { tenant, sessionId, epoch, models };
+}
+
+/** The number of the worker's change; a caller that does not count gets the next one. */
+function revisionIn(query: URLSearchParams): number | undefined {
+  const text = query.get('revision');
+  if (text === null) return undefined;
+  const parsed = revision.safeParse(text === '' ? Number.NaN : Number(text));
+  if (parsed.success) return parsed.data;
+  throw new ServiceError('invalid_request', { errors: [{ field: 'revision', message: 'must be a whole number' }] });
 }
 
 function failureReply(error: unknown, request: IncomingMessage, logger: Logger): Reply {

@@ -3,12 +3,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
 import type { Forwarder } from './forward.ts';
-import type { GrantTable } from './grants.ts';
 import { ModelRefusal, writeRefusal } from './refusal.ts';
+import type { SharedGrants } from './shared-grants.ts';
 
 export type DataFaceParts = {
   readonly forwarder: Forwarder;
-  readonly grants: GrantTable;
+  readonly grants: Pick<SharedGrants, 'checkCredential'>;
   readonly status: () => ModelProviderStatus;
 };
 
@@ -19,16 +19,25 @@ export function createDataFace(parts: DataFaceParts): (request: IncomingMessage,
       void parts.forwarder.forward(request, response);
       return;
     }
-    try {
-      if (request.method !== 'GET' || path !== '/v1/models') throw new ModelRefusal('not_found');
-      parts.grants.checkCredential(request.headers.authorization);
-      const { provider, models } = parts.status();
-      const data = models.map(({ id }) => ({ id, object: 'model', created: 0, owned_by: provider }));
-      response.writeHead(200, { 'content-type': 'application/json' });
-      // `models` is where Codex looks; an empty list leaves it with what it knows itself.
-      response.end(JSON.stringify({ object: 'list', data, models: [] }));
-    } catch (error) {
-      writeRefusal(response, error instanceof ModelRefusal ? error : new ModelRefusal('internal'));
-    }
+    listModels(parts, request, response, path).catch((error: unknown) =>
+      writeRefusal(response, error instanceof ModelRefusal ? error : new ModelRefusal('internal')),
+    );
   };
+}
+
+async function listModels(
+  { grants, status }: DataFaceParts,
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string | undefined,
+): Promise<void> {
+  if (request.method !== 'GET' || path !== '/v1/models') throw new ModelRefusal('not_found');
+  const gone = new AbortController();
+  response.once('close', () => gone.abort());
+  await grants.checkCredential(request.headers.authorization, gone.signal);
+  const { provider, models } = status();
+  const data = models.map(({ id }) => ({ id, object: 'model', created: 0, owned_by: provider }));
+  response.writeHead(200, { 'content-type': 'application/json' });
+  // `models` is where Codex looks; an empty list leaves it with what it knows itself.
+  response.end(JSON.stringify({ object: 'list', data, models: [] }));
 }

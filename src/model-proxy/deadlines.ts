@@ -2,7 +2,7 @@
 
 import type { Clock } from '../core/clock.ts';
 
-export type CutReason = 'client_gone' | 'turn_ended' | 'header_timeout' | 'idle_timeout';
+export type CutReason = 'client_gone' | 'turn_ended' | 'stopping' | 'header_timeout' | 'idle_timeout';
 
 /** Why a call under way was ended by us. */
 export class CallCut extends Error {

@@ -6,16 +6,17 @@ import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics, ModelRequestOutcome } from '../observability/metrics.ts';
 import { breakOff } from './break-off.ts';
-import { CallCut, IdleWatch } from './deadlines.ts';
+import { CallCut, type CutReason, IdleWatch } from './deadlines.ts';
 import { readErrorAnswer, writeErrorAnswer } from './error-answer.ts';
 import type { ErrorAnswer } from './error-answer.ts';
-import type { GrantTable, OpenCall } from './grants.ts';
+import type { CutWhy, OpenCall } from './grants.ts';
 import { responseHeadersFrom } from './headers.ts';
 import type { KeyScrubber } from './key-scrubber.ts';
-import { ModelRefusal, writeRefusal } from './refusal.ts';
+import { ModelRefusal, type RefusalCode, writeRefusal } from './refusal.ts';
 import { inspectBody } from './request-body.ts';
 import type { BodyBudget, InspectedBody } from './request-body.ts';
 import type { RetryBudget } from './retry.ts';
+import type { SharedGrants } from './shared-grants.ts';
 import { UpstreamUnreachable } from './upstream.ts';
 import type { Upstream, UpstreamResponse } from './upstream.ts';
 import { UsageTail } from './usage-tail.ts';
@@ -31,7 +32,7 @@ export const defaultForwardTimeouts: ForwardTimeouts = { headerMs: 60_000, idleM
 
 export type ForwarderParts = {
   readonly upstream: Upstream;
-  readonly grants: GrantTable;
+  readonly grants: Pick<SharedGrants, 'openCall'>;
   readonly bodies: BodyBudget;
   readonly retries: RetryBudget;
   readonly scrubKey: KeyScrubber;
@@ -42,6 +43,15 @@ export type ForwarderParts = {
 };
 
 type CallRecord = { outcome: ModelRequestOutcome; status: number | null; attempts: number; problem: string | null };
+
+const refusalsOfCuts: Readonly<Record<CutReason, RefusalCode>> = {
+  header_timeout: 'provider_timed_out',
+  idle_timeout: 'provider_timed_out',
+  // Codex asks again, and finds another proxy or this one's next start.
+  stopping: 'overloaded',
+  turn_ended: 'no_running_turn',
+  client_gone: 'no_running_turn',
+};
 
 type Answer =
   | { readonly kind: 'stream'; readonly response: UpstreamResponse }
@@ -65,7 +75,8 @@ export class Forwarder {
     });
     let call: OpenCall | null = null;
     try {
-      call = grants.openCall(request.headers.authorization, () => abort.abort(new CallCut('turn_ended')));
+      const cut = (why: CutWhy): void => abort.abort(new CallCut(why));
+      call = await grants.openCall(request.headers.authorization, cut, abort.signal);
       await this.#serve(call, request, response, abort, record);
     } catch (error) {
       this.#fail(error, response, abort.signal, record);
@@ -186,9 +197,9 @@ export class Forwarder {
       record.outcome = 'unreachable';
       writeRefusal(response, new ModelRefusal('provider_unreachable', `(${error.reason})`));
     } else if (error instanceof CallCut) {
-      const isTimeout = error.reason === 'header_timeout' || error.reason === 'idle_timeout';
-      record.outcome = isTimeout ? 'timed_out' : 'cut';
-      writeRefusal(response, new ModelRefusal(isTimeout ? 'provider_timed_out' : 'no_running_turn'));
+      const code = refusalsOfCuts[error.reason];
+      record.outcome = code === 'provider_timed_out' ? 'timed_out' : 'cut';
+      writeRefusal(response, new ModelRefusal(code));
     } else if (response.headersSent) {
       record.outcome = 'provider_error';
       breakOff(response, this.#parts.clock);

@@ -1,6 +1,7 @@
 // The model proxy, put together: two faces over one table of grants and one provider. It alone holds
 // the real key, so it belongs in a process of its own, started with an environment of its own.
 
+import type { GrantStore } from '../contracts/grant-store.ts';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ListenAddress } from '../http/listener.ts';
@@ -20,6 +21,7 @@ import { BodyBudget, defaultBodyLimits } from './request-body.ts';
 import type { BodyLimits } from './request-body.ts';
 import { defaultRetryLimits, RetryBudget } from './retry.ts';
 import type { RetryLimits } from './retry.ts';
+import { SharedGrants } from './shared-grants.ts';
 
 export type ModelProxyOptions = {
   /** Where Codex's calls arrive. */
@@ -29,6 +31,8 @@ export type ModelProxyOptions = {
   /** The bearer token of the control face. */
   readonly controlCredential: string;
   readonly provider: ProviderOptions;
+  /** What this proxy knows together with others. */
+  readonly grantStore: GrantStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -45,20 +49,28 @@ export type ModelProxyAddresses = { readonly data: ListenAddress; readonly contr
 export interface ModelProxy {
   /** Resolves when both faces take requests. When one cannot, the other is closed again. */
   listen(): Promise<ModelProxyAddresses>;
-  /** Ends calls under way after the drain time, then everything else. Twice is the same promise. */
-  stop(): Promise<void>;
+  /**
+   * Not ready at once. Goes on serving until no call is under way or the drain time is over, then cuts what is
+   * left, so that it is asked for again, and ends everything. Twice is the same promise; `hurry` ends the drain.
+   */
+  stop(drainMs?: number): Promise<void>;
+  hurry(): void;
   status(): ModelProviderStatus;
 }
 
 const dataRequestTimeoutMs = 120_000;
 const controlRequestTimeoutMs = 10_000;
 const defaultDrainMs = 2000;
+const lookWhileDrainingMs = 50;
+/** For answers that are on their way. */
+const lastBytesMs = 500;
 const modelRefreshMs = 60_000;
 
 export function createModelProxy(options: ModelProxyOptions): ModelProxy {
   const { clock, logger, metrics } = options;
   const provider = createProvider(options.provider, clock);
-  const grants = new GrantTable({ ...defaultGrantLimits, ...options.grantLimits });
+  const table = new GrantTable({ ...defaultGrantLimits, ...options.grantLimits });
+  const grants = new SharedGrants({ table, store: options.grantStore, clock, logger });
   const forwarder = new Forwarder({
     upstream: provider.upstream,
     grants,
@@ -71,13 +83,19 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
     metrics,
   });
   let isReady = false;
+  let isHurried = false;
   let stopping: Promise<void> | null = null;
   let cancelRefresh = (): void => {};
 
+  const dataFace = createDataFace({ forwarder, grants, status: () => provider.status() });
   const dataListener = new Listener({
     address: options.dataAddress,
     clock,
-    handler: createDataFace({ forwarder, grants, status: () => provider.status() }),
+    handler: (request, response) => {
+      // The next call is better made to another proxy.
+      if (stopping !== null) response.setHeader('connection', 'close');
+      dataFace(request, response);
+    },
     requestTimeoutMs: dataRequestTimeoutMs,
   });
   const controlListener = new Listener({
@@ -99,14 +117,15 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
     if (stopping === null) cancelRefresh = clock.after(modelRefreshMs, () => void refreshModels());
   }
 
-  async function stopAll(): Promise<void> {
+  async function stopAll(drainMs: number): Promise<void> {
     isReady = false;
     cancelRefresh();
-    const drainMs = options.drainMs ?? defaultDrainMs;
-    const cancelCut = clock.after(drainMs, () => grants.endAll());
-    await Promise.all([dataListener.stop(drainMs + 500), controlListener.stop(0)]);
-    cancelCut();
-    grants.endAll();
+    const endMs = clock.monotonicMs() + drainMs;
+    while (grants.openCallCount > 0 && !isHurried && clock.monotonicMs() < endMs) {
+      await new Promise<void>((resolve) => clock.after(lookWhileDrainingMs, resolve));
+    }
+    const cut = grants.stop();
+    await Promise.all([dataListener.stop(lastBytesMs), controlListener.stop(0), cut]);
     await provider.upstream.close();
     logger.info({ event: 'model_proxy_stopped' }, 'Model proxy stopped');
   }
@@ -114,6 +133,7 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
   return {
     async listen() {
       const control = await controlListener.listen();
+      grants.start();
       try {
         const data = await dataListener.listen();
         void refreshModels();
@@ -125,13 +145,16 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
         );
         return { data, control };
       } catch (error) {
-        await controlListener.stop(0);
+        await Promise.all([controlListener.stop(0), grants.stop()]);
         throw error;
       }
     },
-    stop() {
-      stopping ??= stopAll();
+    stop(drainMs = options.drainMs ?? defaultDrainMs) {
+      stopping ??= stopAll(drainMs);
       return stopping;
+    },
+    hurry() {
+      isHurried = true;
     },
     status: () => provider.status(),
   };

@@ -16,6 +16,7 @@ const refusals = {
   turn_budget_exhausted: { status: 400, message: 'The turn has used up its model calls.' },
   too_many_calls: { status: 429, message: 'The session has too many model calls under way.' },
   overloaded: { status: 503, message: 'The model proxy is busy or stopping.' },
+  grants_unavailable: { status: 503, message: 'Whether the credential is good is not known at the moment.' },
   provider_unreachable: { status: 502, message: 'The model provider could not be reached.' },
   provider_timed_out: { status: 504, message: 'The model provider did not begin to answer in time.' },
   not_found: { status: 404, message: 'There is no such route.' },

@@ -2,6 +2,7 @@
 // lists here: never ids, never messages.
 
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { type PlacementReason, placementReasons } from '../core/placement.ts';
 import { terminalStatuses } from '../core/turn.ts';
 import type { Usage } from '../core/usage.ts';
 import { turnUsageCounters } from './turn-usage-counters.ts';
@@ -78,6 +79,9 @@ export type ModelTokenKind = (typeof modelTokenKinds)[number];
 export const streamKinds = ['sse', 'ws'] as const;
 export type StreamKind = (typeof streamKinds)[number];
 
+export const workerStateLabels = ['ready', 'draining', 'suspect', 'lost'] as const;
+export type WorkerStateLabel = (typeof workerStateLabels)[number];
+
 export type Metrics = {
   /** HTTP requests and WebSocket frames that ask for a turn, when answered. */
   readonly requests: LabelledCounter<{ readonly route: RouteLabel; readonly status_class: StatusClass }>;
@@ -91,6 +95,7 @@ export type Metrics = {
   readonly slotStarts: LabelledCounter<{ readonly outcome: SlotStartOutcome }>;
   readonly slotStartSeconds: Histogram;
   readonly slotRecycles: LabelledCounter<{ readonly reason: RecycleReason }>;
+  readonly placements: LabelledCounter<{ readonly reason: PlacementReason }>;
   readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
   readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
   readonly modelTokens: LabelledCounter<{ readonly kind: ModelTokenKind }>;
@@ -101,6 +106,12 @@ export type Metrics = {
   readonly streams: LabelledGauge<{ readonly kind: StreamKind }>;
   /** Streams ended because their reader was too slow; each could be resumed. */
   readonly streamsCut: Counter;
+  /** 1 for the session manager that leads, 0 for a standby. */
+  readonly leader: Gauge;
+  /** By this session manager. */
+  readonly sessionsRecovered: Counter;
+  /** As this session manager knows them. */
+  readonly workers: LabelledGauge<{ readonly state: WorkerStateLabel }>;
   render(): Promise<RenderedMetrics>;
   /** Names, help and labels, for the reference page. */
   describe(): readonly MetricDescription[];
@@ -185,6 +196,14 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       { name: 'codex_fleet_slot_recycles_total', help: 'Codex processes ended and replaced, by reason.' },
       { reason: recycleReasons },
     ),
+    placements: labelledCounter(
+      registry,
+      {
+        name: 'codex_fleet_placements_total',
+        help: 'Choices of a worker for a session, by why it was chosen or none was.',
+      },
+      { reason: placementReasons },
+    ),
     logAppends: labelledCounter(
       registry,
       { name: 'codex_fleet_log_appends_total', help: 'Batches of events offered to the event log, by outcome.' },
@@ -216,6 +235,24 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       help: 'Event streams ended by us because the reader was too slow.',
       registers,
     }),
+    leader: new Gauge({
+      name: 'codex_fleet_leader',
+      help: '1 for the session manager that leads, 0 for a standby.',
+      registers,
+    }),
+    sessionsRecovered: new Counter({
+      name: 'codex_fleet_sessions_recovered_total',
+      help: 'Sessions that this session manager handed to a worker because nobody had them any more.',
+      registers,
+    }),
+    workers: labelledGauge(
+      registry,
+      {
+        name: 'codex_fleet_workers',
+        help: 'Workers that a session manager knows now, by state; lost: in the last minute.',
+      },
+      { state: workerStateLabels },
+    ),
     describe: () => describeRegistry(registry),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };

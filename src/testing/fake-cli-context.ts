@@ -102,6 +102,9 @@ export function createFakeCli(options: FakeCliOptions = {}): FakeCli {
       parts: {
         startEmbedded: absent,
         startWorker: absent,
+        startGateway: absent,
+        startSessionManager: absent,
+        startModelProxy: absent,
         diagnose: absent,
         discoverFleet: async () => null,
         ...options.parts,

@@ -4,7 +4,9 @@ import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { MemoryEventLog } from '../adapters/memory/memory-event-log.ts';
+import { MemoryRateLimiter } from '../adapters/memory/memory-rate-limiter.ts';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
+import { MemoryTicketStore } from '../adapters/memory/memory-ticket-store.ts';
 import type { Clock } from '../core/clock.ts';
 import { createGateway, type Gateway } from '../gateway/gateway.ts';
 import type { GatewayParts } from '../gateway/gateway-parts.ts';
@@ -44,6 +46,8 @@ export async function startGateway(t: TestContext, overrides: Partial<GatewayPar
     log,
     worker,
     workspace: noWorkspace,
+    ticketStore: new MemoryTicketStore(clock),
+    rateLimiter: new MemoryRateLimiter(clock),
     tokens: [
       { tokenSha256: sha256(token), tenant: 'default', name: 'tester' },
       { tokenSha256: sha256(otherTenantToken), tenant: 'other', name: 'stranger' },

@@ -34,7 +34,7 @@ export class RedisServer {
     persistence: RedisPersistence = 'none',
     extra: readonly string[] = [],
   ): Promise<RedisServer | null> {
-    if (!isInstalled()) return null;
+    if (!isRedisInstalled()) return null;
     const dir = mkdtempSync(path.join(tmpdir(), 'fleet-redis-'));
     const server = new RedisServer(await freePort(), dir, persistence, extra);
     await server.startAgain();
@@ -101,7 +101,7 @@ export class RedisServer {
   }
 }
 
-function isInstalled(): boolean {
+export function isRedisInstalled(): boolean {
   try {
     execFileSync('redis-server', ['--version'], { stdio: 'ignore' });
     return true;

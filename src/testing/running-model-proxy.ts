@@ -1,5 +1,6 @@
 // A model proxy on free ports with a grant whose turn runs, for tests that call it as Codex does.
 
+import { MemoryGrantStore } from '../adapters/memory/memory-grant-store.ts';
 import { ModelProxyClient } from '../adapters/model-proxy-http/model-proxy-client.ts';
 import type { Grant } from '../contracts/model-grants.ts';
 import { createModelProxy } from '../model-proxy/model-proxy.ts';
@@ -29,18 +30,20 @@ type Overrides = Partial<Omit<ModelProxyOptions, 'provider'>> & Pick<ModelProxyO
 export async function runModelProxy(overrides: Overrides): Promise<RunningModelProxy> {
   let log = '';
   const destination = { write: (line: string): void => void (log += line) };
+  const clock = new SystemClock();
   const proxy = createModelProxy({
+    grantStore: new MemoryGrantStore(clock),
     dataAddress: { host: '127.0.0.1', port: 0 },
     controlAddress: { host: '127.0.0.1', port: 0 },
     controlCredential,
-    clock: new SystemClock(),
+    clock,
     logger: createLogger({ level: 'trace', role: 'test', destination }),
     metrics: createMetrics(),
     drainMs: 0,
     ...overrides,
   });
   const { data, control } = await proxy.listen();
-  const client = new ModelProxyClient({ address: control, credential: controlCredential, clock: new SystemClock() });
+  const client = new ModelProxyClient({ address: control, credential: controlCredential, clock });
   const grant = await client.issue({ tenant: 'default', sessionId: testSession, epoch: 1, models: [] });
   await client.beginTurn(grant.id, 'turn-1');
   const baseUrl = `${urlOf(data)}/v1`;

@@ -4,7 +4,7 @@
 import type { Lease } from '../contracts/session-directory.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
-import type { WorkerId } from '../core/ids.ts';
+import type { TurnId, WorkerId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { seedRollout } from '../protocol/rollout.ts';
 import { answered } from './store-answer.ts';
@@ -39,7 +39,9 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
   if (found === null || found.erasing === true) throw new ServiceError('session_not_found');
   // Nobody is asked to take what it has: a session with an owner, be it this run, was lost by that owner.
   const isTakeover = found.boot !== null && (found.worker !== null || found.untold.length > 0);
-  const hasOtherWriter = found.boot !== null && (isTakeover || found.boot !== boot);
+  // A log that may have lost what was last written here would let this run give its places out twice.
+  const isOtherWriter = isTakeover || found.boot !== boot || parts.mayLogBeLost;
+  const hasOtherWriter = found.boot !== null && isOtherWriter;
   const isElsewhere = found.worker !== null && found.worker !== worker;
   if (isElsewhere && (await leases.isForgetful())) throw new ServiceError('stale_epoch', { worker: found.worker });
   const epoch = hasOtherWriter ? found.epoch + 1 : found.epoch;
@@ -50,7 +52,10 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
   try {
     const session = await answered(parts.clock, parts.records.sessions.replace({ ...found, worker, boot, epoch }));
     if (session === null) throw new ServiceError('store_conflict');
-    return { session, lease, writer: await openWriter(taking, session), isTakeover };
+    const writer = await openWriter(taking, session);
+    const lostEnd = parts.mayLogBeLost ? endLostWithLog(session, writer) : null;
+    if (lostEnd === null) return { session, lease, writer, isTakeover };
+    return { session: { ...session, untold: [...session.untold, lostEnd] }, lease, writer, isTakeover: true };
   } catch (error) {
     await leases
       .release(lease)
@@ -62,6 +67,16 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
       );
     throw error;
   }
+}
+
+/**
+ * The turn whose end lay behind what its snapshot holds, where the log has nothing behind that any more: whoever
+ * reads the log would wait for it for ever. An end that was told before the snapshot was taken is in it.
+ */
+function endLostWithLog({ policy, snapshot, untold }: SessionRecord, { lastSeq }: SessionWriter): TurnId | null {
+  const turnId = snapshot?.turnId ?? null;
+  const isLost = snapshot !== null && lastSeq <= snapshot.lastSeq && policy.durability === 'committed';
+  return isLost && turnId !== null && !untold.includes(turnId) ? turnId : null;
 }
 
 async function openWriter(

@@ -138,8 +138,12 @@ export class Worker implements WorkerLink {
   async recoverSession(key: SessionKey): Promise<void> {
     this.#refuseWhenStopping();
     const host = await this.#hostToUse(key);
-    await host.adoptOpenTurns();
-    host.restIfIdle();
+    try {
+      await host.adoptOpenTurns();
+    } finally {
+      // Also when the store was away: an idle host that nobody lets go would keep the session from all others.
+      host.restIfIdle();
+    }
   }
 
   /** The workspace of a session that a slot of this worker has; null while none does. */

@@ -21,6 +21,9 @@ const context = createProcessContext({
       openStores: async (...given) => crashingStores(await openStores(...given), plan),
     }),
   startWorker: unused,
+  startGateway: unused,
+  startSessionManager: unused,
+  startModelProxy: unused,
   diagnose: unused,
   discoverFleet: unused,
 });

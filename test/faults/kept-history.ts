@@ -18,7 +18,7 @@ import {
 } from '../../src/testing/faults/history-checks.ts';
 import type { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { eventually } from '../e2e/eventually.ts';
-import type { RunningFleet } from './running-fleet.ts';
+import type { FleetClient } from '../e2e/fleet-client.ts';
 
 /** Through several deaths and starts, on a machine that does other things. */
 const acceptedWithinMs = 150_000;
@@ -26,6 +26,15 @@ const endedWithinMs = 120_000;
 const whileDeadMs = 20;
 /** A turn that a client did not spoil ends in no other way, however often the fleet dies. */
 const diedOrDone: readonly string[] = ['completed', 'interrupted'];
+
+/** A fleet that may die at any moment, and is started again. */
+export type FleetAtRisk = {
+  /** Of the life that runs, or ran last; of any gateway where there are several. */
+  readonly client: FleetClient;
+  readonly isReady: boolean;
+  /** Grows with each life: what failed in an earlier one means nothing. */
+  readonly starts: number;
+};
 
 export type ReadAgain = {
   readonly problems: readonly string[];
@@ -37,15 +46,20 @@ export type ReadAgain = {
 export class KeptHistory {
   readonly turns: AcceptedTurn[] = [];
   readonly seen: EventText[] = [];
-  readonly #fleet: RunningFleet;
+  /** When what was seen of a session last grew, by this process's clock. */
+  readonly lastSeenAtMs = new Map<string, number>();
+  readonly #fleet: FleetAtRisk;
   readonly #oracle: OracleModel;
+  readonly #mayEnd: (turn: TurnResource) => boolean;
   readonly #lastCursors = new Map<string, string>();
   readonly #names = new Set<string>();
   #isOver = false;
 
-  constructor(fleet: RunningFleet, oracle: OracleModel) {
+  /** `mayEnd`: how turns may end beside being completed or interrupted. */
+  constructor(fleet: FleetAtRisk, oracle: OracleModel, mayEnd: (turn: TurnResource) => boolean = () => false) {
     this.#fleet = fleet;
     this.#oracle = oracle;
+    this.#mayEnd = mayEnd;
   }
 
   /** Sends a prompt, with its key, as often as it takes: the fleet may die before, during and after. */
@@ -77,7 +91,7 @@ export class KeptHistory {
   }
 
   /** null, after a moment, when the fleet died meanwhile or is not there. */
-  async whileItLives<T>(ask: (client: RunningFleet['client']) => Promise<T>): Promise<T | null> {
+  async whileItLives<T>(ask: (client: FleetClient) => Promise<T>): Promise<T | null> {
     const { starts } = this.#fleet;
     try {
       return await ask(this.#fleet.client);
@@ -97,6 +111,7 @@ export class KeptHistory {
       const options = lastEventId === undefined ? {} : { lastEventId };
       for await (const { data } of client.sse(`/api/v1/sessions/${sessionId}/events`, options)) {
         this.#saw([data]);
+        this.lastSeenAtMs.set(data.session_id, Date.now());
         this.#lastCursors.set(sessionId, data.cursor);
       }
     });
@@ -126,7 +141,7 @@ export class KeptHistory {
       ends,
       problems: [
         ...nobodys.map(({ id }) => `nobody was told of turn ${id}`),
-        ...turns.filter(({ status }) => !diedOrDone.includes(status)).map(endInWords),
+        ...turns.filter((turn) => !diedOrDone.includes(turn.status) && !this.#mayEnd(turn)).map(endInWords),
         ...[...events.values()]
           .flat()
           .filter(({ type }) => type === 'session.restored')

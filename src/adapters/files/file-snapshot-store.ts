@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, opendir, readdir, rename, rm, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import type { ByteRange, SnapshotStore, StoredObject } from '../../contracts/snapshots.ts';
 import type { SessionKey } from '../../contracts/worker-link.ts';
@@ -20,6 +20,8 @@ export type FileSnapshotStoreOptions = {
 const objectName = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 /** No object's name begins so. */
 const unfinishedPrefix = '.put-';
+/** No session's directory begins so. */
+const erasedPrefix = '.erased-';
 /** Sessions whose directory is known to be there and swept; the others are looked at again. */
 const mostKnown = 4_096;
 
@@ -108,12 +110,24 @@ export class FileSnapshotStore implements SnapshotStore {
   async erase(key: SessionKey): Promise<void> {
     const dir = this.#dirPath(key);
     const tenantDir = path.dirname(dir);
-    const erased = path.join(tenantDir, `.erased-${path.basename(dir)}`);
+    const erased = path.join(tenantDir, `${erasedPrefix}${path.basename(dir)}`);
     this.#known.delete(dir);
     await storing(rm(erased, { recursive: true, force: true }));
     if ((await ifPresent(rename(dir, erased).then(() => true))) === null) return;
     await storing(rm(erased, { recursive: true, force: true }));
     if (this.#durable) await ifPresent(syncDirectory(tenantDir));
+  }
+
+  async *sessions(): AsyncGenerator<SessionKey> {
+    for await (const tenantName of namesIn(this.#root)) {
+      const tenant = meantBy(tenantName);
+      if (tenant === null) continue;
+      for await (const name of namesIn(path.join(this.#root, tenantName))) {
+        // What a crash left of an erasure is removed by erasing it again.
+        const sessionId = meantBy(name.startsWith(erasedPrefix) ? name.slice(erasedPrefix.length) : name);
+        if (sessionId !== null) yield { tenant, sessionId };
+      }
+    }
   }
 
   /** An object that is not known to be on the disk is taken back: a retry writes it anew. */
@@ -196,5 +210,22 @@ async function giveName(unfinished: string, object: string): Promise<void> {
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') return storing(Promise.reject(error as Error));
     throw new ServiceError('store_conflict', { object: path.basename(object) }, { cause: error });
+  }
+}
+
+/** Of directories, one after the other: there may be more than fit into memory at once. */
+async function* namesIn(dir: string): AsyncGenerator<string> {
+  const opened = await ifPresent(opendir(dir));
+  if (opened === null) return;
+  for await (const entry of opened) if (entry.isDirectory()) yield entry.name;
+}
+
+/** null for a name that is none of ours. */
+function meantBy(name: string): string | null {
+  try {
+    const text = decodeURIComponent(name);
+    return text !== '' && safeName(text) === name ? text : null;
+  } catch {
+    return null;
   }
 }

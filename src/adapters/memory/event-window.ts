@@ -13,9 +13,10 @@ export class EventWindow {
     return this.#events.length - this.#head;
   }
 
-  /** 0 while empty. */
+  /** Of the first event; while empty, of the one that comes next, or 0 where nothing was before it. */
   get firstSeq(): number {
-    return this.length === 0 ? 0 : this.#firstSeq;
+    if (this.length > 0) return this.#firstSeq;
+    return this.#behindSeq === 0 ? 0 : this.#behindSeq + 1;
   }
 
   /** Of the last event; while empty, the place that the next one comes behind. */

@@ -92,3 +92,12 @@ test('a batch of another session, another epoch or with holes is a defect and is
   await assert.rejects(log.append(key, 1, [one, three]), { code: 'internal' });
   assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
 });
+
+test('a log that goes on behind what is sealed gives back what it took of the whole', async () => {
+  const log = new MemoryEventLog({ maxCharacters: 10_000 });
+  await log.append(key, 1, [storedEvent({ key, epoch: 1, seq: 1, text: 'x'.repeat(9_000) })]);
+  assert.deepEqual(await log.open(key, 2, 7), { outcome: 'opened', lastSeq: 7 });
+  await log.append(quietKey, 1, storedEvents(quietKey, 1, 1, 20));
+  await log.append(quietKey, 1, storedEvents(quietKey, 1, 21, 22));
+  assert.equal((await log.read(quietKey, 0, 100)).events.length, 22);
+});

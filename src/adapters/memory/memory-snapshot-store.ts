@@ -9,6 +9,7 @@ const namePattern = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 
 export class MemorySnapshotStore implements SnapshotStore {
   readonly #sessions = new Map<string, Map<string, Uint8Array>>();
+  readonly #keys = new Map<string, SessionKey>();
 
   async put(key: SessionKey, name: string, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
     if (!namePattern.test(name)) throw new ServiceError('internal', {}, { message: 'not the name of an object' });
@@ -20,6 +21,7 @@ export class MemorySnapshotStore implements SnapshotStore {
     if (objects.has(name)) throw new ServiceError('store_conflict');
     objects.set(name, new Uint8Array(Buffer.concat(pieces)));
     this.#sessions.set(mapKey, objects);
+    this.#keys.set(mapKey, { tenant: key.tenant, sessionId: key.sessionId });
   }
 
   async read(key: SessionKey, name: string, range?: ByteRange): Promise<Uint8Array | null> {
@@ -43,6 +45,11 @@ export class MemorySnapshotStore implements SnapshotStore {
 
   async erase(key: SessionKey): Promise<void> {
     this.#sessions.delete(tenantKey(key.tenant, key.sessionId));
+    this.#keys.delete(tenantKey(key.tenant, key.sessionId));
+  }
+
+  async *sessions(): AsyncGenerator<SessionKey> {
+    yield* [...this.#keys.values()];
   }
 
   #objectsOf(key: SessionKey): Map<string, Uint8Array> {

@@ -9,6 +9,7 @@ import { isServiceError } from '../../core/errors.ts';
 import { SystemClock } from '../../observability/system-clock.ts';
 import { controlCredential, runModelProxy, testSession } from '../../testing/running-model-proxy.ts';
 import type { RunningModelProxy } from '../../testing/running-model-proxy.ts';
+import { MemoryGrantStore } from '../memory/memory-grant-store.ts';
 import { ModelProxyClient } from './model-proxy-client.ts';
 
 const demo = { kind: 'demo', baseUrl: null, apiKey: null, defaultModel: null, models: [] } as const;
@@ -81,6 +82,49 @@ test('a proxy that is not there, or does not answer, is model_unavailable in tim
   await assert.rejects(client.status(), unavailableBecause('proxy_timed_out'));
 });
 
+test('a proxy that was started again, and knows nothing, is told what its worker remembers', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'model-proxy-'));
+  cleanups.push(() => rm(directory, { recursive: true }));
+  const address = { path: path.join(directory, 'control.sock') };
+  let running = await runModelProxy({ provider: demo, controlAddress: address });
+  const client = clientFor({ address, checkMs: 20 });
+  const [busy, idle] = [await client.issue(request), await client.issue(request)];
+  await client.beginTurn(busy.id, 'turn-1');
+  await running.stop();
+  // In the meantime a turn begins, and waits for the proxy.
+  const begun = client.beginTurn(idle.id, 'turn-2');
+  running = await runModelProxy({ provider: demo, controlAddress: address });
+  cleanups.push(running.stop);
+  await begun;
+  const call = (credential: string): Promise<Response> =>
+    running.post({ model: 'demo', input: 'say: hi' }, { headers: { authorization: `Bearer ${credential}` } });
+  for (const { credential } of [busy, idle]) assert.match(await (await call(credential)).text(), /response\.completed/);
+  await client.endTurn(busy.id, 'turn-1');
+  assert.equal((await call(busy.credential)).status, 400);
+  await client.revoke(idle.id);
+  assert.equal((await call(idle.credential)).status, 400);
+});
+
+test('a grant that was revoked while the proxy was away is revoked when it is back', async () => {
+  const directory = await mkdtemp(path.join(tmpdir(), 'model-proxy-'));
+  cleanups.push(() => rm(directory, { recursive: true }));
+  const address = { path: path.join(directory, 'control.sock') };
+  const clock = new SystemClock();
+  const grantStore = new MemoryGrantStore(clock);
+  let running = await runModelProxy({ provider: demo, controlAddress: address, grantStore });
+  const client = clientFor({ address, checkMs: 20 });
+  const grant = await client.issue(request);
+  await client.beginTurn(grant.id, 'turn-1');
+  await running.stop();
+  await assert.rejects(client.revoke(grant.id), unavailableBecause('proxy_unreachable'));
+  running = await runModelProxy({ provider: demo, controlAddress: address, grantStore });
+  cleanups.push(running.stop);
+  for (const endMs = performance.now() + 5_000; (await grantStore.find(grant.id)) !== 'ended'; ) {
+    assert.ok(performance.now() < endMs, 'revoked in time');
+    await new Promise((resolve) => clock.after(20, () => resolve(null)));
+  }
+});
+
 test('the control face takes its own credential alone', async () => {
   const running = await start();
   const address = { host: '127.0.0.1', port: Number(new URL(running.controlUrl).port) };
@@ -99,6 +143,34 @@ test('the control face takes its own credential alone', async () => {
     await Promise.all(['/metrics', '/nothing', '/grants'].map((route) => status(route, { headers }))),
     [200, 404, 405],
   );
+});
+
+test('broken words about grants are refused with what is wrong', async () => {
+  const running = await start();
+  const send = async (method: string, route: string, body?: string): Promise<[number, unknown]> => {
+    const headers = { authorization: `Bearer ${controlCredential}` };
+    const response = await fetch(`${running.controlUrl}${route}`, { method, headers, ...(body && { body }) });
+    return [response.status, ((await response.json()) as { code: unknown }).code];
+  };
+  const { id } = running.grant;
+  assert.deepEqual(await send('PUT', `/grants/${id}`, '{}'), [400, 'invalid_request']);
+  assert.deepEqual(await send('POST', '/grants/check', '{"grants":[{"id":""}]}'), [400, 'invalid_request']);
+  assert.deepEqual(await send('POST', `/grants/${id}/turns/t?revision=-1`), [400, 'invalid_request']);
+  assert.deepEqual(await send('POST', `/grants/${id}/turns/t?revision=`), [400, 'invalid_request']);
+});
+
+test('the health says whether to all, and what to those who may know', async () => {
+  const running = await start();
+  const health = async (headers = {}): Promise<unknown> =>
+    (await fetch(`${running.controlUrl}/health`, { headers })).json();
+  assert.deepEqual(await health(), { status: 'ok' });
+  assert.deepEqual(await health({ authorization: `Bearer ${controlCredential}` }), {
+    status: 'ok',
+    provider: 'demo',
+    grants: 1,
+    open_calls: 0,
+    grant_store: 'ok',
+  });
 });
 
 test('a broken or excessive grant request is refused with what is wrong', async () => {

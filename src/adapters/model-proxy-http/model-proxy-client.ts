@@ -1,7 +1,7 @@
-// The worker's link to the model proxy: its control face over HTTP, on a unix socket or a port. Every
-// call has a deadline; a proxy that cannot be reached is `model_unavailable`, whatever the reason.
+// The worker's link to the model proxy. Remembers its live grants and says them again to a proxy that does not
+// know them: a proxy that was killed, or a store that was emptied, costs the running turns nothing.
 
-import { Pool } from 'undici';
+import { createHash } from 'node:crypto';
 import type {
   Grant,
   GrantId,
@@ -10,63 +10,97 @@ import type {
   ModelProxyLink,
 } from '../../contracts/model-grants.ts';
 import type { Clock } from '../../core/clock.ts';
-import { errorRegister, isServiceError, ServiceError } from '../../core/errors.ts';
-import type { ErrorCode } from '../../core/errors.ts';
+import { isServiceError } from '../../core/errors.ts';
 import type { TurnId } from '../../core/ids.ts';
+import { Round } from '../../core/round.ts';
+import { badReply, type ControlAddress, ControlCalls, type Fields, isUnreachable } from './control-calls.ts';
 
 export type ModelProxyClientOptions = {
   /** The proxy's control face. */
-  readonly address: { readonly path: string } | { readonly host: string; readonly port: number };
+  readonly address: ControlAddress;
   readonly credential: string;
   readonly clock: Clock;
   readonly deadlineMs?: number;
+  /** How often the proxy is asked whether it knows the grants whose turns run. */
+  readonly checkMs?: number;
+};
+
+type Held = {
+  readonly request: GrantRequest;
+  readonly credentialSha256: string;
+  turn: TurnId | null;
+  /** Of what was said last: the proxy ignores what was said before and comes later. */
+  revision: number;
+  /** The proxy refused to take it again: a later epoch, or its end, is known there. */
+  isRefused: boolean;
 };
 
 const defaultDeadlineMs = 2000;
-const maxConnections = 16;
-const maxReplyBytes = 1024 * 1024;
-
-type Method = 'GET' | 'POST' | 'DELETE';
-type Fields = Readonly<Record<string, unknown>>;
+const defaultCheckMs = 1000;
+/** While the proxy is not there. */
+const lookAgainMs = 100;
+const checkedAtOnce = 500;
+const maxUnrevoked = 10_000;
 
 export class ModelProxyClient implements ModelProxyLink {
-  readonly #pool: Pool;
-  readonly #credential: string;
-  readonly #clock: Clock;
-  readonly #deadlineMs: number;
+  readonly #calls: ControlCalls;
+  readonly #held = new Map<GrantId, Held>();
+  /** The proxy was away when they were revoked. */
+  readonly #unrevoked = new Set<GrantId>();
+  readonly #watch: Round;
+  #isAway = false;
 
-  constructor({ address, credential, clock, deadlineMs = defaultDeadlineMs }: ModelProxyClientOptions) {
-    this.#credential = credential;
-    this.#clock = clock;
-    this.#deadlineMs = deadlineMs;
-    const settings = { connections: maxConnections, allowH2: false };
-    this.#pool =
-      'path' in address
-        ? new Pool('http://model-proxy', { ...settings, socketPath: address.path })
-        : new Pool(originOf(address), settings);
+  constructor(options: ModelProxyClientOptions) {
+    const { address, clock, credential, deadlineMs = defaultDeadlineMs, checkMs = defaultCheckMs } = options;
+    this.#calls = new ControlCalls({ address, credential, clock, deadlineMs });
+    this.#watch = new Round({
+      clock,
+      pauseMs: () => (this.#isAway ? Math.min(lookAgainMs, checkMs) : checkMs),
+      work: () => this.#check(),
+      goesOn: () => this.#unrevoked.size > 0 || this.#running().length > 0,
+      // Whoever uses the link hears of it; here the next round tries again.
+      onError: (error) => {
+        this.#isAway = isUnreachable(error);
+      },
+    });
   }
 
-  async issue({ tenant, sessionId, epoch, models }: GrantRequest): Promise<Grant> {
-    const reply = await this.#call('POST', '/grants', { tenant, session_id: sessionId, epoch, models });
-    const { id, credential } = reply;
+  async issue(request: GrantRequest): Promise<Grant> {
+    const { id, credential } = await this.#calls.insist('POST', '/grants', fieldsOf(request));
     if (typeof id !== 'string' || typeof credential !== 'string') throw badReply();
+    const credentialSha256 = createHash('sha256').update(credential).digest('hex');
+    this.#held.set(id, { request, credentialSha256, turn: null, revision: 1, isRefused: false });
     return { id, credential };
   }
 
   async beginTurn(id: GrantId, turnId: TurnId): Promise<void> {
-    await this.#call('POST', turnPath(id, turnId));
+    try {
+      await this.#say('POST', id, turnId, turnId);
+      this.#watch.begin();
+    } catch (error) {
+      // It does not run: nothing is to say so later.
+      this.#change(id, null);
+      throw error;
+    }
   }
 
   async endTurn(id: GrantId, turnId: TurnId): Promise<void> {
-    await this.#call('DELETE', turnPath(id, turnId));
+    await this.#say('DELETE', id, turnId, null);
   }
 
   async revoke(id: GrantId): Promise<void> {
-    await this.#call('DELETE', `/grants/${encodeURIComponent(id)}`);
+    this.#held.delete(id);
+    try {
+      await this.#calls.insist('DELETE', grantPath(id));
+    } catch (error) {
+      if (this.#unrevoked.size < maxUnrevoked) this.#unrevoked.add(id);
+      this.#watch.begin();
+      throw error;
+    }
   }
 
   async status(): Promise<ModelProviderStatus> {
-    const { provider, base_url: baseUrl, models } = await this.#call('GET', '/status');
+    const { provider, base_url: baseUrl, models } = await this.#calls.call('GET', '/status');
     if (!isProvider(provider) || !(typeof baseUrl === 'string' || baseUrl === null) || !Array.isArray(models)) {
       throw badReply();
     }
@@ -79,90 +113,78 @@ export class ModelProxyClient implements ModelProxyLink {
 
   /** Calls under way are ended. */
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    this.#watch.stop();
+    await this.#calls.close();
   }
 
   /** The proxy's own metrics, in Prometheus' text format. */
-  async metricsText(): Promise<string> {
-    const { status, text } = await this.#exchange('GET', '/metrics');
-    if (status !== 200) throw badReply();
-    return text;
+  metricsText(): Promise<string> {
+    return this.#calls.text('/metrics');
   }
 
-  async #call(method: Method, path: string, body?: Fields): Promise<Fields> {
-    const { status, text } = await this.#exchange(method, path, body);
-    const reply = parseReply(text);
-    if (status >= 400) throw refusalOf(reply, status);
-    return reply;
-  }
-
-  async #exchange(method: Method, path: string, body?: Fields): Promise<{ status: number; text: string }> {
-    const abort = new AbortController();
-    const cancelDeadline = this.#clock.after(this.#deadlineMs, () => abort.abort(new Error('deadline')));
+  /** To a proxy that does not know the grant, the whole of it. */
+  async #say(method: 'POST' | 'DELETE', id: GrantId, turnId: TurnId, running: TurnId | null): Promise<void> {
+    const held = this.#change(id, running);
+    const path = `${grantPath(id)}/turns/${encodeURIComponent(turnId)}`;
     try {
-      const response = await this.#pool.request({
-        method,
-        path,
-        signal: abort.signal,
-        headers: {
-          authorization: `Bearer ${this.#credential}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { status: response.statusCode, text: await readText(response.body) };
+      await this.#calls.insist(method, held === null ? path : `${path}?revision=${held.revision}`);
     } catch (error) {
-      if (isServiceError(error)) throw error;
-      const reason = abort.signal.aborted ? 'proxy_timed_out' : 'proxy_unreachable';
-      throw new ServiceError('model_unavailable', { reason }, { cause: error });
-    } finally {
-      cancelDeadline();
+      if (held === null || !isServiceError(error, 'grant_not_found')) throw error;
+      await this.#restore(id, held);
+    }
+  }
+
+  #change(id: GrantId, turn: TurnId | null): Held | null {
+    const held = this.#held.get(id);
+    if (held === undefined) return null;
+    held.turn = turn;
+    held.revision += 1;
+    return held;
+  }
+
+  async #restore(id: GrantId, { credentialSha256, request, revision, turn }: Held): Promise<void> {
+    const fields = { ...fieldsOf(request), credential_sha256: credentialSha256, turn_id: turn, revision };
+    await this.#calls.insist('PUT', grantPath(id), fields);
+  }
+
+  #running(): readonly (readonly [GrantId, Held])[] {
+    return [...this.#held].filter(([, { isRefused, turn }]) => turn !== null && !isRefused);
+  }
+
+  async #check(): Promise<void> {
+    const running = this.#running();
+    for (let at = 0; at < running.length; at += checkedAtOnce) {
+      const some = running.slice(at, at + checkedAtOnce);
+      const grants = some.map(([id, { revision }]) => ({ id, revision }));
+      const { missing } = await this.#calls.call('POST', '/grants/check', { grants });
+      if (!Array.isArray(missing)) throw badReply();
+      for (const id of missing as readonly unknown[]) if (typeof id === 'string') await this.#restoreMissing(id);
+    }
+    for (const id of this.#unrevoked) {
+      await this.#calls.call('DELETE', grantPath(id));
+      this.#unrevoked.delete(id);
+    }
+    this.#isAway = false;
+  }
+
+  async #restoreMissing(id: GrantId): Promise<void> {
+    const held = this.#held.get(id);
+    if (held === undefined) return;
+    try {
+      await this.#restore(id, held);
+    } catch (error) {
+      if (!isServiceError(error, 'grant_not_found') && !isServiceError(error, 'stale_epoch')) throw error;
+      held.isRefused = true;
     }
   }
 }
 
-function originOf({ host, port }: { readonly host: string; readonly port: number }): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function fieldsOf({ epoch, models, sessionId, tenant }: GrantRequest): Fields {
+  return { tenant, session_id: sessionId, epoch, models };
 }
 
-function turnPath(id: GrantId, turnId: TurnId): string {
-  return `/grants/${encodeURIComponent(id)}/turns/${encodeURIComponent(turnId)}`;
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > maxReplyBytes) throw badReply();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function parseReply(text: string): Fields {
-  let reply: unknown;
-  try {
-    reply = JSON.parse(text);
-  } catch (error) {
-    throw badReply(error);
-  }
-  if (typeof reply !== 'object' || reply === null) throw badReply();
-  return reply as Fields;
-}
-
-/** The proxy's own code where it gave one. A refused credential is our misconfiguration, not the caller's. */
-function refusalOf(problem: Fields, status: number): ServiceError {
-  const { code, epoch, limit, errors } = problem;
-  if (typeof code !== 'string' || !Object.hasOwn(errorRegister, code) || code === 'unauthenticated') {
-    return new ServiceError('model_unavailable', { reason: 'proxy_refused', status });
-  }
-  const facts = Object.entries({ epoch, limit, errors }).filter(([, value]) => value !== undefined);
-  return new ServiceError(code as ErrorCode, Object.fromEntries(facts));
-}
-
-function badReply(cause?: unknown): ServiceError {
-  return new ServiceError('model_unavailable', { reason: 'proxy_answered_badly' }, { cause });
+function grantPath(id: GrantId): string {
+  return `/grants/${encodeURIComponent(id)}`;
 }
 
 function isProvider(value: unknown): value is ModelProviderStatus['provider'] {

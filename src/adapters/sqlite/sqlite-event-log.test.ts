@@ -198,3 +198,30 @@ test('a listener that throws is reported, and the others get their events', asyn
     { log: { onListenerError: (error) => errors.push(error) } },
   );
 });
+
+test('a log that goes on behind what is sealed stays so after a restart, and what it held has left the file', async () => {
+  const path = newPath();
+  const store = await open(path);
+  await store.log.append(key, 1, storedEvents(key, 1, 1, 5));
+  assert.deepEqual(await store.log.open(key, 2, 8), { outcome: 'opened', lastSeq: 8 });
+  await store.close();
+  const again = await open(path);
+  assert.deepEqual(await again.log.read(key, 0, 10), { events: [], firstSeq: 9, lastSeq: 8 });
+  const stale = { outcome: 'stale_epoch', epoch: 2 };
+  assert.deepEqual(await again.log.append(key, 1, storedEvents(key, 1, 9, 9)), stale);
+  assert.equal((await again.log.append(key, 2, storedEvents(key, 2, 9, 10))).outcome, 'appended');
+  const db = new DatabaseSync(path);
+  assert.equal(db.prepare('SELECT count(*) AS events FROM events').get()?.['events'], 2);
+  db.close();
+  await again.close();
+});
+
+test('logs that went on behind what is sealed are dropped by age as others', async () => {
+  await withStore(async ({ log, records }) => {
+    await records.sessions.create(sealedSession(key, 12));
+    await log.open(key, 1, 10);
+    await log.append(key, 1, storedEvents(key, 1, 11, 14));
+    assert.equal(await log.dropOlderThan(Number.MAX_SAFE_INTEGER), 2);
+    assert.deepEqual(await log.read(key, 0, 10), { events: storedEvents(key, 1, 13, 14), firstSeq: 13, lastSeq: 14 });
+  });
+});

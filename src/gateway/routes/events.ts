@@ -27,7 +27,7 @@ export function registerEvents(gear: Gear, server: HttpServer): void {
     const key = { tenant, sessionId: id };
     const turn = query.turn_id === undefined ? null : await requireTurn(gear, tenant, id, query.turn_id);
     const cursor = lastEventIdOf(request) ?? query.after;
-    const afterSeq = cursor === undefined ? 0 : await seqOfCursor(gear.log, key, cursor);
+    const afterSeq = cursor === undefined ? 0 : await seqOfCursor(gear, key, cursor);
 
     if (wantsPage(request)) return sendPage(gear, reply, key, afterSeq, query, turn?.id ?? null);
 

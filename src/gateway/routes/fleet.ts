@@ -2,7 +2,7 @@
 
 import { toIsolation } from '../../api/isolation.ts';
 import type { FastifyInstance } from 'fastify';
-import type { ModelResource, TicketResource, WorkerResource } from '../../api/fleet.ts';
+import type { ModelResource, TicketResource, WorkerDrainResource, WorkerResource } from '../../api/fleet.ts';
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
 import type { WorkerStatus } from '../../contracts/worker-link.ts';
@@ -10,6 +10,7 @@ import { within } from '../../core/deadline.ts';
 import { toTimestamp } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { HttpServer } from '../../http/server.ts';
+import { askWorker } from '../ask-worker.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
@@ -39,9 +40,27 @@ export function registerFleet(gear: Gear, server: HttpServer, tickets: Tickets):
   });
 
   registerOperation(app, gear, operations.listWorkers, async () => {
-    const worker = await workerStatus(gear);
-    return toList(worker === null ? [] : [toWorkerResource(worker)], false);
+    const workers = await within(gear.clock, statusDeadlineMs, gear.fleet.workers(), null).catch(() => null);
+    return toList((workers ?? []).map(toWorkerResource), false);
   });
+
+  registerOperation(
+    app,
+    gear,
+    operations.drainWorker,
+    async ({ params, request, reply }): Promise<WorkerDrainResource> => {
+      // It is taken from all tenants.
+      if (principalOf(request).tenant !== gear.operatorTenant) throw new ServiceError('forbidden');
+      const { worker_id: id } = params;
+      await askWorker(gear, gear.fleet.drainWorker(id), {
+        code: 'worker_lost',
+        message: 'The worker did not say in time whether it drains.',
+      });
+      gear.logger.info({ event: 'worker_drain_asked', worker_id: id, request_id: request.id }, 'Drain asked for');
+      reply.code(202);
+      return { id, object: 'worker', status: 'draining' };
+    },
+  );
 
   registerOperation(app, gear, operations.listModels, async () => {
     if (gear.models === null) return toList<ModelResource>([], false);
@@ -59,7 +78,7 @@ export function registerFleet(gear: Gear, server: HttpServer, tickets: Tickets):
   });
 
   registerOperation(app, gear, operations.createTicket, async ({ request, reply }): Promise<TicketResource> => {
-    const { ticket, expiresAt } = tickets.issue(principalOf(request));
+    const { ticket, expiresAt } = await tickets.issue(principalOf(request));
     reply.code(201);
     return { ticket, expires_at: toTimestamp(expiresAt) };
   });

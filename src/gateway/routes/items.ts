@@ -38,7 +38,7 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
 }
 
 async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ItemsQuery): Promise<ListOf<ItemResource>> {
-  const placeSeq = after === undefined ? null : await seqOfCursor(gear.log, key, after);
+  const placeSeq = after === undefined ? null : await seqOfCursor(gear, key, after);
   const found: StoredEvent[] = [];
   if (order === 'asc') {
     for await (const event of completedItems(gear, key, placeSeq ?? 0)) {

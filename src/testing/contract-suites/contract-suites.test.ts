@@ -19,7 +19,7 @@ import type { SessionRecord } from '../../core/session.ts';
 import { FakeClock } from '../fake-clock.ts';
 import { failedChecks } from './contract-suite.ts';
 import { snapshotStoreChecks } from './snapshot-store-suite.ts';
-import { eventLogChecks } from './event-log-suite.ts';
+import { eventLogChecks, losingLogChecks } from './event-log-suite.ts';
 import { recordsChecks } from './records-suite.ts';
 import { sessionDirectoryChecks } from './session-directory-suite.ts';
 
@@ -136,6 +136,20 @@ class UnerasableLog extends MemoryEventLog {
   override async erase(): Promise<void> {}
 }
 
+/** Opening tells nobody. */
+class UnsaidLog extends MemoryEventLog {
+  override async open(key: LogKey): Promise<OpenResult> {
+    return { outcome: 'opened', lastSeq: (await this.read(key, 0, 1)).lastSeq };
+  }
+}
+
+/** Goes on where it stands, whatever is sealed. */
+class UnsealedLog extends MemoryEventLog {
+  override open(key: LogKey, epoch: number): Promise<OpenResult> {
+    return super.open(key, epoch, 0);
+  }
+}
+
 brokenLogFails('loses an event of a batch', () => new LosingLog(), /read back whole/);
 brokenLogFails('delivers twice', () => new TwiceDeliveringLog(), /once and in order/);
 brokenLogFails('delivers out of order', () => new LateDeliveringLog(), /once and in order/);
@@ -145,6 +159,17 @@ brokenLogFails('ignores the tenant', () => new SharedLog(), /never meet/);
 brokenLogFails('is off by one', () => new OffByOneLog(), /pages start behind/);
 brokenLogFails('erases nothing', () => new UnerasableLog(), /erased session/);
 brokenLogFails('never delivers', () => new DeafLog(), /once and in order/);
+brokenLogFails('opens without fencing', () => new UnsaidLog(), /shuts earlier writers out/);
+brokenLogFails('opens with a hole', () => new UnsealedLog(), /without a hole/);
+
+test('an event log that loses events in silence does not pass', async () => {
+  const checks = losingLogChecks.filter(({ title }) => /takes nothing/.test(title));
+  const failed = await failedChecks(checks, async () => {
+    const log = new MemoryEventLog();
+    return { adapter: { log, lose: () => log.erase({ tenant: 'acme', sessionId: '1' }) }, close: async () => {} };
+  });
+  assert.equal(failed.length, 3);
+});
 
 function brokenDirectoryFails(fault: string, create: (clock: FakeClock) => SessionDirectory, title: RegExp): void {
   test(`a session directory that ${fault} does not pass`, async () => {

@@ -10,6 +10,11 @@ import { PushedEvents } from './pushed-events.ts';
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 const sameIdOfOther: LogKey = { tenant: 'other', sessionId: key.sessionId };
 
+/** A log as its first writer leaves it before it writes. */
+async function openedLog(log: EventLog, of: LogKey, epoch = 1): Promise<void> {
+  assert.deepEqual(await log.open(of, epoch, 0), { outcome: 'opened', lastSeq: 0 });
+}
+
 async function allEvents(log: EventLog, of: LogKey): Promise<readonly StoredEvent[]> {
   return (await log.read(of, 0, 1_000)).events;
 }
@@ -24,6 +29,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'what was appended is read back whole and in order',
     async run(log) {
+      await openedLog(log, key);
       const events = [
         storedEvent({ key, epoch: 1, seq: 1, text: 'é \u2028 \u0000 "quoted"\n', raw: '{"method":"x"}' }),
         storedEvent({ key, epoch: 1, seq: 2, raw: '' }),
@@ -37,6 +43,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'pages start behind a seq, hold at most the limit, and say where the log ends',
     async run(log) {
+      await openedLog(log, key);
       const events = storedEvents(key, 1, 1, 25);
       await log.append(key, 1, events);
       const page = async (after: number, limit: number): Promise<number[]> => {
@@ -55,6 +62,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'a writer of an earlier epoch is refused, told the later one, and writes nothing',
     async run(log) {
+      await openedLog(log, key);
       await log.append(key, 1, storedEvents(key, 1, 1, 2));
       await log.append(key, 3, storedEvents(key, 3, 3, 3));
       const stale = await log.append(key, 2, storedEvents(key, 2, 4, 4));
@@ -66,6 +74,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'a later epoch fences the earlier one even when its own append is refused',
     async run(log) {
+      await openedLog(log, key);
       await log.append(key, 1, storedEvents(key, 1, 1, 2));
       assert.deepEqual(await log.append(key, 2, storedEvents(key, 2, 9, 9)), { outcome: 'out_of_order', lastSeq: 2 });
       assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 3, 3)), { outcome: 'stale_epoch', epoch: 2 });
@@ -74,6 +83,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'seqs go on across epochs',
     async run(log) {
+      await openedLog(log, key);
       await log.append(key, 1, storedEvents(key, 1, 1, 2));
       assert.deepEqual(await log.append(key, 2, storedEvents(key, 2, 1, 1)), { outcome: 'out_of_order', lastSeq: 2 });
       assert.deepEqual(await log.append(key, 2, storedEvents(key, 2, 3, 4)), { outcome: 'appended', lastSeq: 4 });
@@ -82,6 +92,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'a batch that leaves a gap is refused and nothing of it is written',
     async run(log) {
+      await openedLog(log, key);
       assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 2, 3)), { outcome: 'out_of_order', lastSeq: 0 });
       await log.append(key, 1, storedEvents(key, 1, 1, 2));
       assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 4, 6)), { outcome: 'out_of_order', lastSeq: 2 });
@@ -91,6 +102,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'repeating a written batch answers appended and writes nothing',
     async run(log) {
+      await openedLog(log, key);
       const events = storedEvents(key, 1, 1, 4);
       await log.append(key, 1, events.slice(0, 2));
       await log.append(key, 1, events.slice(2));
@@ -102,6 +114,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'a batch that begins with written events writes only what follows them',
     async run(log) {
+      await openedLog(log, key);
       const events = storedEvents(key, 1, 1, 6);
       await log.append(key, 1, events.slice(0, 4));
       assert.deepEqual(await log.append(key, 1, events.slice(2)), { outcome: 'appended', lastSeq: 6 });
@@ -111,6 +124,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'another event in a written place is refused, alone or before new ones',
     async run(log) {
+      await openedLog(log, key);
       const events = storedEvents(key, 1, 1, 3);
       await log.append(key, 1, events);
       const other = storedEvent({ key, epoch: 1, seq: 3, text: 'another' });
@@ -123,6 +137,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'of two writers of the same place one is refused',
     async run(log) {
+      await openedLog(log, key);
       const bySeat = ['left', 'right'].map((text) => [storedEvent({ key, epoch: 1, seq: 1, text })]);
       const results = await Promise.all(bySeat.map((events) => log.append(key, 1, events)));
       assert.deepEqual(results.map((result) => result.outcome).sort(), ['appended', 'out_of_order']);
@@ -133,6 +148,8 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: "two tenants' sessions of the same id never meet",
     async run(log) {
+      await openedLog(log, key);
+      await openedLog(log, sameIdOfOther, 5);
       const pushed = await PushedEvents.open(log, key);
       await log.append(sameIdOfOther, 5, storedEvents(sameIdOfOther, 5, 1, 3));
       assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
@@ -147,6 +164,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'a subscriber is given what is appended after it subscribed, once and in order',
     async run(log) {
+      await openedLog(log, key);
       await log.append(key, 1, storedEvents(key, 1, 1, 3));
       const pushed = await PushedEvents.open(log, key);
       const events = storedEvents(key, 1, 4, 40);
@@ -169,6 +187,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'all subscribers are given the same, and one that left is given nothing more',
     async run(log) {
+      await openedLog(log, key);
       const [stays, leaves] = [await PushedEvents.open(log, key), await PushedEvents.open(log, key)];
       await log.append(key, 1, storedEvents(key, 1, 1, 1));
       await Promise.all([stays.reached(1), leaves.reached(1)]);
@@ -183,6 +202,7 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'what was refused is pushed to nobody',
     async run(log) {
+      await openedLog(log, key);
       const pushed = await PushedEvents.open(log, key);
       await log.append(key, 2, storedEvents(key, 2, 1, 1));
       await log.append(key, 1, storedEvents(key, 1, 2, 2));
@@ -196,15 +216,168 @@ export const eventLogChecks: readonly ContractCheck<EventLog>[] = [
   {
     title: 'an erased session is empty, and starts again at seq 1 and any epoch',
     async run(log) {
+      await openedLog(log, key);
       await log.append(key, 4, storedEvents(key, 4, 1, 3));
       await log.erase(key);
       await log.erase(key);
       assert.deepEqual(await log.read(key, 0, 10), { events: [], firstSeq: 0, lastSeq: 0 });
+      await openedLog(log, key);
       assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 1, 1)), { outcome: 'appended', lastSeq: 1 });
+    },
+  },
+  {
+    title: 'a subscriber that saw a session erased is given what begins after it',
+    async run(log) {
+      await openedLog(log, key);
+      const pushed = await PushedEvents.open(log, key);
+      await log.append(key, 4, storedEvents(key, 4, 1, 3));
+      await pushed.reached(3);
+      await log.erase(key);
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 4));
+      await pushed.reached(4);
+      pushed.close();
+      assert.deepEqual(pushed.events.slice(3), storedEvents(key, 1, 1, 4));
+    },
+  },
+  {
+    title: 'opening changes nothing for who writes already, also twice, and says where the log ends',
+    async run(log) {
+      await openedLog(log, key);
+      assert.deepEqual(await log.read(key, 0, 10), { events: [], firstSeq: 0, lastSeq: 0 });
+      await log.append(key, 1, storedEvents(key, 1, 1, 3));
+      const opened = { outcome: 'opened', lastSeq: 3 };
+      assert.deepEqual(
+        [await log.open(key, 1, 0), await log.open(key, 1, 2), await log.open(key, 1, 3)],
+        [opened, opened, opened],
+      );
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 3, 4)), { outcome: 'appended', lastSeq: 4 });
+      assert.deepEqual(await log.read(key, 0, 10), { events: storedEvents(key, 1, 1, 4), firstSeq: 1, lastSeq: 4 });
+    },
+  },
+  {
+    title: 'who opens a log shuts earlier writers out at once, and is refused when it is the earlier one',
+    async run(log) {
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 2));
+      assert.deepEqual(await log.open(key, 3, 0), { outcome: 'opened', lastSeq: 2 });
+      const stale = { outcome: 'stale_epoch', epoch: 3 };
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 3, 3)), stale);
+      assert.deepEqual([await log.open(key, 2, 0), await log.open(key, 2, 50)], [stale, stale]);
+      assert.deepEqual(await allEvents(log, key), storedEvents(key, 1, 1, 2));
+      assert.deepEqual(await log.append(key, 3, storedEvents(key, 3, 3, 3)), { outcome: 'appended', lastSeq: 3 });
+    },
+  },
+  {
+    title: 'a log that holds less than is sealed goes on behind that, without a hole',
+    async run(log) {
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 5));
+      assert.deepEqual(await log.open(key, 2, 8), { outcome: 'opened', lastSeq: 8 });
+      assert.deepEqual(await log.read(key, 0, 10), { events: [], firstSeq: 9, lastSeq: 8 });
+      assert.deepEqual(await log.append(key, 2, storedEvents(key, 2, 6, 6)), { outcome: 'out_of_order', lastSeq: 8 });
+      assert.deepEqual(await log.open(key, 2, 0), { outcome: 'opened', lastSeq: 8 });
+      assert.deepEqual(await log.append(key, 2, storedEvents(key, 2, 9, 10)), { outcome: 'appended', lastSeq: 10 });
+      assert.deepEqual(await log.read(key, 0, 10), { events: storedEvents(key, 2, 9, 10), firstSeq: 9, lastSeq: 10 });
+      assert.deepEqual((await log.read(key, 9, 10)).events, storedEvents(key, 2, 10, 10));
+    },
+  },
+  {
+    title: 'a subscriber is given what a log goes on with behind what is sealed',
+    async run(log) {
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 2));
+      const pushed = await PushedEvents.open(log, key);
+      await log.open(key, 2, 6);
+      await log.append(key, 2, storedEvents(key, 2, 7, 8));
+      await pushed.reached(8);
+      pushed.close();
+      assert.deepEqual(pushed.events, storedEvents(key, 2, 7, 8));
+    },
+  },
+];
+
+/** A log that can lose what it holds, and a way to make it. */
+export type LosingLog = { readonly log: EventLog; readonly lose: () => Promise<void> };
+
+/** For logs that may lose: what a loss looks like to writers, readers and subscribers. */
+export const losingLogChecks: readonly ContractCheck<LosingLog>[] = [
+  {
+    title: 'a log that was never opened takes nothing',
+    async run({ log }) {
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 1, 1)), { outcome: 'log_lost' });
+      assert.deepEqual(await log.read(key, 0, 10), { events: [], firstSeq: 0, lastSeq: 0 });
+    },
+  },
+  {
+    title: 'an erased log takes nothing until it is opened again',
+    async run({ log }) {
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 2));
+      await log.erase(key);
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 3, 3)), { outcome: 'log_lost' });
+    },
+  },
+  {
+    title: 'a log that was lost takes nothing from anyone until it is opened, and then goes on behind what is sealed',
+    async run({ log, lose }) {
+      await openedLog(log, key);
+      await log.append(key, 1, storedEvents(key, 1, 1, 5));
+      await lose();
+      for (const epoch of [1, 2]) {
+        assert.deepEqual(await log.append(key, epoch, storedEvents(key, epoch, 6, 6)), { outcome: 'log_lost' });
+      }
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 1, 5)), { outcome: 'log_lost' });
+      const opened = await log.open(key, 2, 3);
+      assert.ok(opened.outcome === 'opened' && [3, 5].includes(opened.lastSeq), JSON.stringify(opened));
+      const next = opened.lastSeq + 1;
+      assert.equal((await log.append(key, 2, storedEvents(key, 2, next, 7))).outcome, 'appended');
+      assert.deepEqual((await log.read(key, opened.lastSeq, 10)).events, storedEvents(key, 2, next, 7));
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 8, 8)), { outcome: 'stale_epoch', epoch: 2 });
+    },
+  },
+  {
+    title: 'a writer that repeats what it had written before a loss leaves no hole and doubles nothing',
+    async run({ log, lose }) {
+      await openedLog(log, key);
+      const events = storedEvents(key, 1, 1, 8);
+      await log.append(key, 1, events.slice(0, 5));
+      await lose();
+      assert.equal((await log.open(key, 1, 2)).outcome, 'opened');
+      assert.deepEqual(await log.append(key, 1, events.slice(2)), { outcome: 'appended', lastSeq: 8 });
+      assert.deepEqual((await log.read(key, 2, 10)).events, events.slice(2));
+    },
+  },
+  {
+    title: 'a subscriber is given what follows a loss, also where it goes on at an earlier place, and nothing twice',
+    async run({ log, lose }) {
+      await openedLog(log, key);
+      const pushed = await PushedEvents.open(log, key);
+      const events = storedEvents(key, 1, 1, 6);
+      await log.append(key, 1, events);
+      await pushed.reached(6);
+      await lose();
+      await log.open(key, 1, 3);
+      await log.append(key, 1, [...events.slice(3), ...storedEvents(key, 1, 7, 7)]);
+      await pushed.reached(7);
+      await lose();
+      const opened = await log.open(key, 2, 4);
+      assert.ok(opened.outcome === 'opened');
+      await log.append(key, 2, storedEvents(key, 2, opened.lastSeq + 1, 9));
+      await pushed.reached(9);
+      pushed.close();
+      const epochs = pushed.events.map(({ header }) => `${header.epoch}.${header.seq}`);
+      assert.equal(new Set(epochs).size, epochs.length, epochs.join(' '));
+      const later = pushed.events.filter(({ header }) => header.epoch === 2);
+      assert.deepEqual(later, storedEvents(key, 2, opened.lastSeq + 1, 9));
     },
   },
 ];
 
 export function eventLogSuite(adapterName: string, open: () => Promise<Subject<EventLog>>): void {
   describeContract(`${adapterName} keeps the promises of an event log`, eventLogChecks, open);
+}
+
+export function losingLogSuite(name: string, open: () => Promise<Subject<LosingLog>>): void {
+  describeContract(`${name} and says what it lost`, losingLogChecks, open);
 }

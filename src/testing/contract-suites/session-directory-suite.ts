@@ -115,6 +115,17 @@ export const sessionDirectoryChecks: readonly ContractCheck<TimedDirectory>[] = 
       assert.deepEqual(await directory.lookup('other', sessionId), other);
     },
   },
+  {
+    title: 'what it says of how long it knows grows with time, and not by what it is told',
+    async run({ directory, passTime }) {
+      const firstMs = await directory.knownForMs();
+      await passTime(ttlMs / 4);
+      await directory.claim(first, ttlMs);
+      await directory.release(first);
+      const secondMs = await directory.knownForMs();
+      assert.ok(firstMs >= 0 && secondMs >= firstMs + ttlMs / 4, `${firstMs} ms, then ${secondMs} ms`);
+    },
+  },
 ];
 
 export function sessionDirectorySuite(adapterName: string, open: () => Promise<Subject<TimedDirectory>>): void {

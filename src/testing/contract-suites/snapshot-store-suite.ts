@@ -169,6 +169,18 @@ export const snapshotStoreChecks: readonly ContractCheck<SnapshotStore>[] = [
     },
   },
   {
+    title: 'sessions that something is kept of are named, by tenant, and erased ones are not',
+    async run(store) {
+      const strange = { tenant: '../a b%2E', sessionId: key.sessionId };
+      for (const one of [key, neighbour, otherTenant, strange]) await store.put(one, 'one', [octets('1')]);
+      await store.erase(neighbour);
+      const named: string[] = [];
+      for await (const { sessionId, tenant } of store.sessions()) named.push(`${tenant} ${sessionId}`);
+      const expected = [key, otherTenant, strange].map(({ sessionId, tenant }) => `${tenant} ${sessionId}`);
+      assert.deepEqual([...new Set(named)].sort(), expected.sort());
+    },
+  },
+  {
     title: 'a name that no object may have is refused',
     async run(store) {
       await store.put(key, 'one', [octets('1')]);

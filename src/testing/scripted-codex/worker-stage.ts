@@ -340,6 +340,7 @@ export class WorkerStage {
       list: (...args) => store.list(...args),
       remove: (...args) => store.remove(...args),
       erase: (...args) => store.erase(...args),
+      sessions: () => store.sessions(),
     };
   }
 

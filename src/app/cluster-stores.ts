@@ -1,0 +1,86 @@
+// What the roles of a cluster on one host share: records and snapshots in the data directory, events, leases
+// and all else that must be fast in Redis. Opened the same way by every role.
+
+import { RedisConnection } from '../adapters/redis/redis-connection.ts';
+import { RedisEventLog } from '../adapters/redis/redis-event-log.ts';
+import { RedisLeadership } from '../adapters/redis/redis-leadership.ts';
+import { RedisRateLimiter } from '../adapters/redis/redis-rate-limiter.ts';
+import { RedisSessionDirectory } from '../adapters/redis/redis-session-directory.ts';
+import { RedisTicketStore } from '../adapters/redis/redis-ticket-store.ts';
+import { RedisWorkerRegistry } from '../adapters/redis/redis-worker-registry.ts';
+import type { Config } from '../config/resolve.ts';
+import type { Leadership } from '../contracts/leadership.ts';
+import type { RateLimiter } from '../contracts/rate-limiter.ts';
+import type { TicketStore } from '../contracts/ticket-store.ts';
+import type { WorkerRegistry } from '../contracts/worker-registry.ts';
+import type { Clock } from '../core/clock.ts';
+import { ServiceError } from '../core/errors.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { DiskReserve } from './disk-reserve.ts';
+import { openStores, type Stores } from './stores.ts';
+
+export type ClusterStores = Stores & {
+  readonly registry: WorkerRegistry;
+  readonly leadership: Leadership;
+  readonly tickets: TicketStore;
+  readonly rates: RateLimiter;
+  readonly redis: RedisConnection;
+};
+
+export type ClusterStoresOptions = {
+  readonly config: Config;
+  readonly dataDir: string;
+  readonly reserve: DiskReserve | null;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+const dayMs = 24 * 3_600_000;
+
+/** Rejects, in words for a person, with `store_unavailable`, `store_corrupt` or `storage_full`. */
+export async function openClusterStores(options: ClusterStoresOptions): Promise<ClusterStores> {
+  const { clock, config, dataDir, logger, reserve } = options;
+  const redis = await openRedis(config, clock, logger);
+  try {
+    const shared = await openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {
+      isOnlyOwner: false,
+      reserve,
+      onForgotten: () => {},
+    });
+    const log = new RedisEventLog(redis, {
+      // A turn may wait for a person for a day, and its events are in no snapshot yet.
+      hotMs: config.events.retainMs + dayMs,
+      onListenerError: (error) =>
+        logger.error({ event: 'event_listener_failed', err: error }, 'a listener of events failed'),
+    });
+    return {
+      ...shared,
+      kind: 'cluster',
+      log,
+      directory: new RedisSessionDirectory(redis),
+      registry: new RedisWorkerRegistry(redis),
+      leadership: new RedisLeadership(redis),
+      tickets: new RedisTicketStore(redis),
+      rates: new RedisRateLimiter(redis),
+      redis,
+      // What Redis holds of a session goes by itself, so long after it was last written.
+      dropEventsBefore: async () => 0,
+      close: async () => {
+        log.close();
+        await redis.close();
+        await shared.close();
+      },
+    };
+  } catch (error) {
+    await redis.close();
+    throw error;
+  }
+}
+
+async function openRedis({ redis }: Config, clock: Clock, logger: Logger): Promise<RedisConnection> {
+  if (redis.url === null) {
+    const message = 'a role of a cluster needs the Redis that all of them share: set redis.url (REDIS_URL)';
+    throw new ServiceError('store_unavailable', {}, { message });
+  }
+  return await RedisConnection.open({ url: redis.url, keyPrefix: redis.keyPrefix, clock, logger });
+}

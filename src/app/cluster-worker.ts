@@ -1,0 +1,125 @@
+// A worker of a cluster: registers itself, holds sessions by leases, is called by gateways and managers at its
+// internal face. In this order up, in the reverse order down.
+
+import path from 'node:path';
+import { internalCredential } from '../adapters/worker-http/internal-credential.ts';
+import type { Config } from '../config/resolve.ts';
+import { TokenSet } from '../http/bearer.ts';
+import { createLogger } from '../observability/logger.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { Heartbeat } from '../worker/heartbeat.ts';
+import { registerInternalFace } from '../worker/internal-face.ts';
+import { createWorkerServer } from '../worker/worker-server.ts';
+import { openClusterDir, openWorkerDir } from './cluster-dir.ts';
+import { connectModelProxy, defaultModelOf } from './cluster-model.ts';
+import { openClusterStores } from './cluster-stores.ts';
+import { prepareCodex } from './codex-runtime.ts';
+import { tokenOfDataDir } from './data-dir.ts';
+import { DiskReserve } from './disk-reserve.ts';
+import { httpLimits } from './limits.ts';
+import { type RunningPart, Teardown } from './running-part.ts';
+import { fleetVersion } from './version.ts';
+import { startWorkerParts } from './worker-parts.ts';
+import { openWorkspaces } from './workspace-parts.ts';
+
+/** For answers to reach the other roles once every turn has ended. */
+const lastAnswersMs = 1_000;
+
+export async function startClusterWorker(given: Config): Promise<RunningPart> {
+  const clock = new SystemClock();
+  const logger = createLogger({
+    level: given.log.level,
+    role: 'worker',
+    pretty: given.log.format === 'pretty',
+    showPrompts: given.log.prompts,
+  }).child({ worker_id: given.worker.id });
+  const metrics = createMetrics({ processMetrics: true });
+  const down = new Teardown(clock, given.server.drainTimeoutMs);
+  try {
+    const cluster = await openClusterDir(given);
+    down.add(() => cluster.close());
+    const own = await openWorkerDir(cluster.path, given.worker.id);
+    down.add(() => own.close());
+    const reserve = await DiskReserve.open({ dir: own.path, clock, logger });
+    down.add(() => reserve.close());
+    const stores = await openClusterStores({ config: given, dataDir: cluster.path, reserve, clock, logger });
+    down.add(() => stores.close());
+    const model = connectModelProxy(given, cluster.clusterSecret, clock);
+    down.add(() => model.link.close());
+
+    const name = await defaultModelOf(model.link, clock, logger);
+    const config: Config = { ...given, model: { ...given.model, name } };
+    const codex = await prepareCodex({
+      config,
+      dir: path.join(own.path, 'codex'),
+      modelUpstream: model.upstream,
+      reserve,
+      clock,
+      logger,
+    });
+    const { boot, snapshots, worker } = await startWorkerParts({
+      ...{ config, codex, stores, reserve, clock, logger, metrics },
+      dir: own.path,
+      grants: model.link,
+    });
+    down.add(() => snapshots.stop());
+
+    const server = createWorkerServer({
+      ...{ worker, clock, logger, metrics },
+      records: stores.records,
+      log: stores.log,
+      tokens: new TokenSet([tokenOfDataDir(cluster), ...config.tokens]),
+      listen: { host: config.worker.host, port: config.worker.port },
+      limits: httpLimits(config),
+      promptBodyBytes: config.server.bodyLimitExecBytes,
+      timeoutMs: config.turns.timeoutMs,
+      queueTimeoutMs: config.turns.queueTimeoutMs,
+    });
+    const drain = async (deadlineMs: number): Promise<void> => {
+      const stopping = worker.stop(deadlineMs);
+      // Said before anybody finds out by asking.
+      await heartbeat.beat();
+      await stopping;
+    };
+    registerInternalFace(server.app, {
+      ...{ boot, fleetVersion, worker, clock, logger },
+      credential: internalCredential(cluster.clusterSecret, 'worker', boot),
+      workspace: await openWorkspaces({
+        ...{ snapshots, worker, clock },
+        workerDir: own.path,
+        sessions: stores.records.sessions,
+      }),
+      drain: () => void drain(config.server.drainTimeoutMs),
+    });
+    const { url } = await server.listen();
+    down.add(
+      () => server.drain(lastAnswersMs),
+      () => void server.stop(),
+    );
+
+    const heartbeat = new Heartbeat({
+      ...{ clock, logger },
+      registry: stores.registry,
+      everyMs: config.cluster.heartbeatMs,
+      entry: async () => {
+        const { state, boundSessions: _, ...status } = await worker.status();
+        return {
+          ...status,
+          ...{ boot, fleetVersion },
+          url: config.cluster.advertiseUrl ?? url,
+          state: state === 'ready' ? 'ready' : 'draining',
+        };
+      },
+      onReplaced: () => void down.run({ force: true }).catch(() => undefined),
+    });
+    down.add(() => heartbeat.stop());
+    down.add(drain, () => worker.hurry());
+    await heartbeat.start();
+    logger.info({ event: 'worker_ready', url, boot }, 'worker ready');
+    return down.part(url);
+  } catch (error) {
+    await down.run({ force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+// A gateway of a cluster: the public door, without a worker of its own. Keeps nothing that another gateway
+// would miss. In this order up, in the reverse order down.
+
+import type { Config } from '../config/resolve.ts';
+import { createGateway } from '../gateway/gateway.ts';
+import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
+import { createLogger } from '../observability/logger.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { itemOfLine } from '../protocol/items.ts';
+import { SealedReplay } from '../snapshot/sealed-replay.ts';
+import { Snapshots } from '../snapshot/snapshots.ts';
+import { openClusterDir } from './cluster-dir.ts';
+import { connectModelProxy } from './cluster-model.ts';
+import { openClusterStores } from './cluster-stores.ts';
+import { startClusterWorkers } from './cluster-workers.ts';
+import { tokenOfDataDir } from './data-dir.ts';
+import { gatewayLimits, httpLimits } from './limits.ts';
+import { type RunningPart, Teardown } from './running-part.ts';
+import { defaultSandbox } from './session-defaults.ts';
+import { fleetVersion } from './version.ts';
+
+export async function startGateway(config: Config): Promise<RunningPart> {
+  const clock = new SystemClock();
+  const logger = createLogger({
+    level: config.log.level,
+    role: 'gateway',
+    pretty: config.log.format === 'pretty',
+    showPrompts: config.log.prompts,
+  });
+  const metrics = createMetrics({ processMetrics: true });
+  const down = new Teardown(clock, config.server.drainTimeoutMs);
+  try {
+    const dir = await openClusterDir(config);
+    down.add(() => dir.close());
+    const stores = await openClusterStores({ config, dataDir: dir.path, reserve: null, clock, logger });
+    down.add(() => stores.close());
+    const { clusterSecret } = dir;
+    const model = connectModelProxy(config, clusterSecret, clock);
+    down.add(() => model.link.close());
+    const workers = startClusterWorkers({ config, clusterSecret, stores, clock, logger, metrics });
+    down.add(() => workers.stop());
+    // For reading what snapshots hold of a session's events: none is taken here.
+    const snapshots = new Snapshots({
+      ...{ clock, logger, fleetVersion },
+      store: stores.snapshots,
+      log: stores.log,
+      codexVersion: '',
+      limits: {},
+    });
+    down.add(() => snapshots.stop());
+
+    const { records } = stores;
+    const gateway = createGateway({
+      ...{ clock, logger, metrics, records },
+      log: new SealedReplay(stores.log, records.sessions, snapshots),
+      logKnownForMs: () => stores.directory.knownForMs(),
+      worker: workers,
+      workspace: workers,
+      fleet: workers,
+      ticketStore: stores.tickets,
+      rateLimiter: stores.rates,
+      models: () => model.link.status(),
+      wholeItem: itemOfLine,
+      tokens: [tokenOfDataDir(dir), ...config.tokens],
+      idempotencySecret: dir.idempotencySecret,
+      version: fleetVersion,
+      listen: { host: config.server.host, port: config.server.port },
+      allowedOrigins: config.server.allowedOrigins,
+      allowedHosts: config.server.allowedHosts,
+      allowedSandboxes: config.sessions.sandboxes,
+      defaultSandbox: defaultSandbox(config.sessions.sandboxes),
+      gcpProject: config.log.gcpProject,
+      logPrompts: config.log.prompts,
+      limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
+      httpLimits: httpLimits(config),
+    });
+    const { url } = await gateway.listen();
+    down.add(
+      (deadlineMs) => gateway.drain(deadlineMs),
+      () => void gateway.stop(),
+    );
+    await dir.announce(url);
+    logger.info({ event: 'gateway_ready', url }, 'gateway ready');
+    return down.part(url);
+  } catch (error) {
+    await down.run({ force: true });
+    throw error;
+  }
+}

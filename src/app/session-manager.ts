@@ -1,0 +1,97 @@
+// A session manager as a process of its own: one of several leads and does what the fleet needs without
+// being asked; the others stand by. It has no door but that for probes, health and metrics.
+
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { probeWorker } from '../adapters/worker-http/worker-probe.ts';
+import type { Config } from '../config/resolve.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
+import { eraseSession } from '../gateway/erase-session.ts';
+import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
+import { TokenSet } from '../http/bearer.ts';
+import { createManagerServer } from '../manager/manager-server.ts';
+import { SessionManager } from '../manager/session-manager.ts';
+import { createLogger } from '../observability/logger.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { openClusterDir } from './cluster-dir.ts';
+import { openClusterStores } from './cluster-stores.ts';
+import { startClusterWorkers } from './cluster-workers.ts';
+import { tokenOfDataDir } from './data-dir.ts';
+import { gatewayLimits, httpLimits } from './limits.ts';
+import { type RunningPart, Teardown } from './running-part.ts';
+
+const probeMs = 1_000;
+
+export async function startSessionManager(config: Config): Promise<RunningPart> {
+  const clock = new SystemClock();
+  const { format, level } = config.log;
+  const logger = createLogger({ level, role: 'session-manager', pretty: format === 'pretty' });
+  const metrics = createMetrics({ processMetrics: true });
+  const down = new Teardown(clock, config.server.drainTimeoutMs);
+  try {
+    const dir = await openClusterDir(config);
+    down.add(() => dir.close());
+    const stores = await openClusterStores({ config, dataDir: dir.path, reserve: null, clock, logger });
+    down.add(() => stores.close());
+    const { clusterSecret } = dir;
+    const worker = startClusterWorkers({ config, clusterSecret, stores, clock, logger, metrics });
+    down.add(() => worker.stop());
+
+    const { log, records } = stores;
+    const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
+    const erase = async ({ sessionId, tenant }: SessionKey): Promise<void> => {
+      const session = await records.sessions.get(tenant, sessionId);
+      if (session !== null) await eraseSession({ records, log, worker, clock, limits, logger }, session);
+    };
+    const manager = new SessionManager({
+      clock,
+      logger,
+      metrics,
+      records,
+      snapshots: stores.snapshots,
+      directory: stores.directory,
+      registry: stores.registry,
+      leadership: stores.leadership,
+      holder: `${hostname()}/${randomUUID()}`,
+      probe: (url) => probeWorker(url, clock, probeMs),
+      worker: {
+        /** An erasure that was cut short is finished; any other session is given an owner. */
+        recoverSession: async (key) => {
+          const session = await records.sessions.get(key.tenant, key.sessionId);
+          await (session?.erasing === true ? erase(key) : worker.recoverSession(key));
+        },
+      },
+      eraseSession: erase,
+      dropEventsBefore: stores.dropEventsBefore,
+      settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },
+      heartbeatMs: config.cluster.heartbeatMs,
+      leaseMs: config.cluster.leaseMs,
+    });
+    const server = createManagerServer({
+      manager,
+      records,
+      tokens: new TokenSet([tokenOfDataDir(dir), ...config.tokens]),
+      clock,
+      logger,
+      metrics,
+      listen: { host: config.manager.host, port: config.manager.port },
+      limits: httpLimits(config),
+    });
+    const { url } = await server.listen();
+    down.add(
+      (deadlineMs) => server.drain(deadlineMs),
+      () => void server.stop(),
+    );
+    manager.start();
+    down.add(async () => {
+      server.beginDraining();
+      await manager.stop();
+    });
+    logger.info({ event: 'session_manager_ready', url }, 'session manager ready');
+    return down.part(url);
+  } catch (error) {
+    await down.run({ force: true });
+    throw error;
+  }
+}

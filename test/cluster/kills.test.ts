@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { EventOnWire } from '../../src/api/events.ts';
+import type { ListOf } from '../../src/api/list.ts';
+import type { SessionResource } from '../../src/api/sessions.ts';
+import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
+import type { SeededRandom } from '../../src/testing/faults/seeded-random.ts';
+import { descendantsOf, isCodex } from '../e2e/processes.ts';
+import { scaled, seededRun } from '../faults/fault-scale.ts';
+import { KeptHistory } from '../faults/kept-history.ts';
+import { RunningCluster } from './running-cluster.ts';
+
+const sessions = scaled(100);
+const turns = scaled(500);
+const turnsPerSecond = 4;
+const killEveryMs = 2_000;
+/** For a stream to go on or to end, whoever died. */
+const mostFailoverMs = 15_000;
+
+type Victim = 'gateway' | 'worker' | 'session-manager' | 'model-proxy' | 'codex';
+const victims: readonly Victim[] = ['gateway', 'worker', 'worker', 'session-manager', 'model-proxy', 'codex'];
+
+type Kill = { readonly victim: string; readonly at: number; readonly held: readonly string[] };
+
+function promptOf(number: number): string {
+  const name = `turn ${number}`;
+  const scripts = [
+    `say: ${name}`,
+    `run: echo ${name} >> done.txt`,
+    `stream: 40 words at 20 ms\nsay: ${name}`,
+    `wait: 400 ms\nsay: ${name}`,
+  ];
+  return scripts[number % scripts.length] ?? '';
+}
+
+test('whoever is killed in a cluster, each accepted turn ends once, runs at most once, and every stream goes on [fleet-kill]', {
+  timeout: 600_000 * Math.max(1, turns / 500),
+}, async (t) => {
+  const random = seededRun(t);
+  await using oracle = await OracleModel.start();
+  const running = await RunningCluster.start(t, {
+    workers: 3,
+    managers: 2,
+    modelFlags: oracle.flags,
+    workerFlags: ['--slots', '6', '--warm-slots', '2'],
+  });
+  if (running === null) return;
+  // A Codex that is killed takes its turn with it: that is said, and is no loss.
+  using history = new KeptHistory(running, oracle, ({ error }) => error?.code === 'agent_crashed');
+  const names = Array.from({ length: sessions }, (_, index) => `killed-${index}`);
+  const kills: Kill[] = [];
+
+  let isOver = false;
+  const watching = Promise.all(
+    names.map(async (name) => {
+      while (!isOver) {
+        if (history.has(name)) await history.watch(name);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }),
+  );
+  watching.catch(() => undefined); // Awaited below.
+  const killing = (async () => {
+    while (!isOver) {
+      await new Promise((resolve) => setTimeout(resolve, killEveryMs));
+      if (!isOver) kills.push(await killOne(running, random));
+    }
+  })();
+  killing.catch(() => undefined); // Awaited below.
+  try {
+    const sent: Promise<unknown>[] = [];
+    for (let number = 0; number < turns; number += 1) {
+      const name = names[number % names.length] ?? '';
+      sent.push(history.send(promptOf(number), name, { queue_timeout_ms: 300_000 }));
+      sent.at(-1)?.catch(() => undefined); // Awaited below.
+      await new Promise((resolve) => setTimeout(resolve, 1_000 / turnsPerSecond));
+    }
+    await Promise.all(sent);
+    isOver = true;
+    await killing;
+    const { problems, ends } = await history.settle();
+    await watching;
+    const failovers = await failoverTimes(running, kills);
+    t.diagnostic(
+      `${history.turns.length} turns, ${kills.length} kills ${JSON.stringify(countBy(kills.map(({ victim }) => victim)))}, ` +
+        `${JSON.stringify(ends)}, ${oracle.calls.length} calls of the model`,
+    );
+    t.diagnostic(
+      `failover of ${failovers.length} sessions: median ${quantile(failovers, 0.5)} ms, p99 ${quantile(failovers, 0.99)} ms`,
+    );
+    assert.deepEqual(problems, []);
+    assert.equal(history.turns.length, turns);
+    assert.ok(failovers.length > 0, 'some sessions were taken over');
+    assert.ok(quantile(failovers, 1) <= mostFailoverMs, `each within ${mostFailoverMs} ms`);
+  } finally {
+    isOver = true;
+    await Promise.allSettled([killing, watching]);
+  }
+});
+
+async function killOne(running: RunningCluster, random: SeededRandom): Promise<Kill> {
+  const victim = random.pick(victims);
+  const role = victim === 'codex' ? 'worker' : victim;
+  const living = running.cluster.members(role).filter(({ pid, url }) => pid !== null && url !== null);
+  if (living.length === 0) return { victim: 'nobody', at: Date.now(), held: [] };
+  const { name, pid } = random.pick(living);
+  if (victim === 'codex') {
+    const agents = descendantsOf(pid ?? 0).filter(isCodex);
+    if (agents.length > 0) process.kill(random.pick(agents).pid, 'SIGKILL');
+    return { victim, at: Date.now(), held: [] };
+  }
+  const held = victim === 'worker' ? await sessionsOf(running, name) : [];
+  const at = Date.now();
+  await running.cluster.kill9(name);
+  return { victim, at, held };
+}
+
+/** Those with something that runs there: nobody waits for the others. */
+async function sessionsOf(running: RunningCluster, worker: string): Promise<string[]> {
+  const answer = await running.client
+    .request<ListOf<SessionResource>>('GET', '/api/v1/sessions?limit=100')
+    .catch(() => null);
+  const held = answer?.status === 200 ? answer.body.data : [];
+  return held.filter((one) => one.worker === worker && one.status === 'running').map(({ id }) => id);
+}
+
+/** From each kill of a worker to the first event of each session that it held: who took it has spoken. */
+async function failoverTimes(running: RunningCluster, kills: readonly Kill[]): Promise<number[]> {
+  const times: number[] = [];
+  const logs = new Map<string, readonly EventOnWire[]>();
+  for (const { at, held } of kills) {
+    for (const id of held) {
+      const events = logs.get(id) ?? (await running.client.pages(id));
+      logs.set(id, events);
+      // Killed between the look and the kill, its turn may have ended by itself.
+      const next = events.find((event) => event.type === 'session.recovering' && Date.parse(event.at) >= at);
+      if (next !== undefined) times.push(Date.parse(next.at) - at);
+    }
+  }
+  return times.toSorted((one, other) => one - other);
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+}
+
+function countBy(words: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,107 @@
+// A cluster for a test, on a data directory of its own, with short leases; spoken to at any of its gateways.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { missingRedis } from '../../src/testing/redis-server.ts';
+import { LocalCluster, type LocalClusterOptions, RedisMissing } from '../../tools/local-cluster.ts';
+import { FleetClient } from '../e2e/fleet-client.ts';
+import { plainEnvironment } from '../e2e/fleet-under-test.ts';
+import { findByMark, isAlive } from '../e2e/processes.ts';
+import type { FleetAtRisk } from '../faults/kept-history.ts';
+
+export type ClusterSetup = Partial<Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags'>> & {
+  /** How the model is reached; default: the demo model. */
+  readonly modelFlags?: readonly string[];
+  readonly workerFlags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Another Redis than the cluster's own. */
+  readonly redisUrl?: string;
+};
+
+/** Short, so that a test need not wait for a lease of ten seconds; all other proportions are the product's. */
+const shortTimes = {
+  CODEX_FLEET_CLUSTER_LEASE_MS: '4000',
+  CODEX_FLEET_CLUSTER_HEARTBEAT_MS: '400',
+  CODEX_FLEET_SERVER_DRAIN_TIMEOUT_MS: '10000',
+};
+
+export class RunningCluster implements FleetAtRisk {
+  readonly cluster: LocalCluster;
+  readonly dataDir: string;
+  #next = 0;
+
+  private constructor(cluster: LocalCluster, dataDir: string) {
+    this.cluster = cluster;
+    this.dataDir = dataDir;
+  }
+
+  /** null, and the test is skipped by name, where there is no Redis. Stopped with the test. */
+  static async start(t: TestContext, setup: ClusterSetup = {}): Promise<RunningCluster | null> {
+    const scratch = mkdtempSync(path.join(tmpdir(), 'fleet-cluster-'));
+    const dataDir = path.join(scratch, 'cluster');
+    const said: string[] = [];
+    try {
+      const cluster = await LocalCluster.start({
+        dataDir,
+        gateways: setup.gateways ?? 2,
+        workers: setup.workers ?? 2,
+        managers: setup.managers ?? 1,
+        port: 0,
+        flags: {
+          'model-proxy': setup.modelFlags ?? ['--model-provider', 'demo'],
+          worker: ['--slots', '4', '--warm-slots', '1', ...(setup.workerFlags ?? [])],
+        },
+        env: { ...plainEnvironment(scratch), ...shortTimes, ...setup.env },
+        ...(setup.redisFlags === undefined ? {} : { redisFlags: setup.redisFlags }),
+        ...(setup.redisUrl === undefined ? {} : { redisUrl: setup.redisUrl }),
+        onLine: (member, line) => {
+          said.push(`${member} ${line}`);
+          if (said.length > 4_000) said.splice(0, 1_000);
+          if (process.env['CODEX_FLEET_INTERNAL_SHOW_CLUSTER'] !== undefined) console.error(`${member} ${line}`);
+        },
+      });
+      const running = new RunningCluster(cluster, dataDir);
+      t.after(async () => {
+        await cluster.stop();
+        const left = findByMark(dataDir).filter(isAlive);
+        rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+        assert.deepEqual(left, [], 'no process is left');
+      });
+      return running;
+    } catch (error) {
+      rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+      if (!(error instanceof RedisMissing)) throw new Error(`${String(error)}\n${said.slice(-40).join('\n')}`);
+      t.skip(missingRedis);
+      return null;
+    }
+  }
+
+  /** A gateway that runs, each in its turn. */
+  get client(): FleetClient {
+    const living = this.cluster.members('gateway').filter(({ pid, url }) => pid !== null && url !== null);
+    const chosen = living[this.#next++ % Math.max(1, living.length)] ?? this.cluster.members('gateway')[0];
+    return this.#clientAt(chosen?.url ?? null);
+  }
+
+  /** The gateway of that number, from 1. */
+  gateway(number: number): FleetClient {
+    const member = this.cluster.members('gateway').find(({ name }) => name === `gateway-${number}`);
+    return this.#clientAt(member?.url ?? null);
+  }
+
+  get isReady(): boolean {
+    return this.cluster.members('gateway').every(({ pid }) => pid !== null);
+  }
+
+  get starts(): number {
+    return this.cluster.members().reduce((sum, { starts }) => sum + starts, 0);
+  }
+
+  #clientAt(url: string | null): FleetClient {
+    assert.ok(url, 'the gateway has said where it listens');
+    return new FleetClient(url, this.cluster.token);
+  }
+}

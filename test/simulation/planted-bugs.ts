@@ -1,0 +1,119 @@
+// Bugs that the simulation has to find, each as a change of one place in the sources.
+
+export type PlantedBug = {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+};
+
+export const plantedBugs: readonly PlantedBug[] = [
+  {
+    name: 'a takeover does not raise the epoch',
+    file: 'src/worker/take-session.ts',
+    from: 'const epoch = hasOtherWriter ? found.epoch + 1 : found.epoch;',
+    to: 'const epoch = hasOtherWriter ? found.epoch : found.epoch;',
+  },
+  {
+    name: 'the log takes events of an epoch that is over',
+    file: 'src/adapters/memory/memory-event-log.ts',
+    from: "    const log = this.#logOf(mapKey, epoch);\n    if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };\n    log.epoch = epoch;\n\n",
+    to: '    const log = this.#logOf(mapKey, epoch);\n',
+  },
+  {
+    name: 'the end of a turn is told before it is recorded',
+    file: 'src/worker/turn-end.ts',
+    from: '    const ended = await recordPatiently(end, nowMs);',
+    to: '    await tellEnd(writer, recorder, { ...turn, ...outcome, endedAt: nowMs });\n    const ended = await recordPatiently(end, nowMs);',
+  },
+  {
+    name: 'a recovery runs again what ran',
+    file: 'src/worker/recover-session.ts',
+    from: "    if (turn.status === 'queued') waiting.push(turn);",
+    to: "    if (turn.continues === null) waiting.push({ ...turn, status: 'queued' });",
+  },
+  {
+    name: 'a claim succeeds while another holds the lease',
+    file: 'src/adapters/memory/memory-session-directory.ts',
+    from: '    if (!isFree) return standing;',
+    to: '    if (!isFree && standing === null) return standing;',
+  },
+  {
+    name: 'a lease is never renewed',
+    file: 'src/worker/lease-keeper.ts',
+    from: 'for (const kept of this.#kept.values()) if (!kept.renewing) void this.#renew(kept);',
+    to: 'for (const kept of this.#kept.values()) if (kept.renewing) void this.#renew(kept);',
+  },
+  {
+    name: 'a refused renewal is taken for a good one',
+    file: 'src/worker/lease-keeper.ts',
+    from: '      const isOurs = await this.#soon(directory.renew(kept.lease, leaseMs));',
+    to: '      const isOurs = (await this.#soon(directory.renew(kept.lease, leaseMs))) !== null;',
+  },
+  {
+    name: 'anybody may release a lease',
+    file: 'src/adapters/memory/memory-session-directory.ts',
+    from: '    if (this.#isStanding(lease)) this.#held.delete',
+    to: '    this.#held.delete',
+  },
+  {
+    name: 'a log that lost its head is opened again by whoever was its writer',
+    file: 'src/worker/session-writer.ts',
+    from: "    if (!(await isStillOurs())) return this.#lose('stale_epoch');",
+    to: "    if ((await isStillOurs()) === null) return this.#lose('stale_epoch');",
+  },
+  {
+    name: 'what the log lost is not brought back',
+    file: 'src/worker/session-writer.ts',
+    from: '    const lost = retained?.takeBehind(opened.lastSeq) ?? [];',
+    to: '    const lost = retained?.takeBehind(Infinity) ?? [];',
+  },
+  {
+    name: 'a record is replaced whatever its revision',
+    file: 'src/adapters/memory/record-table.ts',
+    from: '?.revision === revision;',
+    to: '?.revision !== revision - 1e9;',
+  },
+  {
+    name: 'the record does not say which ends are untold',
+    file: 'src/worker/session-recorder.ts',
+    from: '      const untold = [...session.untold, ended.id];',
+    to: '      const untold = session.untold.filter((id) => id !== ended.id);',
+  },
+  {
+    name: 'a recovery tells again what was told',
+    file: 'src/worker/recover-session.ts',
+    from: '    if (turn === null || told.has(turnId)) recorder.told(turnId);',
+    to: '    if (turn === null || told.has(`not ${turnId}`)) recorder.told(turnId);',
+  },
+  {
+    name: 'a turn is completed though its work was not kept',
+    file: 'src/worker/session-turns.ts',
+    from: '      return { outcome: notKept(outcome, error), ref: null };',
+    to: '      return { outcome, ref: null };',
+  },
+  {
+    name: 'a client is not told what a lost push left out',
+    file: 'src/gateway/log-follower.ts',
+    from: '      if (first.header.seq > this.#position + 1) return null;',
+    to: '      if (first.header.seq < this.#position - 1e9) return null;',
+  },
+  {
+    name: 'files of an earlier owner are gone on with',
+    file: 'src/worker/session-snapshots.ts',
+    from: "    if (mark.isDirty && mark.epoch < committedIn) return 'another worker has gone on without them';\n    if (!mark.isDirty && mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';",
+    to: "    if (mark.isDirty && committedIn < 0) return 'another worker has gone on without them';",
+  },
+  {
+    name: 'an end is written over another',
+    file: 'src/core/turn.ts',
+    from: '  if (isTerminal(turn.status)) return null;\n  return { ...turn, ...outcome',
+    to: '  return { ...turn, ...outcome',
+  },
+  {
+    name: 'a session whose recovery failed is kept by who failed',
+    file: 'src/worker/worker.ts',
+    from: '      await leases.release(lease).catch(() => undefined);\n      throw error;',
+    to: '      throw error;',
+  },
+];
