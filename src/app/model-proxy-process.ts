@@ -54,7 +54,7 @@ export async function startModelProxyProcess(options: ModelProxyProcessOptions):
   const watch = (): void => {
     child.once('exit', (code, signal) => {
       if (isStopping) return;
-      // Its grants are gone with it: bindings made before find theirs refused and are made again.
+      // Its grants are gone with it; the link to it remembers them, and says them to the next one.
       logger.error({ event: 'model_proxy_exited', code, signal }, 'the model proxy ended; it is started again');
       scheduleRestart();
     });

@@ -1,194 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MemoryLeadership } from '../adapters/memory/memory-leadership.ts';
-import { MemoryRecords } from '../adapters/memory/memory-records.ts';
-import { MemorySessionDirectory } from '../adapters/memory/memory-session-directory.ts';
-import { MemorySnapshotStore } from '../adapters/memory/memory-snapshot-store.ts';
-import type { Lease } from '../contracts/session-directory.ts';
-import type { SessionKey } from '../contracts/worker-link.ts';
-import type { KnownWorkers, WorkerEntry } from '../contracts/worker-registry.ts';
-import { ServiceError } from '../core/errors.ts';
-import type { SessionRecord } from '../core/session.ts';
-import { createLogger } from '../observability/logger.ts';
-import { createMetrics } from '../observability/metrics.ts';
-import { workerEntry } from '../testing/contract-suites/worker-registry-suite.ts';
-import { FakeClock } from '../testing/fake-clock.ts';
+import { heartbeatMs, idOf, leaseMs, ManagedFleet } from '../testing/managed-fleet.ts';
 import { sessionRecord, turnRecord } from '../testing/stored-records.ts';
-import { Recurring } from './recurring.ts';
-import { SessionManager } from './session-manager.ts';
-
-const heartbeatMs = 1_000;
-const leaseMs = 10_000;
-const dayMs = 86_400_000;
-
-const idOf = (number: number): string => `019f0000-0000-7000-8000-${String(number).padStart(12, '0')}`;
-const numberOf = ({ sessionId }: SessionKey): number => Number(sessionId.slice(-12));
-
-type Simulated = WorkerEntry & { isDead: boolean; isPaused: boolean };
-
-/** Stores that all share, workers that beat, renew and take sessions as workers do, and managers. */
-class Fleet {
-  readonly clock = new FakeClock(sessionRecord().createdAt + dayMs);
-  readonly records = new MemoryRecords();
-  leases = new MemorySessionDirectory(this.clock);
-  readonly leadership = new MemoryLeadership(this.clock);
-  readonly workers: Simulated[] = [];
-  readonly taken: { readonly session: number; readonly worker: string; readonly atMs: number }[] = [];
-  readonly asked: { readonly session: number; readonly atMs: number }[] = [];
-  readonly refused: string[] = [];
-  readonly lines: string[] = [];
-  readonly #heard = new Map<string, { entry: WorkerEntry; atMs: number }>();
-  readonly #held = new Map<string, Lease>();
-  readonly #loop: Recurring;
-  #flushedAtMs = -Infinity;
-  lookups = 0;
-  atOnce = 0;
-  mostAtOnce = 0;
-  /** How long a worker takes to recover a session. */
-  takesMs = 20;
-
-  constructor(names: readonly string[]) {
-    for (const name of names) this.workers.push({ ...this.entry(name), isDead: false, isPaused: false });
-    this.#loop = new Recurring(this.clock, () => this.#live());
-  }
-
-  entry(name: string): WorkerEntry {
-    return workerEntry(name, { boot: `${name}-a`, url: `http://${name}`, startedAt: 1 });
-  }
-
-  async begin(): Promise<void> {
-    this.#loop.start();
-    await this.clock.advanceAsync(60_000);
-  }
-
-  end(): Promise<void> {
-    return this.#loop.stop();
-  }
-
-  async #live(): Promise<number> {
-    for (const worker of this.workers) {
-      if (worker.isDead || worker.isPaused) continue;
-      this.#heard.set(worker.id, { entry: worker, atMs: this.clock.monotonicMs() });
-      for (const lease of this.#held.values()) if (lease.worker === worker.id) await this.leases.claim(lease, leaseMs);
-    }
-    return heartbeatMs;
-  }
-
-  kill(name: string): void {
-    for (const worker of this.workers) if (worker.id === name) worker.isDead = true;
-    for (const [session, lease] of this.#held) if (lease.worker === name) this.#held.delete(session);
-  }
-
-  flush(): void {
-    this.#heard.clear();
-    this.leases = new MemorySessionDirectory(this.clock);
-    this.#flushedAtMs = this.clock.monotonicMs();
-  }
-
-  /** A session that a worker has, as it would be after a turn was handed over. */
-  async hosted(number: number, worker: string, changes: Partial<SessionRecord> = {}): Promise<void> {
-    const held = { worker, boot: `${worker}-a`, epoch: 1, ...changes };
-    await this.records.sessions.create(sessionRecord({ id: idOf(number), ...held }));
-    const lease = { tenant: 'acme', sessionId: idOf(number), worker, epoch: held.epoch };
-    this.#held.set(idOf(number), lease);
-    await this.leases.claim(lease, leaseMs);
-  }
-
-  async queued(number: number, session: number): Promise<void> {
-    await this.records.turns.create(turnRecord({ id: idOf(number), sessionId: idOf(session) }));
-  }
-
-  /** As the routed link does: the holder first, else any that lives; there, as takeSession does. */
-  async recoverSession(key: SessionKey): Promise<void> {
-    this.atOnce++;
-    this.mostAtOnce = Math.max(this.mostAtOnce, this.atOnce);
-    try {
-      await this.#recover(key);
-    } catch (error) {
-      this.refused.push(error instanceof ServiceError ? error.code : String(error));
-      throw error;
-    } finally {
-      this.atOnce--;
-    }
-  }
-
-  async #recover({ sessionId, tenant }: SessionKey): Promise<void> {
-    const standing = await this.leases.lookup(tenant, sessionId);
-    const session = await this.records.sessions.get(tenant, sessionId);
-    if (session === null) throw new ServiceError('session_not_found');
-    const alive = this.workers.filter(({ isDead, isPaused }) => !isDead && !isPaused);
-    const atMs = this.clock.monotonicMs();
-    const number = numberOf({ tenant, sessionId });
-    if (standing !== null) {
-      if (!alive.some(({ id }) => id === standing.worker)) throw new ServiceError('worker_unreachable');
-      this.asked.push({ session: number, atMs });
-      return;
-    }
-    const worker = alive[number % Math.max(1, alive.length)];
-    if (worker === undefined) throw new ServiceError('no_worker_ready');
-    const lease = { tenant, sessionId, worker: worker.id, epoch: session.epoch + (session.boot === null ? 0 : 1) };
-    if ((await this.leases.claim(lease, leaseMs)) !== null) throw new ServiceError('stale_epoch');
-    const next = { ...session, worker: worker.id, boot: worker.boot, epoch: lease.epoch };
-    if ((await this.records.sessions.replace(next)) === null) throw new ServiceError('store_conflict');
-    this.#held.set(sessionId, lease);
-    await new Promise<void>((resolve) => this.clock.after(this.takesMs, resolve));
-    this.taken.push({ session: number, worker: worker.id, atMs });
-  }
-
-  manager(holder: string, changes: { leadership?: MemoryLeadership; recover?: Fleet['recoverSession'] } = {}) {
-    const destination = { write: (line: string) => void this.lines.push(String(JSON.parse(line).event)) };
-    return new SessionManager({
-      clock: this.clock,
-      records: this.records,
-      snapshots: new MemorySnapshotStore(),
-      directory: {
-        knownForMs: async () => this.clock.monotonicMs() - this.#flushedAtMs,
-        release: (lease) => this.leases.release(lease),
-        lookup: (tenant, sessionId) => {
-          this.lookups++;
-          return this.leases.lookup(tenant, sessionId);
-        },
-      },
-      registry: { list: () => this.#list() },
-      leadership: changes.leadership ?? this.leadership,
-      holder,
-      probe: async (url) => {
-        const found = this.workers.find((worker) => worker.url === url);
-        if (found === undefined || found.isDead) return 'refused';
-        return found.isPaused ? 'silent' : 'answers';
-      },
-      worker: { recoverSession: changes.recover ?? ((key) => this.recoverSession(key)) },
-      eraseSession: ({ sessionId, tenant }) => this.records.sessions.erase(tenant, sessionId),
-      dropEventsBefore: async () => 0,
-      logger: createLogger({ level: 'info', role: 'test', destination }),
-      metrics: createMetrics(),
-      settings: { retainEventsMs: dayMs, retainSessionsMs: 0 },
-      heartbeatMs,
-      leaseMs,
-    });
-  }
-
-  async #list(): Promise<KnownWorkers> {
-    const nowMs = this.clock.monotonicMs();
-    const workers = [...this.#heard.values()].map(({ entry, atMs }) => ({ ...entry, silentMs: nowMs - atMs }));
-    return { workers, knownForMs: nowMs - this.#flushedAtMs };
-  }
-
-  async stop(...managers: readonly SessionManager[]): Promise<void> {
-    const stopped = Promise.all(managers.map((manager) => manager.stop()));
-    await this.clock.advanceAsync(2_000);
-    await stopped;
-    await this.end();
-  }
-
-  async owners(): Promise<readonly (string | null)[]> {
-    const { data } = await this.records.sessions.list('acme', { after: null, limit: 100, order: 'asc' });
-    return data.map(({ worker }) => worker);
-  }
-}
 
 test('a thousand sessions of a killed worker are handed to others, those at work within three seconds, so many at once', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2', 'worker-3']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2', 'worker-3']);
   for (let number = 1; number <= 1_000; number++) {
     await fleet.hosted(number, 'worker-1', { status: number % 10 === 0 ? 'running' : 'idle' });
   }
@@ -225,7 +42,7 @@ test('a thousand sessions of a killed worker are handed to others, those at work
 });
 
 test('the sessions of a worker that only fell silent are handed to others when their leases have ended, and not before', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2']);
   await fleet.hosted(1, 'worker-1', { status: 'running' });
   const manager = fleet.manager('one');
   manager.start();
@@ -244,7 +61,7 @@ test('the sessions of a worker that only fell silent are handed to others when t
 });
 
 test('a worker that came back under its name as another boot loses the sessions of its first boot at once, to itself or to others', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2']);
   await fleet.hosted(1, 'worker-1', { status: 'running' });
   const manager = fleet.manager('one');
   manager.start();
@@ -259,7 +76,7 @@ test('a worker that came back under its name as another boot loses the sessions 
 });
 
 test('a flush of all that is fast and forgetful takes no session from anybody', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2']);
   for (let number = 1; number <= 20; number++) {
     await fleet.hosted(number, `worker-${1 + (number % 2)}`, { status: 'running' });
     await fleet.records.turns.create(
@@ -280,7 +97,7 @@ test('a flush of all that is fast and forgetful takes no session from anybody', 
 });
 
 test('a worker that was killed with the registry flushed is found by its refusal, one that is silent after a whole lease', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2', 'worker-3']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2', 'worker-3']);
   await fleet.hosted(1, 'worker-1', { status: 'running' });
   await fleet.hosted(2, 'worker-2', { status: 'running' });
   const manager = fleet.manager('one');
@@ -299,7 +116,7 @@ test('a worker that was killed with the registry flushed is found by its refusal
 });
 
 test('a leader that ends in the midst of a recovery loses nothing: the standby finishes it', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2']);
   for (let number = 1; number <= 200; number++) await fleet.hosted(number, 'worker-1', { status: 'running' });
   let calls = 0;
   const first = fleet.manager('first', {
@@ -326,7 +143,7 @@ test('a leader that ends in the midst of a recovery loses nothing: the standby f
 });
 
 test('two managers that both believe they lead harm nothing: each session changes hands once', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2', 'worker-3']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2', 'worker-3']);
   for (let number = 1; number <= 100; number++) {
     await fleet.hosted(number, 'worker-1', { status: 'running' });
     await fleet.queued(1_000 + number, number);
@@ -359,73 +176,8 @@ test('two managers that both believe they lead harm nothing: each session change
   await fleet.stop(...managers);
 });
 
-test('a turn that waits at a session that nobody has is given to a worker within two seconds and a half, one on its way is left alone', async () => {
-  const fleet = new Fleet(['worker-1']);
-  const manager = fleet.manager('one');
-  manager.start();
-  await fleet.begin();
-  await fleet.records.sessions.create(sessionRecord({ id: idOf(1), status: 'queued' }));
-  await fleet.queued(11, 1);
-  await fleet.queued(12, 1);
-  await fleet.records.sessions.create(sessionRecord({ id: idOf(2), status: 'queued' }));
-  await fleet.queued(21, 2);
-  await fleet.clock.advanceAsync(1_400);
-  assert.deepEqual(fleet.taken, []);
-  // Handed over by its gateway, and ended.
-  await fleet.leases.claim({ tenant: 'acme', sessionId: idOf(2), worker: 'worker-1', epoch: 1 }, 60_000);
-  await fleet.clock.advanceAsync(1_100);
-  assert.deepEqual(
-    fleet.taken.map(({ session }) => session),
-    [1],
-  );
-  await fleet.stop(manager);
-});
-
-test('a turn that waits at a session that is held is asked for, ever more rarely; one that runs is not', async () => {
-  const fleet = new Fleet(['worker-1']);
-  await fleet.hosted(1, 'worker-1', { status: 'running' });
-  await fleet.records.turns.create(turnRecord({ id: idOf(11), sessionId: idOf(1), status: 'running' }));
-  await fleet.hosted(2, 'worker-1', { status: 'running' });
-  const manager = fleet.manager('one');
-  manager.start();
-  await fleet.begin();
-  await fleet.queued(21, 2);
-  await fleet.queued(22, 2);
-  const fromMs = fleet.clock.monotonicMs();
-  await fleet.clock.advanceAsync(120_000);
-  const seconds = fleet.asked.map(({ atMs, session }) => [session, Math.round((atMs - fromMs) / 5_000) * 5]);
-  assert.deepEqual(
-    seconds,
-    [5, 10, 20, 40, 80].map((at) => [2, at]),
-  );
-  await fleet.stop(manager);
-});
-
-test('with thousands of open turns a pass stays bounded, and the last of them is found all the same', async () => {
-  const fleet = new Fleet(['worker-1']);
-  for (let number = 1; number <= 5_000; number++) {
-    await fleet.hosted(number, 'worker-1', { status: 'queued' });
-    await fleet.queued(10_000 + number, number);
-  }
-  const manager = fleet.manager('one');
-  manager.start();
-  await fleet.begin();
-  await fleet.records.sessions.create(sessionRecord({ id: idOf(6_000), status: 'queued' }));
-  await fleet.queued(19_000, 6_000);
-  fleet.lookups = 0;
-  fleet.asked.length = 0;
-  await fleet.clock.advanceAsync(15_000);
-  assert.deepEqual(
-    fleet.taken.map(({ session }) => session),
-    [6_000],
-  );
-  assert.ok(fleet.lookups <= 2_500 * 15, String(fleet.lookups));
-  assert.ok(fleet.asked.length <= 32 * 30, String(fleet.asked.length));
-  await fleet.stop(manager);
-});
-
 test('while no worker is ready lost sessions wait, that is said once, and all are recovered when one is', async () => {
-  const fleet = new Fleet(['worker-1', 'worker-2']);
+  const fleet = new ManagedFleet(['worker-1', 'worker-2']);
   for (let number = 1; number <= 300; number++) await fleet.hosted(number, 'worker-1', { status: 'running' });
   const manager = fleet.manager('one');
   manager.start();
@@ -441,4 +193,27 @@ test('while no worker is ready lost sessions wait, that is said once, and all ar
   assert.equal(fleet.taken.length, 300);
   await fleet.stop(manager);
   assert.equal(fleet.clock.pendingTimers, 0);
+});
+
+test('a worker that stops in the midst of a takeover is followed by a third within fifteen seconds', async () => {
+  const fleet = new ManagedFleet(['worker-1', 'worker-2', 'worker-3']);
+  await fleet.hosted(2, 'worker-1', { status: 'running' });
+  fleet.takesMs = 500;
+  const manager = fleet.manager('one');
+  manager.start();
+  await fleet.begin();
+  fleet.kill('worker-1');
+  const holder = async (): Promise<string | null> =>
+    (await fleet.records.sessions.get('acme', idOf(2)))?.worker ?? null;
+  while ((await holder()) === 'worker-1') await fleet.clock.advanceAsync(50);
+  const heir = await holder();
+  const second = fleet.workers.find(({ id }) => id === heir) ?? assert.fail();
+  second.isPaused = true;
+  const pausedAtMs = fleet.clock.monotonicMs();
+  await fleet.clock.advanceAsync(20_000);
+  assert.equal(fleet.taken.length, 1);
+  assert.notEqual(fleet.taken[0]?.worker, second.id);
+  const tookMs = (fleet.taken[0]?.atMs ?? 0) - pausedAtMs;
+  assert.ok(tookMs <= 15_000, `${tookMs} ms`);
+  await fleet.stop(manager);
 });

@@ -43,6 +43,7 @@ export class TurnDispatch {
   readonly #seen = new Map<string, Seen>();
   #after: FleetPlace | null = null;
   #cycle = 0;
+  #isFailureTold = false;
 
   constructor(parts: TurnDispatchParts) {
     this.#parts = parts;
@@ -55,8 +56,11 @@ export class TurnDispatch {
       const turns = await this.#nextTurns();
       await desk.recoverAll(this.#orphans(turns, isStopping), lanes);
       await this.#ask(turns, isStopping);
+      this.#isFailureTold = false;
     } catch (error) {
-      logger.warn({ event: 'dispatch_not_possible', err: error }, 'turns that wait could not be looked for');
+      if (!this.#isFailureTold)
+        logger.warn({ event: 'dispatch_not_possible', err: error }, 'turns that wait could not be looked for');
+      this.#isFailureTold = true;
       return firstRetryMs;
     }
     return this.#after === null ? everyMs : whenManyMs;

@@ -86,6 +86,8 @@ export class GrantSync {
       else if (revision > known.revision) void this.look(id);
     });
     this.#rounds.sweep.begin();
+    // A store counts from when it is first asked.
+    void this.#storeAgeMs();
   }
 
   /** What cannot be written now is left for the workers to say again. */

@@ -28,6 +28,8 @@ type Damage = { readonly object: string; readonly problem: string };
 /** thorough: the workspace is looked through; ifUsed: only when the rollout says that a tool was used. */
 export type Look = 'thorough' | 'ifUsed';
 
+const wentOnWithout = 'another worker has gone on without them';
+
 /** Objects that nothing needs any more are removed after so many snapshots. */
 const snapshotsPerClearing = 16;
 
@@ -75,8 +77,10 @@ export class SessionSnapshots {
       this.#isDirty = mark.isDirty;
       return;
     }
-    // What is given up must be told where it held anything that the snapshot does not.
-    const lost: Damage[] = problem !== null && mark?.isDirty === true ? [{ object: 'resting files', problem }] : [];
+    // What is given up must be told where it held anything that the snapshot does not. What another worker went on
+    // without was given up then: by who took the session over, and said that it did.
+    const isGivenUp = problem !== null && problem !== wentOnWithout && mark?.isDirty === true;
+    const lost: Damage[] = isGivenUp ? [{ object: 'resting files', problem }] : [];
     if (stuck !== null) lost.push({ object: 'files in a slot', problem: stuck });
     logger.info({ event: 'session_restoring', session_id: session.id, problem }, 'files of a session are restored');
     if (session.snapshot === null) return await this.#startAnew(lost);
@@ -99,7 +103,7 @@ export class SessionSnapshots {
     const { snapshot } = session;
     // Whoever committed after dirty ones were left wrote in a later epoch.
     const committedIn = snapshot === null ? 0 : epochOfSnapshot(snapshot);
-    if (mark.isDirty && mark.epoch < committedIn) return 'another worker has gone on without them';
+    if (mark.isDirty && mark.epoch < committedIn) return wentOnWithout;
     if (!mark.isDirty && mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';
     // To load a thread adds a line to its rollout, turn or no turn.
     return (await this.#isSound(session)) ? null : 'they are damaged';

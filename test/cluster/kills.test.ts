@@ -68,6 +68,7 @@ test('whoever is killed in a cluster, each accepted turn ends once, runs at most
   })();
   killing.catch(() => undefined); // Awaited below.
   try {
+    const startedMs = performance.now();
     const sent: Promise<unknown>[] = [];
     for (let number = 0; number < turns; number += 1) {
       const name = names[number % names.length] ?? '';
@@ -78,7 +79,11 @@ test('whoever is killed in a cluster, each accepted turn ends once, runs at most
     await Promise.all(sent);
     isOver = true;
     await killing;
+    await running.whole();
+    t.diagnostic(`accepted in ${Math.round(performance.now() - startedMs)} ms`);
     const { problems, ends } = await history.settle();
+    t.diagnostic(`ended in ${Math.round(performance.now() - startedMs)} ms`);
+    await running.restartGateways();
     await watching;
     const failovers = await failoverTimes(running, kills);
     t.diagnostic(
@@ -94,6 +99,7 @@ test('whoever is killed in a cluster, each accepted turn ends once, runs at most
     assert.ok(quantile(failovers, 1) <= mostFailoverMs, `each within ${mostFailoverMs} ms`);
   } finally {
     isOver = true;
+    await running.restartGateways();
     await Promise.allSettled([killing, watching]);
   }
 });

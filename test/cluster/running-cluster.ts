@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { missingRedis } from '../../src/testing/redis-server.ts';
 import { LocalCluster, type LocalClusterOptions, RedisMissing } from '../../tools/local-cluster.ts';
+import { eventually } from '../e2e/eventually.ts';
 import { FleetClient } from '../e2e/fleet-client.ts';
 import { plainEnvironment } from '../e2e/fleet-under-test.ts';
 import { findByMark, isAlive } from '../e2e/processes.ts';
@@ -90,6 +91,27 @@ export class RunningCluster implements FleetAtRisk {
   gateway(number: number): FleetClient {
     const member = this.cluster.members('gateway').find(({ name }) => name === `gateway-${number}`);
     return this.#clientAt(member?.url ?? null);
+  }
+
+  /** Resolves when every member runs again and the gateways take turns. */
+  async whole(): Promise<void> {
+    await eventually('every member of the cluster is ready', 60_000, async () => {
+      if (this.cluster.members().some(({ pid }) => pid === null)) return false;
+      const answers = await Promise.all(
+        this.cluster.members('gateway').map(async ({ url }) => {
+          const answer = await fetch(`${url}/readyz`).catch(() => null);
+          await answer?.body?.cancel();
+          return answer?.ok === true;
+        }),
+      );
+      return answers.every(Boolean);
+    });
+  }
+
+  /** Streams end with it, whoever reads them. */
+  async restartGateways(): Promise<void> {
+    await Promise.all(this.cluster.members('gateway').map(({ name }) => this.cluster.kill9(name)));
+    await this.whole();
   }
 
   get isReady(): boolean {

@@ -1,14 +1,13 @@
 // A copy of the sources with one place changed, to see whether the simulation finds what that breaks.
 
-import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SeedResult } from '../../src/testing/simulation/run-seed.ts';
+import { runSeeds } from './run-seeds.ts';
 import type { PlantedBug } from './planted-bugs.ts';
 
 const root = join(import.meta.dirname, '../..');
-const deadlineMs = 240_000;
 
 export class PatchedTree {
   readonly #path = mkdtempSync(join(tmpdir(), 'codex-fleet-patched-'));
@@ -26,9 +25,12 @@ export class PatchedTree {
     const path = join(this.#path, file);
     const sound = readFileSync(path, 'utf8');
     if (sound.split(from).length !== 2) throw new Error(`"${name}": the text to change is not once in ${file}`);
-    writeFileSync(path, sound.replace(from, () => to));
+    writeFileSync(
+      path,
+      sound.replace(from, () => to),
+    );
     try {
-      return await this.#run(seeds);
+      return (await runSeeds(this.#path, 1, seeds)).failure;
     } finally {
       writeFileSync(path, sound);
     }
@@ -36,15 +38,5 @@ export class PatchedTree {
 
   remove(): void {
     rmSync(this.#path, { recursive: true, force: true });
-  }
-
-  #run(seeds: number): Promise<SeedResult | null> {
-    const options = { cwd: this.#path, timeout: deadlineMs, maxBuffer: 16 * 1024 * 1024 };
-    return new Promise((resolve, reject) => {
-      execFile(process.execPath, ['test/simulation/seed-runner.ts', '1', String(seeds)], options, (error, stdout, stderr) => {
-        if (error === null) resolve(JSON.parse(stdout) as SeedResult | null);
-        else reject(new Error(`the simulation did not run: ${stderr}`, { cause: error }));
-      });
-    });
   }
 }

@@ -45,24 +45,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     to: 'for (const kept of this.#kept.values()) if (kept.renewing) void this.#renew(kept);',
   },
   {
-    name: 'a refused renewal is taken for a good one',
-    file: 'src/worker/lease-keeper.ts',
-    from: '      const isOurs = await this.#soon(directory.renew(kept.lease, leaseMs));',
-    to: '      const isOurs = (await this.#soon(directory.renew(kept.lease, leaseMs))) !== null;',
-  },
-  {
-    name: 'anybody may release a lease',
-    file: 'src/adapters/memory/memory-session-directory.ts',
-    from: '    if (this.#isStanding(lease)) this.#held.delete',
-    to: '    this.#held.delete',
-  },
-  {
-    name: 'a log that lost its head is opened again by whoever was its writer',
-    file: 'src/worker/session-writer.ts',
-    from: "    if (!(await isStillOurs())) return this.#lose('stale_epoch');",
-    to: "    if ((await isStillOurs()) === null) return this.#lose('stale_epoch');",
-  },
-  {
     name: 'what the log lost is not brought back',
     file: 'src/worker/session-writer.ts',
     from: '    const lost = retained?.takeBehind(opened.lastSeq) ?? [];',
@@ -115,5 +97,17 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: 'src/worker/worker.ts',
     from: '      await leases.release(lease).catch(() => undefined);\n      throw error;',
     to: '      throw error;',
+  },
+  {
+    name: 'a run that takes a session again gives its places out twice',
+    file: 'src/worker/take-session.ts',
+    from: ' || parts.mayLogBeLost;',
+    to: ';',
+  },
+  {
+    name: 'a client that comes back does not see that the log has lost what it saw',
+    file: 'src/gateway/log-follower.ts',
+    from: 'this.#epoch = options.afterEpoch ?? null;',
+    to: 'this.#epoch = null;',
   },
 ];

@@ -86,9 +86,10 @@ test('a proxy that was started again, and knows nothing, is told what its worker
   const directory = await mkdtemp(path.join(tmpdir(), 'model-proxy-'));
   cleanups.push(() => rm(directory, { recursive: true }));
   const address = { path: path.join(directory, 'control.sock') };
+  const mine = { ...request, sessionId: `${testSession}-2` };
   let running = await runModelProxy({ provider: demo, controlAddress: address });
   const client = clientFor({ address, checkMs: 20 });
-  const [busy, idle] = [await client.issue(request), await client.issue(request)];
+  const [busy, idle] = [await client.issue(mine), await client.issue(mine)];
   await client.beginTurn(busy.id, 'turn-1');
   await running.stop();
   // In the meantime a turn begins, and waits for the proxy.
@@ -113,7 +114,7 @@ test('a grant that was revoked while the proxy was away is revoked when it is ba
   const grantStore = new MemoryGrantStore(clock);
   let running = await runModelProxy({ provider: demo, controlAddress: address, grantStore });
   const client = clientFor({ address, checkMs: 20 });
-  const grant = await client.issue(request);
+  const grant = await client.issue({ ...request, sessionId: `${testSession}-2` });
   await client.beginTurn(grant.id, 'turn-1');
   await running.stop();
   await assert.rejects(client.revoke(grant.id), unavailableBecause('proxy_unreachable'));

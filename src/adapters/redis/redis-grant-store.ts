@@ -45,19 +45,19 @@ export class RedisGrantStore implements GrantStore {
     );
     const [word, number, standingTurn] = answer as readonly [string, string?, string?];
     if (word === 'put') return grant;
-    if (word === 'stands') return { ...grant, revision: Number(number), turn: turnOf(standingTurn) };
+    if (word === 'stands') return { ...grant, revision: Number(number), turn: turnOf(standingTurn ?? null) };
     if (word === 'stale') throw new ServiceError('stale_epoch', { epoch: Number(number) });
     throw new ServiceError('grant_not_found');
   }
 
   async find(id: GrantId): Promise<FoundGrant> {
     const fields = ['g', 'r', 't', 'x'].map((kind) => `${kind}:${id}`);
-    const [text, revision, turn, ended] = await this.#connection.run((client) =>
+    const [text = null, revision = null, turn = null, ended = null] = await this.#connection.run((client) =>
       client.hmget(this.#sessionKey(id), ...fields),
     );
-    if (ended != null) return 'ended';
-    const body = text == null ? null : parseBody(text);
-    if (body === null || revision == null) return null;
+    if (ended !== null) return 'ended';
+    const body = text === null ? null : parseBody(text);
+    if (body === null || revision === null) return null;
     return { id, ...body, turn: turnOf(turn), revision: Number(revision) };
   }
 
@@ -133,8 +133,8 @@ export class RedisGrantStore implements GrantStore {
   }
 }
 
-function turnOf(text: string | null | undefined): TurnId | null {
-  return text == null || text === '' ? null : text;
+function turnOf(text: string | null): TurnId | null {
+  return text === '' ? null : text;
 }
 
 /** null: not of our making. */

@@ -61,7 +61,8 @@ export class Checker {
     if (before.boot !== null && after.boot !== before.boot && after.epoch <= before.epoch)
       this.fail(`${name} changed hands from ${before.boot} to ${String(after.boot)} in epoch ${after.epoch}`);
     const isTaken = before.worker !== null && before.boot !== null && after.epoch > before.epoch;
-    if (isTaken && this.#isWell(before.boot) && !this.#hasLostTail(before)) this.fail(`${name} was taken from ${before.boot}, which is well`);
+    if (isTaken && this.#isWell(before.boot) && !this.#hasLostTail(before))
+      this.fail(`${name} was taken from ${before.boot}, which is well`);
     if (after.epoch > before.epoch)
       this.#trace.add('records', `${name} epoch ${after.epoch} of ${String(after.worker)} ${String(after.boot)}`);
     if (after.snapshot?.object !== before.snapshot?.object) void this.#checkCommit(before, after);
@@ -76,7 +77,8 @@ export class Checker {
   onTurn(before: TurnRecord | null, after: TurnRecord): void {
     const name = nameOf(after.id);
     this.turns.set(after.id, after);
-    if (before?.status !== after.status) this.#trace.add('records', `turn ${name} ${after.status} ${after.reason ?? ''}`);
+    if (before?.status !== after.status)
+      this.#trace.add('records', `turn ${name} ${after.status} ${after.reason ?? ''}`);
     if (before === null) return;
     if (isTerminal(before.status) && before.status !== after.status)
       this.fail(`the end of turn ${name} was changed from ${before.status} to ${after.status}`);
@@ -145,19 +147,23 @@ export class Checker {
     const turn = header.turnId === null ? undefined : this.turns.get(header.turnId);
     if (turn === undefined) return this.fail(`${name} ends a turn that nobody knows`);
     if (`turn.${turn.status}` !== header.type) this.fail(`${name} was told while the record said ${turn.status}`);
-    const isSecond = history.events.some((one) => one.header.turnId === turn.id && isTerminalEventType(one.header.type));
+    const isSecond = history.events.some(
+      (one) => one.header.turnId === turn.id && isTerminalEventType(one.header.type),
+    );
     if (isSecond) this.fail(`${name} is a second end of its turn`);
     if (turn.status === 'completed') void this.#checkKept(turn);
   }
 
   async #checkKept(turn: TurnRecord): Promise<void> {
     const words = await this.#wordsOf(this.sessions.get(turn.sessionId));
-    if (!words.includes(`done ${turn.prompt}`)) this.fail(`turn ${nameOf(turn.id)} was told as completed and is not kept`);
+    if (!words.includes(`done ${turn.prompt}`))
+      this.fail(`turn ${nameOf(turn.id)} was told as completed and is not kept`);
   }
 
   async #checkCommit(before: SessionRecord, after: SessionRecord): Promise<void> {
     const [old, now] = await Promise.all([this.#wordsOf(before), this.#wordsOf(after)]);
-    if (old.some((word, at) => now[at] !== word)) this.fail(`a commit of ${nameOf(after.id)} left out what was committed`);
+    if (old.some((word, at) => now[at] !== word))
+      this.fail(`a commit of ${nameOf(after.id)} left out what was committed`);
     if ((after.snapshot?.lastSeq ?? 0) < (before.snapshot?.lastSeq ?? 0))
       this.fail(`a commit of ${nameOf(after.id)} sealed less than the one before it`);
   }
@@ -203,7 +209,8 @@ export class Checker {
       const wasRefused = turn.status === 'failed' && turn.startedAt === null && turn.reason === null;
       if (!isTerminal(turn.status)) owed.push(`${name} is ${turn.status}`);
       else if (wasRefused && this.#accepted.has(turn.id)) owed.push(`${name} was acknowledged and then refused`);
-      else if (ends !== 1 && !wasRefused && !this.#excused.has(turn.id)) owed.push(`${name} has ${ends} terminal events`);
+      else if (ends !== 1 && !wasRefused && !this.#excused.has(turn.id))
+        owed.push(`${name} has ${ends} terminal events`);
     }
     for (const turnId of this.#accepted)
       if (!this.turns.has(turnId)) owed.push(`turn ${nameOf(turnId)} was acknowledged and has no record`);

@@ -9,7 +9,13 @@ import { Checker, type Client } from './checker.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { type FleetParts, SimulatedGateway, SimulatedManager, SimulatedWorker } from './simulated-fleet.ts';
 import type { SimulatedProcess, World } from './simulated-process.ts';
-import { ForgetfulDirectory, ForgetfulLog, ForgetfulRegistry, TearingSnapshotStore, watchedRecords } from './simulated-stores.ts';
+import {
+  ForgetfulDirectory,
+  ForgetfulLog,
+  ForgetfulRegistry,
+  TearingSnapshotStore,
+  watchedRecords,
+} from './simulated-stores.ts';
 import { Timeline } from './timeline.ts';
 import { Trace } from './trace.ts';
 
@@ -83,7 +89,7 @@ class SimulatedFleet {
       faults: {
         stores: {
           ...{ refused: share(0.05), unanswered: share(0.05), twice: share(0.05) },
-          ...{ slow: share(random.next() < 0.3 ? 0.1 : 0.02), deadly: share(0.004) },
+          ...{ slow: share(random.next() < 0.3 ? 0.1 : 0.02), deadly: share(random.next() < 0.3 ? 0.02 : 0.004) },
           ...{ refusal: 'store_unavailable', uncertainty: 'store_unavailable' },
         },
         links: {

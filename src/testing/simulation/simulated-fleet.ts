@@ -21,9 +21,10 @@ import { isOwner } from '../../worker/ownership.ts';
 import { Worker } from '../../worker/worker.ts';
 import type { Checker, Client } from './checker.ts';
 import { simulatedAgent } from './simulated-agent.ts';
-import { SimulatedDisk, simulatedClaims, simulatedFiles, simulatedPool } from './simulated-disk.ts';
+import { type SimulatedDisk, simulatedClaims, simulatedFiles, simulatedPool } from './simulated-disk.ts';
 import { type CallFaults, SimulatedProcess, type World } from './simulated-process.ts';
-import { decodeSnapshot, simulatedSnapshots } from './simulated-snapshots.ts';
+import { reachLog, withSealed } from './reach-log.ts';
+import { simulatedSnapshots } from './simulated-snapshots.ts';
 import type { ForgetfulDirectory, ForgetfulLog, ForgetfulRegistry, TearingSnapshotStore } from './simulated-stores.ts';
 
 export type Stores = {
@@ -51,7 +52,6 @@ const workerDeadlineMs = 5_000;
 const heartbeatMs = 1_000;
 const quietMs = 2_000;
 const reopenAfterMs = 300;
-const mostPushDelayMs = 30;
 
 // It counts; nothing that is decided depends on it.
 const metrics = createMetrics();
@@ -270,53 +270,6 @@ export class SimulatedGateway {
 
 function newProcess(world: World, name: string, skewMs: number): SimulatedProcess {
   return new SimulatedProcess(world, name, { skewMs, drift: 0.999 + world.random.next() * 0.002 });
-}
-
-/** Pushes take time of their own, keep their order, and now and then one gets lost. */
-function reachLog(world: World, process: SimulatedProcess, log: EventLog, faults: CallFaults): EventLog {
-  const subscribe: EventLog['subscribe'] = (key, listener) => {
-    let lastMs = 0;
-    let isActive = true;
-    return process.call('log.subscribe', { ...faults, twice: 0, unanswered: 0, deadly: 0 }, async () => {
-      const end = await log.subscribe(key, (events) => {
-        if (world.random.next() < faults.refused) return;
-        lastMs = Math.max(lastMs, world.timeline.nowMs + world.random.next() * mostPushDelayMs) + 1e-6;
-        world.timeline.after(lastMs - world.timeline.nowMs, () => process.deliver(() => isActive && listener(events)));
-      });
-      return () => {
-        isActive = false;
-        end();
-      };
-    });
-  };
-  const reached = process.reach(log, 'log', faults);
-  return {
-    open: (...args) => reached.open(...args),
-    append: (...args) => reached.append(...args),
-    read: (...args) => reached.read(...args),
-    erase: (...args) => reached.erase(...args),
-    subscribe,
-  };
-}
-
-/** What the log does not have is read from the snapshot that the record names. */
-function withSealed({ records, snapshots }: Stores, log: EventLog): EventLog {
-  const read: EventLog['read'] = async (key, afterSeq, limit) => {
-    const page = await log.read(key, afterSeq, limit);
-    if (page.events[0]?.header.seq === afterSeq + 1) return page;
-    const session = await records.sessions.get(key.tenant, key.sessionId);
-    if (session === null || session.snapshot === null || session.snapshot.lastSeq <= afterSeq) return page;
-    const { events } = decodeSnapshot(await snapshots.read(key, session.snapshot.object));
-    const sealed = events.filter(({ header }) => header.seq > afterSeq).slice(0, limit);
-    return { events: sealed, firstSeq: 1, lastSeq: Math.max(page.lastSeq, session.snapshot.lastSeq) };
-  };
-  return {
-    read,
-    open: (...args) => log.open(...args),
-    append: (...args) => log.append(...args),
-    erase: (...args) => log.erase(...args),
-    subscribe: (...args) => log.subscribe(...args),
-  };
 }
 
 function traceLogger({ trace }: World, process: SimulatedProcess): Logger {

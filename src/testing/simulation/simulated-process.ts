@@ -141,8 +141,10 @@ export class SimulatedProcess {
     if (this.#isDead) return await never();
     const { random, timeline, trace } = this.#world;
     const fate = random.next();
-    const isSlowThere = random.next() < faults.slow / 2;
-    const isSlowBack = random.next() < faults.slow / 2;
+    // Of two writers one must not come late: an append is late more often than all else.
+    const slow = name === 'log.append' ? 4 * faults.slow : faults.slow;
+    const isSlowThere = random.next() < slow / 2;
+    const isSlowBack = random.next() < slow / 2;
     const delay = (isSlow: boolean): number => random.next() * (isSlow ? slowDelayMs : usualDelayMs);
     const isRefused = fate < faults.refused;
     const isUnanswered = !isRefused && fate < faults.refused + faults.unanswered;

@@ -31,7 +31,12 @@ export class Timeline {
 
   /** The returned function cancels. */
   after(delayMs: number, run: () => void): () => void {
-    const entry: Entry = { atMs: this.#nowMs + Math.max(0, delayMs), tie: this.#random.next(), run, isCancelled: false };
+    const entry: Entry = {
+      atMs: this.#nowMs + Math.max(0, delayMs),
+      tie: this.#random.next(),
+      run,
+      isCancelled: false,
+    };
     this.#push(entry);
     return () => {
       entry.isCancelled = true;

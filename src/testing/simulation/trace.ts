@@ -6,7 +6,6 @@ import type { Timeline } from './timeline.ts';
 
 const mostKept = 60;
 
-
 export class Trace {
   readonly #timeline: Timeline;
   readonly #hash = createHash('sha256');
