@@ -95,6 +95,31 @@ export const requirements = [
   },
   { id: 'commands-run', text: 'A one-off command runs in the workspace, under the sandbox, without the model.' },
   {
+    id: 'cluster-start',
+    text: 'One command starts a local cluster of every role; the line printed for each gateway works.',
+  },
+  { id: 'fleet-any-gateway', text: 'What one gateway began is followed, steered, answered and ended at any other.' },
+  {
+    id: 'fleet-kill',
+    text: 'Whoever is killed in a cluster: each accepted turn ends once, runs at most once, and streams go on or end in time.',
+  },
+  {
+    id: 'fleet-fenced',
+    text: 'A worker that was stopped and goes on writes nothing that another has gone on without.',
+  },
+  {
+    id: 'fleet-redis',
+    text: 'Redis may be killed, emptied, paused or refuse: running turns go on, nothing committed is lost.',
+  },
+  {
+    id: 'fleet-partition',
+    text: 'A network that is slow, cut or silent between any two roles costs time, and nothing else.',
+  },
+  { id: 'fleet-rolling', text: 'A restart of every process in turn costs no turn, no event and no failed request.' },
+  { id: 'fleet-handover', text: 'A worker that is drained lets turns end or go on elsewhere, and takes nothing new.' },
+  { id: 'fleet-disk', text: "What a worker's disk held of committed turns is had again when that disk is gone." },
+  { id: 'fleet-simulated', text: 'A thousand seeds of simulated faults break no promise, and planted bugs are found.' },
+  {
     id: 'cli-exec',
     text: 'codex-fleet exec joins the running fleet or starts one, and its exit code says how the turn ended.',
   },

@@ -19,16 +19,15 @@ const tryEveryMs = 500;
 
 /** Rejects, in words for a person, when the settings do not say where the proxy is. */
 export function connectModelProxy({ modelProxy }: Config, clusterSecret: string, clock: Clock): ClusterModel {
-  const { controlUrl, url } = modelProxy;
-  if (url === null || controlUrl === null) {
+  if (modelProxy.url === null || modelProxy.controlUrl === null) {
     const message =
       'a role of a cluster needs the model proxy: set model_proxy.url and model_proxy.control_url ' +
       '(CODEX_FLEET_MODEL_PROXY_URL, CODEX_FLEET_MODEL_PROXY_CONTROL_URL)';
     throw new ServiceError('model_unavailable', {}, { message });
   }
   const credential = internalCredential(clusterSecret, 'model-proxy', '');
-  const link = new ModelProxyClient({ address: addressOf(controlUrl), credential, clock });
-  return { link, upstream: addressOf(url) };
+  const link = new ModelProxyClient({ address: { url: modelProxy.controlUrl }, credential, clock });
+  return { link, upstream: addressOf(modelProxy.url) };
 }
 
 /** The model for turns that name none: the proxy's, which alone is told of a provider. It may be starting, too. */

@@ -90,7 +90,10 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
         workerDir: own.path,
         sessions: stores.records.sessions,
       }),
-      drain: () => void drain(config.server.drainTimeoutMs),
+      drain: () =>
+        void drain(config.server.drainTimeoutMs).catch((error: unknown) =>
+          logger.error({ event: 'drain_failed', err: error }, 'a worker could not be drained in good order'),
+        ),
     });
     const { url } = await server.listen();
     down.add(

@@ -33,10 +33,10 @@ export async function startModelProxy(config: Config): Promise<RunningModelProxy
     const apiKey = readModelKey(config.model, readEnvironment());
     const secret = await clusterSecret(config, down);
     const grantStore = await openGrantStore(config, clock, logger, down);
-    const { host, port, controlPort } = config.modelProxy;
+    const { modelProxy } = config;
     const proxy = createModelProxy({
-      dataAddress: { host, port },
-      controlAddress: { host, port: controlPort },
+      dataAddress: { host: modelProxy.host, port: modelProxy.port },
+      controlAddress: { host: modelProxy.host, port: modelProxy.controlPort },
       controlCredential: internalCredential(secret, 'model-proxy', ''),
       provider: {
         kind: config.model.provider,

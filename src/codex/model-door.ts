@@ -9,7 +9,7 @@ export type ModelUpstream = { readonly socketPath: string } | { readonly host: s
 
 const maxConnections = 64;
 /** What a restart of the proxy may take, or its name's move to another. */
-const defaultPatienceMs = 5_000;
+const defaultPatienceMs = 15_000;
 const lookAgainMs = 100;
 
 export class ModelDoor {

@@ -73,7 +73,7 @@ test('with nothing given, every setting has its default', () => {
   assert.deepEqual(config.model, { provider: 'demo', name: 'demo', baseUrl: null, apiKeyEnv: null, apiKeyFile: null });
   assert.deepEqual(config.cage, { readOnlyPaths: [], network: 'none', allowNone: true });
   assert.deepEqual(config.log, { level: 'info', format: 'json', prompts: false, gcpProject: null });
-  assert.deepEqual(config.redis, { url: null });
+  assert.deepEqual(config.redis, { url: null, keyPrefix: 'codex-fleet:' });
   assert.deepEqual(config.tokens, []);
   assert.equal(config.server.bodyLimitExecBytes, 16_777_216);
   assert.deepEqual(

@@ -224,7 +224,12 @@ export class Worker implements WorkerLink {
     const { clock } = this.#parts;
     const handOverMs = Math.min(longestHandOverMs, deadlineMs * handOverShare);
     const quiet = Promise.race([this.#ledger.quiet(), this.#hurried.promise]);
-    const isQuiet = await within(clock, deadlineMs - handOverMs, quiet.then(() => true), false);
+    const isQuiet = await within(
+      clock,
+      deadlineMs - handOverMs,
+      quiet.then(() => true),
+      false,
+    );
     if (!isQuiet) {
       const handedOver = [...this.#ready.values()].map(({ host }) => host.handOver(handOverMs));
       await Promise.race([Promise.all(handedOver), this.#hurried.promise]);

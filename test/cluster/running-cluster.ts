@@ -61,7 +61,8 @@ export class RunningCluster implements FleetAtRisk {
         onLine: (member, line) => {
           said.push(`${member} ${line}`);
           if (said.length > 4_000) said.splice(0, 1_000);
-          if (process.env['CODEX_FLEET_INTERNAL_SHOW_CLUSTER'] !== undefined) console.error(`${member} ${line}`);
+          if (process.env['CODEX_FLEET_INTERNAL_SHOW_CLUSTER'] !== undefined)
+            process.stderr.write(`${member} ${line}\n`);
         },
       });
       const running = new RunningCluster(cluster, dataDir);

@@ -23,8 +23,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 const maxConnections = 16;
 const maxReplyBytes = 1024 * 1024;
-/** What a restart of the proxy may take. */
-const patienceMs = 3000;
+/** What a restart of the proxy may take on a busy machine: a turn waits longer than that for a slot. */
+const patienceMs = 15_000;
 const firstPauseMs = 50;
 const longestPauseMs = 400;
 
@@ -50,7 +50,7 @@ export class ControlCalls {
     return reply;
   }
 
-  /** For calls that may arrive twice: a proxy that is not there is looked for again, for about three seconds. */
+  /** For calls that may arrive twice: a proxy that does not answer is asked again, for as long as a restart may take. */
   async insist(method: Method, path: string, body?: Fields): Promise<Fields> {
     const { clock } = this.#options;
     const endMs = clock.monotonicMs() + patienceMs;
@@ -58,7 +58,7 @@ export class ControlCalls {
       try {
         return await this.call(method, path, body);
       } catch (error) {
-        if (!isUnreachable(error) || this.#isClosed || clock.monotonicMs() + pauseMs > endMs) throw error;
+        if (!mayAnswerLater(error) || this.#isClosed || clock.monotonicMs() + pauseMs > endMs) throw error;
       }
       await new Promise<void>((resolve) => clock.after(pauseMs, resolve));
     }
@@ -100,6 +100,13 @@ export class ControlCalls {
       cancelDeadline();
     }
   }
+}
+
+function mayAnswerLater(error: unknown): boolean {
+  return (
+    isUnreachable(error) ||
+    (isServiceError(error, 'model_unavailable') && error.details['reason'] === 'proxy_timed_out')
+  );
 }
 
 /** No connection, or one that ended before the answer: a restart looks so. */

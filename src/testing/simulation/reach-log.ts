@@ -57,4 +57,3 @@ export function withSealed({ records, snapshots }: SealedParts, log: EventLog): 
     subscribe: (...args) => log.subscribe(...args),
   };
 }
-

@@ -1,21 +1,14 @@
 // One seed of the simulation: a small fleet, some sessions and turns, faults for a while, then rest. What
 // happens follows from the seed alone, so that what was found once can be found again.
 
-import { MemoryLeadership } from '../../adapters/memory/memory-leadership.ts';
 import { seededRandom } from '../faults/seeded-random.ts';
 import { sessionRecord, turnRecord } from '../stored-records.ts';
 import { defaultPolicy } from '../../core/session.ts';
-import { Checker, type Client } from './checker.ts';
+import type { Checker, Client } from './checker.ts';
+import { makeFleetParts } from './fleet-parts.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { type FleetParts, SimulatedGateway, SimulatedManager, SimulatedWorker } from './simulated-fleet.ts';
 import type { SimulatedProcess, World } from './simulated-process.ts';
-import {
-  ForgetfulDirectory,
-  ForgetfulLog,
-  ForgetfulRegistry,
-  TearingSnapshotStore,
-  watchedRecords,
-} from './simulated-stores.ts';
 import { Timeline } from './timeline.ts';
 import { Trace } from './trace.ts';
 
@@ -62,43 +55,13 @@ class SimulatedFleet {
     this.#seed = seed;
     this.#world = world;
     this.#isCalm = random.next() < 0.25;
-    const share = (most: number): number => (this.#isCalm || random.next() < 0.4 ? 0 : random.next() * most);
-    const torn = share(0.1);
-    const snapshots = new TearingSnapshotStore(() => this.#isTrial && random.next() < torn);
-    const checker = new Checker(snapshots, trace, (boot) => this.#isWell(boot));
-    this.#checker = checker;
-    const clock = {
-      now: () => timeline.nowMs,
-      monotonicMs: () => timeline.nowMs,
-      after: (delayMs: number, callback: () => void) => timeline.after(delayMs, callback),
-    };
-    this.#parts = {
-      world,
-      checker,
-      stores: {
-        snapshots,
-        directory: new ForgetfulDirectory(clock),
-        registry: new ForgetfulRegistry(clock),
-        leadership: new MemoryLeadership(clock),
-        log: new ForgetfulLog({ onAppended: (key, events) => checker.onAppended(key, events) }),
-        records: watchedRecords({
-          onSession: (before, after) => checker.onSession(before, after),
-          onTurn: (before, after) => checker.onTurn(before, after),
-        }),
-      },
-      faults: {
-        stores: {
-          ...{ refused: share(0.05), unanswered: share(0.05), twice: share(0.05) },
-          ...{ slow: share(random.next() < 0.3 ? 0.1 : 0.02), deadly: share(random.next() < 0.3 ? 0.02 : 0.004) },
-          ...{ refusal: 'store_unavailable', uncertainty: 'store_unavailable' },
-        },
-        links: {
-          ...{ refused: share(0.1), unanswered: share(0.1), twice: share(0.1), slow: share(0.1), deadly: 0 },
-          ...{ refusal: 'worker_unreachable', uncertainty: 'worker_lost' },
-        },
-        agentCrash: share(0.2),
-      },
-    };
+    const parts = makeFleetParts({
+      ...{ world, isCalm: this.#isCalm },
+      isTrial: () => this.#isTrial,
+      isWell: (boot) => this.#isWell(boot),
+    });
+    this.#parts = parts;
+    this.#checker = parts.checker;
   }
 
   async run(): Promise<SeedResult> {
