@@ -46,7 +46,9 @@ export async function recoverSession(recovery: RecoveryParts): Promise<void> {
 
 /** Turns that a lost process accepted: one that waits gets its place, one that ran its end. */
 export async function adoptOpenTurns(recovery: RecoveryParts): Promise<void> {
-  for (const turn of await settleOpenTurns(recovery)) recovery.enqueue(turn);
+  const waiting = await settleOpenTurns(recovery);
+  if (recovery.recorder.isClosed) throw new ServiceError('stale_epoch');
+  for (const turn of waiting) recovery.enqueue(turn);
 }
 
 /** Ends those that ran; answers those that are to wait, in their order. Not those that are in hand here. */
@@ -54,6 +56,8 @@ async function settleOpenTurns(recovery: RecoveryParts): Promise<readonly TurnRe
   const { isInHand, parts, recorder } = recovery;
   const waiting: TurnRecord[] = [];
   for (const turn of await openTurns(parts, recorder.session)) {
+    // Lost meanwhile: the files and the turns are in other hands, which may be this worker's own again.
+    if (recorder.isClosed) throw new ServiceError('stale_epoch');
     if (isInHand(turn.id)) continue;
     if (turn.status === 'queued') waiting.push(turn);
     else waiting.unshift(...(await interrupt(recovery, turn)));

@@ -83,8 +83,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'files of an earlier owner are gone on with',
     file: 'src/worker/session-snapshots.ts',
-    from: "    if (mark.isDirty && mark.epoch < committedIn) return 'another worker has gone on without them';\n    if (!mark.isDirty && mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';",
-    to: "    if (mark.isDirty && committedIn < 0) return 'another worker has gone on without them';",
+    from: "mark.object !== (snapshot?.object ?? null)) return 'they are of another turn';",
+    to: "mark.object === '') return 'they are of another turn';",
   },
   {
     name: 'an end is written over another',

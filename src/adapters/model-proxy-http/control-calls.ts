@@ -16,6 +16,8 @@ export type ControlCallsOptions = {
   readonly credential: string;
   readonly clock: Clock;
   readonly deadlineMs: number;
+  /** For how long a proxy that does not answer is asked again. */
+  readonly patienceMs: number;
 };
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -23,8 +25,6 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 const maxConnections = 16;
 const maxReplyBytes = 1024 * 1024;
-/** What a restart of the proxy may take on a busy machine: a turn waits longer than that for a slot. */
-const patienceMs = 15_000;
 const firstPauseMs = 50;
 const longestPauseMs = 400;
 
@@ -52,7 +52,7 @@ export class ControlCalls {
 
   /** For calls that may arrive twice: a proxy that does not answer is asked again, for as long as a restart may take. */
   async insist(method: Method, path: string, body?: Fields): Promise<Fields> {
-    const { clock } = this.#options;
+    const { clock, patienceMs } = this.#options;
     const endMs = clock.monotonicMs() + patienceMs;
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(longestPauseMs, 2 * pauseMs)) {
       try {

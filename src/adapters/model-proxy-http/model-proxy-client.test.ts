@@ -113,7 +113,7 @@ test('a grant that was revoked while the proxy was away is revoked when it is ba
   const clock = new SystemClock();
   const grantStore = new MemoryGrantStore(clock);
   let running = await runModelProxy({ provider: demo, controlAddress: address, grantStore });
-  const client = clientFor({ address, checkMs: 20 });
+  const client = clientFor({ address, checkMs: 20, patienceMs: 300 });
   const grant = await client.issue({ ...request, sessionId: `${testSession}-2` });
   await client.beginTurn(grant.id, 'turn-1');
   await running.stop();

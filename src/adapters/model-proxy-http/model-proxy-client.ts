@@ -21,6 +21,8 @@ export type ModelProxyClientOptions = {
   readonly credential: string;
   readonly clock: Clock;
   readonly deadlineMs?: number;
+  /** For how long a proxy that does not answer is asked again, where that may be done twice. */
+  readonly patienceMs?: number;
   /** How often the proxy is asked whether it knows the grants whose turns run. */
   readonly checkMs?: number;
 };
@@ -36,6 +38,8 @@ type Held = {
 };
 
 const defaultDeadlineMs = 2000;
+/** What a restart of the proxy may take on a busy machine: a turn waits longer than that for a slot. */
+const defaultPatienceMs = 15_000;
 const defaultCheckMs = 1000;
 /** While the proxy is not there. */
 const lookAgainMs = 100;
@@ -52,7 +56,8 @@ export class ModelProxyClient implements ModelProxyLink {
 
   constructor(options: ModelProxyClientOptions) {
     const { address, clock, credential, deadlineMs = defaultDeadlineMs, checkMs = defaultCheckMs } = options;
-    this.#calls = new ControlCalls({ address, credential, clock, deadlineMs });
+    const { patienceMs = defaultPatienceMs } = options;
+    this.#calls = new ControlCalls({ address, credential, clock, deadlineMs, patienceMs });
     this.#watch = new Round({
       clock,
       pauseMs: () => (this.#isAway ? Math.min(lookAgainMs, checkMs) : checkMs),
