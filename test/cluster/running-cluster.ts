@@ -13,7 +13,9 @@ import { plainEnvironment } from '../e2e/fleet-under-test.ts';
 import { findByMark, isAlive } from '../e2e/processes.ts';
 import type { FleetAtRisk } from '../faults/kept-history.ts';
 
-export type ClusterSetup = Partial<Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags'>> & {
+export type ClusterSetup = Partial<
+  Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags' | 'memberEnv'>
+> & {
   /** How the model is reached; default: the demo model. */
   readonly modelFlags?: readonly string[];
   readonly workerFlags?: readonly string[];
@@ -57,6 +59,7 @@ export class RunningCluster implements FleetAtRisk {
         },
         env: { ...plainEnvironment(scratch), ...shortTimes, ...setup.env },
         ...(setup.redisFlags === undefined ? {} : { redisFlags: setup.redisFlags }),
+        ...(setup.memberEnv === undefined ? {} : { memberEnv: setup.memberEnv }),
         ...(setup.redisUrl === undefined ? {} : { redisUrl: setup.redisUrl }),
         onLine: (member, line) => {
           said.push(`${member} ${line}`);
