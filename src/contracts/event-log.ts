@@ -41,7 +41,8 @@ export interface EventLog {
    * seqs and checksums) answers `appended` and writes nothing, so a timed-out call can be repeated;
    * a batch that begins with such events and goes on with the ones that follow writes only those.
    * A log that was never opened is `log_lost`; where nothing can be lost, it may take a batch that begins
-   * at seq 1. All events must carry the key's tenant and session and one epoch. Rejects with
+   * at seq 1. All events must carry the key's tenant and session and one epoch: the
+   * writer's own, or an earlier one where it brings back what the log had and lost. Rejects with
    * `store_unavailable` when it is unknown whether the batch was written, `storage_full` when it was not.
    */
   append(key: LogKey, epoch: number, events: readonly StoredEvent[]): Promise<AppendResult>;

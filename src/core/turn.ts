@@ -104,6 +104,11 @@ export function isTerminal(status: TurnStatus): status is TerminalStatus {
   return (terminalStatuses as readonly string[]).includes(status);
 }
 
+/** Ended by who could not hand it to a worker: one that a worker ended has begun, or has a reason. */
+export function wasNeverTaken({ reason, startedAt, status }: TurnRecord): boolean {
+  return status === 'failed' && startedAt === null && reason === null;
+}
+
 /** null when the turn is not waiting: someone else started or ended it first. */
 export function startedTurn(turn: TurnRecord, nowMs: number): TurnRecord | null {
   if (turn.status !== 'queued') return null;

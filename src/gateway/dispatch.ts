@@ -4,7 +4,7 @@
 import type { StartOptions } from '../contracts/worker-link.ts';
 import { within } from '../core/deadline.ts';
 import { isServiceError, type ErrorCode, type ServiceError } from '../core/errors.ts';
-import { endedTurn, type TurnRecord } from '../core/turn.ts';
+import { endedTurn, type TurnRecord, wasNeverTaken } from '../core/turn.ts';
 import { asServiceError } from '../http/error-reply.ts';
 import type { Gear } from './gateway-parts.ts';
 
@@ -37,8 +37,7 @@ const conflictTries = 3;
  * ended before it ran has a reason, and its end was told: it stays ended.
  */
 export function wasRefused(turn: TurnRecord): boolean {
-  const isUntold = turn.status === 'failed' && turn.startedAt === null && turn.reason === null;
-  return isUntold && refusalCodes.some((code) => code === turn.error?.code);
+  return wasNeverTaken(turn) && refusalCodes.some((code) => code === turn.error?.code);
 }
 
 /** Rejects only when no worker has the turn. */

@@ -11,6 +11,8 @@ import { LogFollower } from './log-follower.ts';
 export type StreamScope = {
   readonly key: LogKey;
   readonly afterSeq: number;
+  /** Of the event there, where the reader has seen it. */
+  readonly afterEpoch?: number | null;
   /** With a turn: its events and those that concern the whole session, ending with its terminal event. */
   readonly turnId: TurnId | null;
 };
@@ -48,6 +50,7 @@ export class EventStream {
       clock: gear.clock,
       key: scope.key,
       afterSeq: scope.afterSeq,
+      afterEpoch: scope.afterEpoch ?? null,
       signal,
       maxWaitingBytes: gear.limits.connectionBufferBytes,
       isErased: async () => {

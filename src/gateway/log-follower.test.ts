@@ -16,6 +16,7 @@ type Setup = {
   readonly signal?: AbortSignal;
   readonly maxWaitingBytes?: number;
   readonly isErased?: boolean;
+  readonly afterEpoch?: number;
 };
 
 function follow(clock: FakeClock, setup: Setup & { readonly log: EventLog }): Promise<LogFollower> {
@@ -27,6 +28,7 @@ function follow(clock: FakeClock, setup: Setup & { readonly log: EventLog }): Pr
     signal: setup.signal ?? new AbortController().signal,
     maxWaitingBytes: setup.maxWaitingBytes ?? 1_000_000,
     isErased: async () => setup.isErased ?? true,
+    afterEpoch: setup.afterEpoch ?? null,
   });
 }
 
@@ -156,5 +158,14 @@ test('a reader of a log that was lost waits for what its writer brings back, and
   await log.append(key, 1, events);
   await log.append(key, 1, storedEvents(key, 1, 21, 22));
   assert.deepEqual(await take(follower, 2), [21, 22]);
+  follower.close();
+});
+
+test('a reader that comes back to a log that was lost meanwhile begins where it parts from what was seen', async () => {
+  const log = new MemoryEventLog();
+  await log.append(key, 1, storedEvents(key, 1, 1, 20));
+  await loseTail(log, 10, 2, 25);
+  const follower = await follow(new FakeClock(), { log, afterSeq: 20, afterEpoch: 1, isErased: false });
+  assert.deepEqual(await take(follower, 15), range(11, 25));
   follower.close();
 });

@@ -58,7 +58,9 @@ export class LogFollower {
       const first = await follower.#readPage();
       if (first.length > 0) {
         // Handed out by next(), as if it had come live: the position is still before it.
-        follower.#position = options.afterSeq;
+        const start = (first[0]?.header.seq ?? 1) - 1;
+        follower.#position = start;
+        follower.#epoch = start === options.afterSeq ? (options.afterEpoch ?? null) : null;
         follower.#keep(first, true);
       }
     } catch (error) {

@@ -23,15 +23,18 @@ const bringingBackMs = 30_000;
 const waitForLogMs = 5_000;
 const lookAgainMs = 200;
 
+/** The epoch is that of the event at the place; null where nothing was seen of it, or it is not known. */
+export type LogPlace = { readonly seq: number; readonly epoch: number | null };
+
 /**
  * The place that a client's cursor names. Where its event was lost with the end of its epoch, the place at
  * which the log parts from what the client saw. Refuses one that points behind the end.
  */
-export async function seqOfCursor(parts: CursorParts, key: LogKey, text: string): Promise<number> {
+export async function placeOfCursor(parts: CursorParts, key: LogKey, text: string): Promise<LogPlace> {
   const { clock, log, logKnownForMs } = parts;
   const cursor = parseCursor(text);
   if (cursor === null) throw new ServiceError('cursor_invalid');
-  if (cursor.seq === 0) return 0;
+  if (cursor.seq === 0) return { seq: 0, epoch: null };
   const endMs = clock.monotonicMs() + waitForLogMs;
   for (;;) {
     const page = await log.read(key, cursor.seq - 1, 1);
@@ -40,8 +43,8 @@ export async function seqOfCursor(parts: CursorParts, key: LogKey, text: string)
       throw new ServiceError('cursor_invalid', {}, { message: 'The event of this cursor is not in the log.' });
     }
     const agreement = await agreementOf(log, key, cursor);
-    if (agreement.kind === 'same') return cursor.seq;
-    if (agreement.kind === 'parted') return agreement.seq;
+    if (agreement.kind === 'same') return cursor;
+    if (agreement.kind === 'parted') return { seq: agreement.seq, epoch: null };
     if (clock.monotonicMs() >= endMs || (await logKnownForMs()) >= bringingBackMs) {
       throw new ServiceError('cursor_invalid', {}, { message: 'The log does not reach as far as this cursor.' });
     }

@@ -26,7 +26,7 @@ import { statusClassOf } from '../observability/metrics.ts';
 import { admitTurn, logAccepted } from './admission.ts';
 import { EventStream, type StreamScope } from './event-stream.ts';
 import type { Gear } from './gateway-parts.ts';
-import { isTurnOverAt, seqOfCursor } from './log-places.ts';
+import { isTurnOverAt, placeOfCursor } from './log-places.ts';
 import { execRoute } from './routes/exec.ts';
 import { cancelAbandoned, cancelTurn, requireTurn } from './routes/turns.ts';
 import { requireSession } from './session-door.ts';
@@ -228,14 +228,16 @@ export class WsConnection {
     const key = { tenant, sessionId: id };
     const turnId = frame.turn_id ?? null;
     const turn = turnId === null ? null : await requireTurn(this.#gear, tenant, id, turnId);
-    const afterSeq = typeof frame.after === 'string' ? await seqOfCursor(this.#gear, key, frame.after) : 0;
+    const named = typeof frame.after === 'string' ? frame.after : null;
+    const after = named === null ? { seq: 0, epoch: null } : await placeOfCursor(this.#gear, key, named);
+    const afterSeq = after.seq;
     await this.#accept({ session_id: id, ...(turnId === null ? {} : { turn_id: turnId }) }, ref);
     if (turn !== null && isTerminal(turn.status) && (await isTurnOverAt(this.#gear.log, key, turn.id, afterSeq))) {
       // Its terminal event is behind the cursor: nothing would ever end this stream.
       await this.#answer({ type: 'ended', ...(ref === null ? {} : { ref }) });
       return;
     }
-    await this.#openStream({ key, afterSeq, turnId }, ref, 'all', () => undefined);
+    await this.#openStream({ key, afterSeq, afterEpoch: after.epoch, turnId }, ref, 'all', () => undefined);
   }
 
   async #cancel(frame: CancelFrame, ref: string | null): Promise<void> {

@@ -91,3 +91,44 @@ test('while the directory is away the records decide: what they say is ours is k
   assert.equal(lostAt.length, 1);
   keeper.stop();
 });
+
+for (const [what, isOurs, taken] of [
+  ['is taken up again', true, false],
+  ['is lost when the records name another', false, false],
+  ['is lost when another has claimed it', true, true],
+] as const) {
+  test(`a lease that ran out while the directory was away ${what}`, async () => {
+    let isRecorded = true;
+    const { clock, directory, keeper, lostAt } = await keeping(async () => isRecorded);
+    const renew = directory.renew.bind(directory);
+    directory.renew = () => new Promise<boolean>(() => {});
+    await clock.advanceAsync(20_000);
+    const other = { ...lease, worker: 'worker-2', epoch: 2 };
+    if (taken) assert.equal(await directory.claim(other, 10_000), null);
+    isRecorded = isOurs;
+    directory.renew = renew;
+    await clock.advanceAsync(5_000);
+    const isKept = isOurs && !taken;
+    assert.equal(lostAt.length, isKept ? 0 : 1);
+    assert.deepEqual(await directory.lookup('acme', 's-1'), taken ? other : isKept ? lease : null);
+    keeper.stop();
+  });
+}
+
+test('after the directory was away, what seems free is not, for one lease', async () => {
+  for (const holdsOne of [true, false]) {
+    const { clock, directory, keeper } = await keeping(async () => true);
+    if (!holdsOne) await keeper.release(lease);
+    await clock.advanceAsync(20_000);
+    assert.equal(await keeper.isForgetful(), false);
+    const { knownForMs, renew } = directory;
+    directory.renew = () => Promise.reject(new Error('away'));
+    directory.knownForMs = () => Promise.reject(new Error('away'));
+    await clock.advanceAsync(12_000);
+    Object.assign(directory, { knownForMs, renew });
+    assert.equal(await keeper.isForgetful(), true);
+    await clock.advanceAsync(10_000);
+    assert.equal(await keeper.isForgetful(), false);
+    keeper.stop();
+  }
+});

@@ -29,6 +29,8 @@ export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
   readonly #kept = new Map<string, Kept>();
   #cancelTimer: (() => void) | null = null;
+  /** When the directory last did not answer us: nor did it, then, let others renew. */
+  #awayAtMs = -Infinity;
   #stopped = false;
 
   constructor(options: LeaseKeeperOptions) {
@@ -53,11 +55,12 @@ export class LeaseKeeper {
   }
 
   /**
-   * The directory has lost what it knew, and those that hold a session may not have renewed yet: what
-   * seems free is not.
+   * The directory has lost what it knew, or was away, and those that hold a session may not have renewed yet:
+   * what seems free is not.
    */
   async isForgetful(): Promise<boolean> {
     const { clock, directory, leaseMs } = this.#options;
+    if (clock.monotonicMs() - this.#awayAtMs < leaseMs) return true;
     return (await answered(clock, directory.knownForMs())) < leaseMs;
   }
 
@@ -78,8 +81,18 @@ export class LeaseKeeper {
     if (this.#stopped) return;
     this.#cancelTimer = this.#options.clock.after(this.#options.renewEveryMs, () => {
       for (const kept of this.#kept.values()) if (!kept.renewing) void this.#renew(kept);
+      if (this.#kept.size === 0) void this.#look();
       this.#schedule();
     });
+  }
+
+  /** Who has nothing to renew asks all the same: it may be given a session next. */
+  async #look(): Promise<void> {
+    try {
+      await this.#soon(this.#options.directory.knownForMs());
+    } catch {
+      this.#awayAtMs = this.#options.clock.monotonicMs();
+    }
   }
 
   // The fence does not wait for the store's answer: a store that hangs is a reason to stop, too.
@@ -95,7 +108,8 @@ export class LeaseKeeper {
     kept.renewing = true;
     // From when we asked, not from when it answered: the store counted from somewhere in between. An answer
     // that is late is one all the same.
-    const renewed = answered(clock, directory.renew(kept.lease, leaseMs)).then((isOurs) => {
+    const renewed = answered(clock, directory.renew(kept.lease, leaseMs)).then(async (isRenewed) => {
+      const isOurs = isRenewed || (await this.#isTakenUpAgain(kept));
       if (this.#kept.get(keyOf(kept.lease)) !== kept) return;
       if (isOurs) this.#fence(kept, askedAtMs);
       else this.#lose(kept);
@@ -108,10 +122,32 @@ export class LeaseKeeper {
         'a lease could not be renewed',
       );
       renewed.catch(() => undefined);
+      this.#awayAtMs = clock.monotonicMs();
       await this.#askRecords(kept);
     } finally {
       kept.renewing = false;
     }
+  }
+
+  /**
+   * A lease that ran out while the directory was away: ours again where nobody has it and the records say that
+   * nobody had. It is claimed first, so that nobody can take the session behind the records' answer.
+   */
+  async #isTakenUpAgain(kept: Kept): Promise<boolean> {
+    const { lease } = kept;
+    const { clock, directory, isStillOurs, leaseMs, logger } = this.#options;
+    if (this.#kept.get(keyOf(lease)) !== kept) return false;
+    if ((await answered(clock, directory.claim(lease, leaseMs))) !== null) return false;
+    const isOurs = await answered(clock, isStillOurs(lease)).catch(() => false);
+    if (isOurs && this.#kept.get(keyOf(lease)) === kept) {
+      logger.info(
+        { event: 'lease_taken_up_again', session_id: lease.sessionId },
+        'a lease that had run out unnoticed is kept',
+      );
+      return true;
+    }
+    await answered(clock, directory.release(lease)).catch(() => undefined);
+    return false;
   }
 
   /** A directory that is away takes no session from anybody: nobody can claim one either, or else the epoch tells. */

@@ -133,7 +133,8 @@ async function tellUntold({ parts, recorder, writer }: RecoveryParts): Promise<v
   const told = await toldTurns(parts, { tenant, sessionId: id }, isLastOnly ? (snapshot?.lastSeq ?? 0) : 0);
   for (const turnId of untold) {
     const turn = await answered(clock, records.turns.get(tenant, turnId));
-    if (turn === null || told.has(turnId)) recorder.told(turnId);
+    const isKept = writer.keeps(({ header }) => header.turnId === turnId && isTerminalEventType(header.type));
+    if (turn === null || told.has(turnId) || isKept) recorder.told(turnId);
     else await tellEnd(writer, recorder, turn);
   }
 }

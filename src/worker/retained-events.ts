@@ -57,6 +57,10 @@ export class RetainedEvents {
     return taken;
   }
 
+  some(isMeant: (event: StoredEvent) => boolean): boolean {
+    return this.#events.some(isMeant);
+  }
+
   clear(): void {
     this.#events = [];
     this.#characters = 0;

@@ -7,6 +7,7 @@ import type { StoredEvent } from '../core/event.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
+import { storedEvents } from '../testing/stored-events.ts';
 import { RetainedEvents } from './retained-events.ts';
 import { SessionWriter, type SessionWriterOptions } from './session-writer.ts';
 
@@ -197,4 +198,19 @@ test('where more was lost than is kept, the session is given up rather than left
   write('g');
   await writer.flushed();
   assert.deepEqual([(await log.read(key, 0, 10)).events, losses], [[], ['log_lost']]);
+});
+
+test('what an earlier writer had told behind the snapshot is brought back as well, in its own epoch', async () => {
+  const log = new LosingLog();
+  const told = storedEvents(key, 1, 4, 6);
+  const retained = new RetainedEvents();
+  retained.keep(told);
+  await log.open(key, 2, 3);
+  const { losses, write, writer } = writerOn(log, { epoch: 2, lastSeq: 6, sealedSeq: 3, retained });
+  await log.lose();
+  write('g');
+  await writer.flushed();
+  const { events, lastSeq } = await log.read(key, 3, 10);
+  assert.deepEqual([events.slice(0, 3), lastSeq, events.at(-1)?.header.epoch, losses], [told, 7, 2, []]);
+  assert.ok(writer.keeps(({ header }) => header.seq === 5));
 });

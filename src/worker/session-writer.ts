@@ -21,7 +21,10 @@ export type SessionWriterOptions = {
   readonly lastSeq: number;
   /** Up to where the session's snapshot holds the events. */
   readonly sealedSeq: number;
-  /** What the log may lose is kept here as well until a snapshot holds it. null: this log loses nothing. */
+  /**
+   * What the log may lose is kept here as well until a snapshot holds it, also what earlier writers wrote.
+   * null: this log loses nothing.
+   */
   readonly retained: RetainedEvents | null;
   /** Whether the records still say that the session is ours. Asked when the log has lost its head. */
   readonly isStillOurs: () => Promise<boolean>;
@@ -102,6 +105,11 @@ export class SessionWriter {
   /** Of the last event that was given a place; it is in the log once `flushed` resolves. */
   get lastSeq(): number {
     return this.#nextSeq - 1;
+  }
+
+  /** Whether such an event is kept here: in the log, or on its way there, also after the log has lost it. */
+  keeps(isMeant: (event: StoredEvent) => boolean): boolean {
+    return this.#pending.some(isMeant) || this.#options.retained?.some(isMeant) === true;
   }
 
   /** A snapshot that the session's record stands at holds the events up to here. */
@@ -210,7 +218,8 @@ export class SessionWriter {
     let chars = 0;
     for (const event of this.#pending) {
       chars += characters(event);
-      if (count > 0 && (count === maxBatch || chars > maxBatchChars)) break;
+      const isOfOther = event.header.epoch !== this.#pending[0]?.header.epoch;
+      if (count > 0 && (count === maxBatch || chars > maxBatchChars || isOfOther)) break;
       count++;
     }
     return this.#pending.slice(0, count);

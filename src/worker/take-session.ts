@@ -14,6 +14,8 @@ import { isOwner } from './ownership.ts';
 import { RetainedEvents } from './retained-events.ts';
 import { SessionWriter } from './session-writer.ts';
 
+const retainedPageLimit = 1_000;
+
 export type TakeParts = {
   readonly parts: HostParts;
   readonly worker: WorkerId;
@@ -69,6 +71,18 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
   }
 }
 
+/** What is in the log and in no snapshot, whoever wrote it: its end is told behind the seal, turn after turn. */
+async function retainedSince({ clock, log }: HostParts, key: SessionKey, sealedSeq: number): Promise<RetainedEvents> {
+  const retained = new RetainedEvents();
+  for (let after = sealedSeq; ; ) {
+    const { events } = await answered(clock, log.read(key, after, retainedPageLimit));
+    const last = events.at(-1);
+    if (last === undefined) return retained;
+    retained.keep(events);
+    after = last.header.seq;
+  }
+}
+
 /**
  * The turn whose end lay behind what its snapshot holds, where the log has nothing behind that any more: whoever
  * reads the log would wait for it for ever. An end that was told before the snapshot was taken is in it.
@@ -105,7 +119,7 @@ async function openWriter(
     epoch: session.epoch,
     lastSeq,
     sealedSeq,
-    retained: parts.mayLogBeLost ? new RetainedEvents() : null,
+    retained: parts.mayLogBeLost ? await retainedSince(parts, key, sealedSeq) : null,
     isStillOurs: () => isOwner(parts, { ...key, epoch: session.epoch, boot }),
     clock,
     logger,

@@ -3,13 +3,14 @@
 
 import { toTurnResult } from '../api/turns.ts';
 import type { SessionRecord } from '../core/session.ts';
-import { endedTurn, executionTimeMs, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
+import { endedTurn, executionTimeMs, wasNeverTaken, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import type { HostParts } from './host-parts.ts';
 import type { SessionRecorder } from './session-recorder.ts';
+import { answered } from './store-answer.ts';
 import type { SessionWriter } from './session-writer.ts';
 
 export type TurnEnd = {
-  readonly parts: Pick<HostParts, 'clock' | 'logger' | 'metrics'>;
+  readonly parts: Pick<HostParts, 'clock' | 'logger' | 'metrics' | 'records'>;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
   readonly turn: TurnRecord;
@@ -36,7 +37,7 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
     if (ended === 'not_ours') return turn;
     if (ended === null) {
       logger.warn({ event: 'turn_ended_twice', turn_id: turn.id }, 'a turn had been ended by another');
-      return endedTurn(turn, outcome, nowMs) ?? turn;
+      return (await tellRefused(end)) ?? endedTurn(turn, outcome, nowMs) ?? turn;
     }
     await tellEnd(writer, recorder, ended);
     const durationMs = executionTimeMs(ended, nowMs);
@@ -64,6 +65,17 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
     end.onGivenUp();
     return turn;
   }
+}
+
+/**
+ * A gateway gave up a turn that it could not hand over, while somebody else had: its record has ended, and
+ * only who holds the session can tell. null when it was ended by who tells of it.
+ */
+async function tellRefused({ parts, recorder, turn, writer }: TurnEnd): Promise<TurnRecord | null> {
+  const standing = await answered(parts.clock, parts.records.turns.get(turn.tenant, turn.id));
+  if (standing === null || !wasNeverTaken(standing)) return null;
+  await tellEnd(writer, recorder, standing);
+  return standing;
 }
 
 /** The one terminal event of a turn whose end is recorded. The whole answer, so that a stream needs no second call. */

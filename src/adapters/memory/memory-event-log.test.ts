@@ -83,12 +83,14 @@ test('a listener that appends does not make others see the later batch first', a
   assert.deepEqual(seqs, [1, 2]);
 });
 
-test('a batch of another session, another epoch or with holes is a defect and is rejected', async () => {
+test('a batch of another session, a later epoch, several epochs or with holes is a defect and is rejected', async () => {
   const log = new MemoryEventLog();
   const [one, two, three] = storedEvents(key, 1, 1, 3);
   assert.ok(one !== undefined && two !== undefined && three !== undefined);
   await assert.rejects(log.append(quietKey, 1, [one]), { code: 'internal' });
-  await assert.rejects(log.append(key, 2, [one]), { code: 'internal' });
+  const later = storedEvents(key, 2, 2, 2);
+  await assert.rejects(log.append(key, 1, later), { code: 'internal' });
+  await assert.rejects(log.append(key, 2, [one, ...later]), { code: 'internal' });
   await assert.rejects(log.append(key, 1, [one, three]), { code: 'internal' });
   assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
 });

@@ -63,7 +63,7 @@ return {'opened', last}
 
 /**
  * KEYS head, batches. ARGV epoch, first seq, how many, last seq, checksums, frames, at, channel, milliseconds to keep
- * at least, the same at most, most events of those that are sealed, most of all.
+ * at least, the same at most, most events of those that are sealed, most of all, the epoch that the events bear.
  * Answers {'appended', last seq}, {'out_of_order', last seq}, {'stale_epoch', the later epoch} or {'log_lost'}.
  */
 export const appendScript = `${history}${digits}
@@ -89,7 +89,7 @@ local function isWritten(known)
     for _, entry in ipairs(entries) do
       local sums, entryLast = entry[2][6], tonumber(string.match(entry[1], '^%d+'))
       local entryFirst = entryLast - #sums / 4 + 1
-      if entryFirst > expected or entry[2][2] ~= ARGV[1] then return false end
+      if entryFirst > expected or entry[2][2] ~= ARGV[13] then return false end
       local upTo = math.min(entryLast, lastKnown)
       local there = string.sub(sums, (expected - entryFirst) * 4 + 1, (upTo - entryFirst + 1) * 4)
       local here = string.sub(ARGV[5], (expected - from) * 4 + 1, (upTo - from + 1) * 4)
@@ -113,8 +113,8 @@ if known > 0 then
 end
 
 local isFirst = last == base
-redis.call('XADD', KEYS[2], ARGV[4] .. '-0', 'e', ARGV[1], 'a', ARGV[7], 'c', checksums, 'p', frames)
-redis.call('HSET', KEYS[1], 'last', ARGV[4], 'spoke', ARGV[1])
+redis.call('XADD', KEYS[2], ARGV[4] .. '-0', 'e', ARGV[13], 'a', ARGV[7], 'c', checksums, 'p', frames)
+redis.call('HSET', KEYS[1], 'last', ARGV[4], 'spoke', ARGV[13])
 redis.call('PUBLISH', ARGV[8], frames)
 last = tonumber(ARGV[4])
 if isFirst or redis.call('PTTL', KEYS[1]) < tonumber(ARGV[9]) then

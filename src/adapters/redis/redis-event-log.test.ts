@@ -158,12 +158,14 @@ describe('on Redis', { skip: isRedisInstalled() ? false : missingRedis }, () => 
     assert.equal(next.events[0]?.header.seq, first.events.length + 1);
   });
 
-  test('a batch of another session, another epoch or with holes is a defect and is rejected', async (t) => {
+  test('a batch of another session, a later epoch, several epochs or with holes is a defect and is rejected', async (t) => {
     const { log } = await withLog(t, {});
     const [one, two, three] = storedEvents(key, 1, 1, 3);
     assert.ok(one !== undefined && two !== undefined && three !== undefined);
     await assert.rejects(log.append(otherKey, 1, [one]), { code: 'internal' });
-    await assert.rejects(log.append(key, 2, [one]), { code: 'internal' });
+    const later = storedEvents(key, 2, 2, 2);
+    await assert.rejects(log.append(key, 1, later), { code: 'internal' });
+    await assert.rejects(log.append(key, 2, [one, ...later]), { code: 'internal' });
     await assert.rejects(log.append(key, 1, [one, three]), { code: 'internal' });
     assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
   });

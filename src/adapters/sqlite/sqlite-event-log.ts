@@ -189,9 +189,10 @@ function isTurningPoint(type: string): boolean {
 /** What the types cannot say: a batch that breaks it is a defect of the caller's. */
 function assertBatch(key: LogKey, epoch: number, events: readonly StoredEvent[]): void {
   const firstSeq = events[0]?.header.seq ?? 1;
+  const borne = events[0]?.header.epoch ?? epoch;
   for (const [index, { header, body, raw }] of events.entries()) {
-    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === epoch;
-    if (!isOfKey || header.seq !== firstSeq + index || firstSeq < 1) {
+    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === borne;
+    if (!isOfKey || borne > epoch || header.seq !== firstSeq + index || firstSeq < 1) {
       throw new ServiceError(
         'internal',
         {},

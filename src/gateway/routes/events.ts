@@ -11,7 +11,7 @@ import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import { inScope } from '../event-stream.ts';
 import type { Gear } from '../gateway-parts.ts';
-import { isTurnOverAt, readBehind, seqOfCursor } from '../log-places.ts';
+import { isTurnOverAt, placeOfCursor, readBehind } from '../log-places.ts';
 import { fittingPage, maxPageCharacters } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
@@ -27,7 +27,8 @@ export function registerEvents(gear: Gear, server: HttpServer): void {
     const key = { tenant, sessionId: id };
     const turn = query.turn_id === undefined ? null : await requireTurn(gear, tenant, id, query.turn_id);
     const cursor = lastEventIdOf(request) ?? query.after;
-    const afterSeq = cursor === undefined ? 0 : await seqOfCursor(gear, key, cursor);
+    const after = cursor === undefined ? { seq: 0, epoch: null } : await placeOfCursor(gear, key, cursor);
+    const afterSeq = after.seq;
 
     if (wantsPage(request)) return sendPage(gear, reply, key, afterSeq, query, turn?.id ?? null);
 
@@ -39,6 +40,7 @@ export function registerEvents(gear: Gear, server: HttpServer): void {
     return sendEvents(gear, server, request, reply, {
       key,
       afterSeq,
+      afterEpoch: after.epoch,
       turnId: turn?.id ?? null,
       endsByItself: turn !== null,
     });

@@ -10,7 +10,7 @@ import { isJsonObject } from '../../http/json-text.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import type { Gear } from '../gateway-parts.ts';
-import { scanLog, seqOfCursor } from '../log-places.ts';
+import { placeOfCursor, scanLog } from '../log-places.ts';
 import { fittingPage } from '../page-size.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
@@ -38,7 +38,7 @@ export function registerItems(gear: Gear, { app }: HttpServer): void {
 }
 
 async function listItems(gear: Gear, key: LogKey, { after, limit, order }: ItemsQuery): Promise<ListOf<ItemResource>> {
-  const placeSeq = after === undefined ? null : await seqOfCursor(gear, key, after);
+  const placeSeq = after === undefined ? null : (await placeOfCursor(gear, key, after)).seq;
   const found: StoredEvent[] = [];
   if (order === 'asc') {
     for await (const event of completedItems(gear, key, placeSeq ?? 0)) {

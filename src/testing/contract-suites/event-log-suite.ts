@@ -337,6 +337,24 @@ export const losingLogChecks: readonly ContractCheck<LosingLog>[] = [
     },
   },
   {
+    title: 'a writer of a later epoch brings back what an earlier one had written, once, and goes on',
+    async run({ log, lose }) {
+      await openedLog(log, key);
+      const before = storedEvents(key, 1, 1, 5);
+      await log.append(key, 1, before);
+      await log.open(key, 2, 3);
+      await lose();
+      const opened = await log.open(key, 2, 3);
+      assert.ok(opened.outcome === 'opened');
+      const missing = before.slice(opened.lastSeq);
+      for (let times = 0; times < 2; times++)
+        assert.deepEqual(await log.append(key, 2, missing), { outcome: 'appended', lastSeq: 5 });
+      assert.equal((await log.append(key, 2, storedEvents(key, 2, 6, 6))).outcome, 'appended');
+      assert.deepEqual((await log.read(key, 3, 10)).events, [...before.slice(3), ...storedEvents(key, 2, 6, 6)]);
+      assert.deepEqual(await log.append(key, 1, storedEvents(key, 1, 7, 7)), { outcome: 'stale_epoch', epoch: 2 });
+    },
+  },
+  {
     title: 'a writer that repeats what it had written before a loss leaves no hole and doubles nothing',
     async run({ log, lose }) {
       await openedLog(log, key);

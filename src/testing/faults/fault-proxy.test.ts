@@ -94,3 +94,48 @@ test('latency and drip delay what passes and change nothing of it', async () => 
     assert.ok(performance.now() - startedMs >= 80);
   });
 });
+
+test('what is held comes late and whole, its end included', async () => {
+  const { promise: hold, resolve: letGo } = Promise.withResolvers<void>();
+  const ends: string[] = [];
+  await withPlan({ hold }, async (proxy, heard) => {
+    assert.deepEqual(await talk(proxy, 'hello'), { text: '', end: 'open' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual([heard, proxy.counts.bytes], [[], { up: 0, down: 0 }]);
+    letGo();
+    while (proxy.counts.bytes.up === 0 || heard.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    ends.push(...heard);
+  });
+  assert.equal(ends.length, 1);
+});
+
+test('connections that are open are cut together, and the ends that were not told are told later', async () => {
+  await withPlan({}, async (proxy, ends) => {
+    const socket = connect(Number(new URL(proxy.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write('hello');
+    await once(socket, 'data');
+    proxy.cutAll('half_open', () => false);
+    assert.equal(proxy.counts.cuts.half_open, 0);
+    proxy.cutAll('half_open');
+    await once(socket, 'end');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual([proxy.counts.cuts.half_open, ends], [1, []]);
+    proxy.endCuts();
+    while (ends.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    assert.deepEqual(ends, ['ECONNRESET']);
+    socket.destroy();
+  });
+});
+
+test('while it refuses nobody connects, and then it is where it was', async () => {
+  await withPlan({}, async (proxy) => {
+    const before = proxy.url;
+    proxy.refuse();
+    assert.equal((await talk(proxy, 'hello')).end, 'reset');
+    assert.equal(proxy.counts.connections, 0);
+    await proxy.listenAgain();
+    assert.equal(proxy.url, before);
+    assert.equal((await talk(proxy, 'hello')).text, 'hello');
+  });
+});

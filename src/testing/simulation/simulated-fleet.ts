@@ -12,7 +12,7 @@ import { placeSession } from '../../core/placement.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import { dispatchTurn } from '../../gateway/dispatch.ts';
 import { LogFollower } from '../../gateway/log-follower.ts';
-import { seqOfCursor } from '../../gateway/log-places.ts';
+import { placeOfCursor } from '../../gateway/log-places.ts';
 import { SessionManager } from '../../manager/session-manager.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { createMetrics } from '../../observability/metrics.ts';
@@ -252,10 +252,10 @@ export class SimulatedGateway {
       const gone = new AbortController();
       try {
         const last = client.seen.at(-1);
-        const afterSeq = last === undefined ? 0 : await seqOfCursor(reading, key, formatCursor(last.header));
-        const afterEpoch = last?.header.seq === afterSeq ? last.header.epoch : null;
+        const start = { seq: 0, epoch: null };
+        const after = last === undefined ? start : await placeOfCursor(reading, key, formatCursor(last.header));
         const follower = await LogFollower.open({
-          ...{ log: this.#log, clock, key, afterSeq, afterEpoch, signal: gone.signal, maxWaitingBytes: 100_000 },
+          ...{ log: this.#log, clock, key, afterSeq: after.seq, afterEpoch: after.epoch, signal: gone.signal, maxWaitingBytes: 100_000 },
           isErased: async () => (await this.#records.sessions.get(key.tenant, key.sessionId)) === null,
         });
         for (let batch = await follower.next(quietMs); batch !== null; batch = await follower.next(quietMs))
