@@ -9,6 +9,7 @@ import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { Heartbeat } from '../worker/heartbeat.ts';
+import { RestingSweep } from '../worker/resting-sweep.ts';
 import { registerInternalFace } from '../worker/internal-face.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { openClusterDir, openWorkerDir } from './cluster-dir.ts';
@@ -58,12 +59,19 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
       clock,
       logger,
     });
-    const { boot, snapshots, worker } = await startWorkerParts({
+    const { boot, files, snapshots, worker } = await startWorkerParts({
       ...{ config, codex, stores, reserve, clock, logger, metrics },
       dir: own.path,
       grants: model.link,
     });
     down.add(() => snapshots.stop());
+    const sweep = new RestingSweep({
+      ...{ files, clock, logger },
+      records: stores.records,
+      whileUnhosted: (key, work) => worker.whileUnhosted(key, work),
+    });
+    sweep.start();
+    down.add(() => sweep.stop());
 
     const server = createWorkerServer({
       ...{ worker, clock, logger, metrics },

@@ -34,7 +34,12 @@ export type WorkerParts = {
   readonly metrics: Metrics;
 };
 
-export type RunningWorker = { readonly worker: Worker; readonly boot: string; readonly snapshots: Snapshots };
+export type RunningWorker = {
+  readonly worker: Worker;
+  readonly boot: string;
+  readonly files: SessionFiles;
+  readonly snapshots: Snapshots;
+};
 
 /** Renewed three times in its length; given up by its holder when two of them have failed and the end is near. */
 function leaseTimes(leaseMs: number): { leaseMs: number; renewEveryMs: number; selfFenceMs: number } {
@@ -122,7 +127,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
   });
   reserve?.whenFull(() => worker.diskFull());
   await worker.start();
-  return { worker, boot, snapshots };
+  return { worker, boot, files, snapshots };
 }
 
 /** What an earlier run left in its slots comes to rest, and the slots are removed: a full disk has room then. */

@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { isDiskFull } from '../core/disk-full.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
+import { isUuid } from '../core/ids.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { removeTree } from './remove-tree.ts';
 
@@ -170,6 +171,15 @@ export class SessionFiles {
     await removeTree(rest);
     await rename(filling, rest);
     return true;
+  }
+
+  /** The sessions of which something rests, whole or not, in no order. */
+  async *resting(): AsyncGenerator<SessionKey> {
+    for (const name of await readdir(this.#root).catch(() => [])) {
+      const sessions = await readdir(path.join(this.#root, name)).catch(() => []);
+      const ids = new Set(sessions.map((entry) => entry.split('.')[0] ?? ''));
+      for (const sessionId of ids) if (isUuid(sessionId)) yield { tenant: decodeURIComponent(name), sessionId };
+    }
   }
 
   async erase(key: SessionKey): Promise<void> {

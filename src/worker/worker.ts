@@ -158,6 +158,19 @@ export class Worker implements WorkerLink {
     return await (await this.#hostToUse(key)).changeFiles(change);
   }
 
+  /** Runs the work while nobody here has the session, and who wants it waits; false when somebody has it. */
+  async whileUnhosted(key: SessionKey, work: () => Promise<void>): Promise<boolean> {
+    const place = placeOf(key);
+    if (this.#hosted.has(place) || this.#closing.has(place)) return false;
+    const working = work().finally(() => this.#closing.delete(place));
+    this.#closing.set(
+      place,
+      working.catch(() => undefined),
+    );
+    await working;
+    return true;
+  }
+
   async runCommand(request: CommandRequest): Promise<CommandResult> {
     this.#refuseWhenStopping();
     this.#refuseWhenFull();

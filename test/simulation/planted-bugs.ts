@@ -65,8 +65,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a recovery tells again what was told',
     file: 'src/worker/recover-session.ts',
-    from: '    if (turn === null || told.has(turnId)) recorder.told(turnId);',
-    to: '    if (turn === null || told.has(`not ${turnId}`)) recorder.told(turnId);',
+    from: '    if (turn === null || told.has(turnId) || isKept) recorder.told(turnId);',
+    to: '    if (turn === null) recorder.told(turnId);',
   },
   {
     name: 'a turn is completed though its work was not kept',
