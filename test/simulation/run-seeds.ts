@@ -8,7 +8,7 @@ export type SeedsResult = { readonly failure: SeedResult | null; readonly steps:
 /** Ends at the first that fails. */
 export function runSeeds(tree: string, from: number, count: number): Promise<SeedsResult> {
   const options = { cwd: tree, timeout: 60_000 + count * 300, maxBuffer: 16 * 1024 * 1024 };
-  const args = ['test/simulation/seed-runner.ts', String(from), String(count)];
+  const args = ['test/simulation/seeds-child.ts', String(from), String(count)];
   return new Promise((resolve, reject) => {
     execFile(process.execPath, args, options, (error, stdout, stderr) => {
       if (error === null) resolve(JSON.parse(stdout) as SeedsResult);

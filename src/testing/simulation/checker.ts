@@ -61,8 +61,7 @@ export class Checker {
     if (before.boot !== null && after.boot !== before.boot && after.epoch <= before.epoch)
       this.fail(`${name} changed hands from ${before.boot} to ${String(after.boot)} in epoch ${after.epoch}`);
     const isTaken = before.worker !== null && before.boot !== null && after.epoch > before.epoch;
-    if (isTaken && this.#isWell(before.boot))
-      this.fail(`${name} was taken from ${before.boot}, which is well`);
+    if (isTaken && this.#isWell(before.boot)) this.fail(`${name} was taken from ${before.boot}, which is well`);
     if (after.epoch > before.epoch)
       this.#trace.add('records', `${name} epoch ${after.epoch} of ${String(after.worker)} ${String(after.boot)}`);
     if (after.snapshot?.object !== before.snapshot?.object) void this.#checkCommit(before, after);

@@ -255,7 +255,15 @@ export class SimulatedGateway {
         const start = { seq: 0, epoch: null };
         const after = last === undefined ? start : await placeOfCursor(reading, key, formatCursor(last.header));
         const follower = await LogFollower.open({
-          ...{ log: this.#log, clock, key, afterSeq: after.seq, afterEpoch: after.epoch, signal: gone.signal, maxWaitingBytes: 100_000 },
+          ...{
+            log: this.#log,
+            clock,
+            key,
+            afterSeq: after.seq,
+            afterEpoch: after.epoch,
+            signal: gone.signal,
+            maxWaitingBytes: 100_000,
+          },
           isErased: async () => (await this.#records.sessions.get(key.tenant, key.sessionId)) === null,
         });
         for (let batch = await follower.next(quietMs); batch !== null; batch = await follower.next(quietMs))
