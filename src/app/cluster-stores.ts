@@ -14,9 +14,10 @@ import type { RateLimiter } from '../contracts/rate-limiter.ts';
 import type { TicketStore } from '../contracts/ticket-store.ts';
 import type { WorkerRegistry } from '../contracts/worker-registry.ts';
 import type { Clock } from '../core/clock.ts';
-import { ServiceError } from '../core/errors.ts';
+import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { DiskReserve } from './disk-reserve.ts';
+import { claimOneDataDir } from './one-data-dir.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export type ClusterStores = Stores & {
@@ -41,7 +42,10 @@ const dayMs = 24 * 3_600_000;
 export async function openClusterStores(options: ClusterStoresOptions): Promise<ClusterStores> {
   const { clock, config, dataDir, logger, reserve } = options;
   const redis = await openRedis(config, clock, logger);
+  let endClaim = (): void => {};
   try {
+    const claims = new RedisLeadership(redis, 'records');
+    endClaim = await claimOneDataDir({ claims, dataDir, clock, logger });
     const shared = await openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {
       isOnlyOwner: false,
       reserve,
@@ -66,12 +70,14 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
       // What Redis holds of a session goes by itself, so long after it was last written.
       dropEventsBefore: async () => 0,
       close: async () => {
+        endClaim();
         log.close();
         await redis.close();
         await shared.close();
       },
     };
   } catch (error) {
+    endClaim();
     await redis.close();
     throw error;
   }
@@ -82,5 +88,15 @@ async function openRedis({ redis }: Config, clock: Clock, logger: Logger): Promi
     const message = 'a role of a cluster needs the Redis that all of them share: set redis.url (REDIS_URL)';
     throw new ServiceError('store_unavailable', {}, { message });
   }
-  return await RedisConnection.open({ url: redis.url, keyPrefix: redis.keyPrefix, clock, logger });
+  try {
+    return await RedisConnection.open({ url: redis.url, keyPrefix: redis.keyPrefix, clock, logger });
+  } catch (error) {
+    if (!isServiceError(error, 'store_unavailable')) throw error;
+    // The host alone: the URL has the password.
+    const { host } = new URL(redis.url);
+    const { reason } = error.details;
+    const what = reason === 'refused' ? 'does not accept the user and password' : `is not to be had (${String(reason)})`;
+    const message = `the Redis at ${host} ${what}: see redis.url (REDIS_URL)`;
+    throw new ServiceError('store_unavailable', error.details, { cause: error, message });
+  }
 }

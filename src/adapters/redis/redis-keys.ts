@@ -18,7 +18,7 @@ export function leaseMarkKeys(prefix: string): string[] {
   return Array.from({ length: leasePlaces }, (_, place) => `${prefix}${leaseTag(place)}:born`);
 }
 
-export function fleetKey(prefix: string, name: 'workers' | 'watch' | 'born' | 'leader'): string {
+export function fleetKey(prefix: string, name: 'workers' | 'watch' | 'born' | 'leader' | 'records'): string {
   return `${prefix}{fleet}:${name}`;
 }
 

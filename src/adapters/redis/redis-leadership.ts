@@ -1,4 +1,4 @@
-// Leadership in Redis: one key that names the leader and ends by itself.
+// Leadership in Redis: one key that names the leader and ends by itself. One for each thing that is led.
 
 import type { Leadership } from '../../contracts/leadership.ts';
 import type { RedisConnection, RedisScript } from './redis-connection.ts';
@@ -26,8 +26,9 @@ export class RedisLeadership implements Leadership {
   readonly #hold: RedisScript;
   readonly #resign: RedisScript;
 
-  constructor(connection: RedisConnection) {
-    this.#key = fleetKey(connection.keyPrefix, 'leader');
+  /** `of`: leader, the session managers'; records, which data directory the fleet's records are in. */
+  constructor(connection: RedisConnection, of: 'leader' | 'records' = 'leader') {
+    this.#key = fleetKey(connection.keyPrefix, of);
     this.#hold = connection.script(holdLua);
     this.#resign = connection.script(resignLua);
   }
