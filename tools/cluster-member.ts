@@ -12,7 +12,7 @@ export type MemberFacts = {
   readonly role: Role;
   /** null while it is not running. */
   readonly pid: number | null;
-  /** Where it listens, once it has said so. */
+  /** Where it listens, once it has said so; until then, where it did in its life before. */
   readonly url: string | null;
   /** How often it was started. */
   readonly starts: number;
@@ -40,6 +40,7 @@ export class Member {
   /** Asked to stop, or not wanted to run for now. */
   isHeldDown = false;
   said = '';
+  #hasSaidUrl = false;
   #ready = Promise.withResolvers<void>();
   #restartMs = firstRestartMs;
   #restartTimer: NodeJS.Timeout | null = null;
@@ -70,6 +71,7 @@ export class Member {
     this.#ready = Promise.withResolvers();
     this.#ready.promise.catch(() => undefined);
     this.starts += 1;
+    this.#hasSaidUrl = false;
     const { words, env } = this.#command(this);
     const [program = '', ...args] = words;
     const startedAtMs = performance.now();
@@ -131,7 +133,10 @@ export class Member {
     this.#onLine(line);
     if (!isStdout) return;
     const url = /\bhttp:\/\/\S+:\d+/.exec(line)?.[0];
-    if (url !== undefined) this.url ??= url;
+    if (url !== undefined && !this.#hasSaidUrl) {
+      this.url = url;
+      this.#hasSaidUrl = true;
+    }
     if (line.trim() === 'ready') this.becomeReady();
   }
 }

@@ -10,7 +10,7 @@ import type { ReliabilityRow } from '../test/faults/reliability-record.ts';
 
 const root = path.dirname(import.meta.dirname);
 const page = path.join(root, 'RELIABILITY.md');
-const suites = ['test/faults', 'test/cluster', 'test/simulation', 'src/testing/faults', 'src/adapters/redis'];
+const suites = ['test/faults', 'test/cluster', 'test/simulation', 'src/testing/faults'];
 const columns = ['fault', 'count', 'result', 'negative control', 'suite', 'date'];
 
 export function readRecord(text: string): ReliabilityRow[] {

@@ -20,6 +20,8 @@ export type LocalClusterOptions = {
   readonly flags?: Partial<Readonly<Record<Exclude<Role, 'redis'>, readonly string[]>>>;
   /** What the roles find in their environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What one member finds there instead, such as other ways to the others. Asked at each start of it. */
+  readonly memberEnv?: (member: string, env: Readonly<NodeJS.ProcessEnv>) => NodeJS.ProcessEnv;
   /** The Redis to use instead of one of its own. */
   readonly redisUrl?: string;
   /** More words for the command line of redis-server. */
@@ -152,7 +154,8 @@ export class LocalCluster {
     if (role === 'gateway') words.push('--port', String(port));
     if (role === 'worker') words.push('--worker-port', '0');
     words.push(...(this.#options.flags?.[role] ?? []));
-    return { words, env: { ...this.#environment(role), ...(role === 'worker' ? { WORKER_ID: name } : {}) } };
+    const env = { ...this.#environment(role), ...(role === 'worker' ? { WORKER_ID: name } : {}) };
+    return { words, env: this.#options.memberEnv?.(name, env) ?? env };
   }
 
   #environment(role: Role): NodeJS.ProcessEnv {

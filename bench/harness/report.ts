@@ -46,6 +46,30 @@ export async function writeReport(file: string, machine: readonly Fact[], outcom
   await writeFile(file, `${parts.join('\n\n').trimEnd()}\n`);
 }
 
+/** Those of the outcomes, in the place of what stood under their titles or behind all others. */
+export async function writeSections(
+  file: string,
+  sectionFacts: readonly Fact[],
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  const kept = await keptPart(file);
+  const text = (await readFile(file, 'utf8')).slice(0, -kept.length);
+  await writeFile(file, `${replaceSections(text, sectionFacts, outcomes).trimEnd()}\n\n${kept.trimEnd()}\n`);
+}
+
+export function replaceSections(text: string, sectionFacts: readonly Fact[], outcomes: readonly Outcome[]): string {
+  const sections = text.split(/\n(?=## )/).map((section) => section.trim());
+  for (const outcome of outcomes) {
+    const { benchmark, result } = outcome;
+    const withFacts = typeof result === 'string' ? result : { ...result, facts: [...result.facts, ...sectionFacts] };
+    const section = sectionOf({ ...outcome, result: withFacts });
+    const at = sections.findIndex((one) => one.startsWith(`## ${benchmark.title}\n`));
+    if (at === -1) sections.push(section);
+    else sections[at] = section;
+  }
+  return sections.join('\n\n');
+}
+
 function sectionOf({ benchmark, result, attempts }: Outcome): string {
   const head = `## ${benchmark.title}\n\n\`npm run bench -- ${benchmark.name}\`. ${benchmark.method}`;
   if (typeof result === 'string') return `${head}\n\nNot measured: ${result}`;

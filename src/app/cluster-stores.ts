@@ -32,6 +32,8 @@ export type ClusterStoresOptions = {
   readonly config: Config;
   readonly dataDir: string;
   readonly reserve: DiskReserve | null;
+  /** As StoresOptions. With many sessions it takes seconds. */
+  readonly checksRecords: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -40,7 +42,7 @@ const dayMs = 24 * 3_600_000;
 
 /** Rejects, in words for a person, with `store_unavailable`, `store_corrupt` or `storage_full`. */
 export async function openClusterStores(options: ClusterStoresOptions): Promise<ClusterStores> {
-  const { clock, config, dataDir, logger, reserve } = options;
+  const { checksRecords, clock, config, dataDir, logger, reserve } = options;
   const redis = await openRedis(config, clock, logger);
   let endClaim = (): void => {};
   try {
@@ -48,6 +50,7 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
     endClaim = await claimOneDataDir({ claims, dataDir, clock, logger });
     const shared = await openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {
       isOnlyOwner: false,
+      checksRecords,
       reserve,
       onForgotten: () => {},
     });
@@ -95,7 +98,8 @@ async function openRedis({ redis }: Config, clock: Clock, logger: Logger): Promi
     // The host alone: the URL has the password.
     const { host } = new URL(redis.url);
     const { reason } = error.details;
-    const what = reason === 'refused' ? 'does not accept the user and password' : `is not to be had (${String(reason)})`;
+    const what =
+      reason === 'refused' ? 'does not accept the user and password' : `is not to be had (${String(reason)})`;
     const message = `the Redis at ${host} ${what}: see redis.url (REDIS_URL)`;
     throw new ServiceError('store_unavailable', error.details, { cause: error, message });
   }

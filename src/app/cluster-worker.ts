@@ -4,6 +4,7 @@
 import path from 'node:path';
 import { internalCredential } from '../adapters/worker-http/internal-credential.ts';
 import type { Config } from '../config/resolve.ts';
+import { ServiceError } from '../core/errors.ts';
 import { TokenSet } from '../http/bearer.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
@@ -35,6 +36,7 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     pretty: given.log.format === 'pretty',
     showPrompts: given.log.prompts,
   }).child({ worker_id: given.worker.id });
+  assertReachable(given);
   const metrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, given.server.drainTimeoutMs);
   try {
@@ -44,7 +46,8 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     down.add(() => own.close());
     const reserve = await DiskReserve.open({ dir: own.path, clock, logger });
     down.add(() => reserve.close());
-    const stores = await openClusterStores({ config: given, dataDir: cluster.path, reserve, clock, logger });
+    const shared = { config: given, dataDir: cluster.path, checksRecords: false };
+    const stores = await openClusterStores({ ...shared, reserve, clock, logger });
     down.add(() => stores.close());
     const model = connectModelProxy(given, cluster.clusterSecret, clock);
     down.add(() => model.link.close());
@@ -133,4 +136,13 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     await down.run({ force: true });
     throw error;
   }
+}
+
+/** An address that means "all of mine" means nothing to others. */
+function assertReachable({ cluster, worker }: Config): void {
+  if (cluster.advertiseUrl !== null || (worker.host !== '0.0.0.0' && worker.host !== '::')) return;
+  const message =
+    `a worker that listens on ${worker.host} has to say at which URL the other roles reach it: set ` +
+    'cluster.advertise_url (--advertise-url)';
+  throw new ServiceError('worker_unreachable', {}, { message });
 }

@@ -74,6 +74,7 @@ export async function startEmbedded(
 
     const stores = await open(config, dataDir.path, clock, logger, {
       isOnlyOwner: true,
+      checksRecords: true,
       reserve,
       onForgotten: (key) => {
         Promise.all([worker.eraseSession(key), stores.log.erase(key)]).catch((error: unknown) =>

@@ -20,6 +20,9 @@ import { type RunningPart, Teardown } from './running-part.ts';
 import { defaultSandbox } from './session-defaults.ts';
 import { fleetVersion } from './version.ts';
 
+/** A client that asks in this time is told to go to another gateway, and meets no connection that just ends. */
+const keepIdleMs = 2_000;
+
 export async function startGateway(config: Config): Promise<RunningPart> {
   const clock = new SystemClock();
   const logger = createLogger({
@@ -33,7 +36,14 @@ export async function startGateway(config: Config): Promise<RunningPart> {
   try {
     const dir = await openClusterDir(config);
     down.add(() => dir.close());
-    const stores = await openClusterStores({ config, dataDir: dir.path, reserve: null, clock, logger });
+    const stores = await openClusterStores({
+      config,
+      dataDir: dir.path,
+      reserve: null,
+      checksRecords: false,
+      clock,
+      logger,
+    });
     down.add(() => stores.close());
     const { clusterSecret } = dir;
     const model = connectModelProxy(config, clusterSecret, clock);
@@ -58,6 +68,7 @@ export async function startGateway(config: Config): Promise<RunningPart> {
       worker: workers,
       workspace: workers,
       fleet: workers,
+      outlivedByWorkers: true,
       ticketStore: stores.tickets,
       rateLimiter: stores.rates,
       models: () => model.link.status(),
@@ -73,7 +84,7 @@ export async function startGateway(config: Config): Promise<RunningPart> {
       gcpProject: config.log.gcpProject,
       logPrompts: config.log.prompts,
       limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
-      httpLimits: httpLimits(config),
+      httpLimits: { ...httpLimits(config), keepIdleMs },
     });
     const { url } = await gateway.listen();
     down.add(

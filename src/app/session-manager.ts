@@ -32,7 +32,14 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
   try {
     const dir = await openClusterDir(config);
     down.add(() => dir.close());
-    const stores = await openClusterStores({ config, dataDir: dir.path, reserve: null, clock, logger });
+    const stores = await openClusterStores({
+      config,
+      dataDir: dir.path,
+      reserve: null,
+      checksRecords: true,
+      clock,
+      logger,
+    });
     down.add(() => stores.close());
     const { clusterSecret } = dir;
     const worker = startClusterWorkers({ config, clusterSecret, stores, clock, logger, metrics });

@@ -32,6 +32,7 @@ async function withDir(run: (lab: Lab) => Promise<void>): Promise<void> {
     openStores({ storage } as Config, dir, clock, logger, {
       onForgotten: () => {},
       isOnlyOwner: true,
+      checksRecords: true,
       reserve: null,
       ...options,
     });

@@ -39,6 +39,8 @@ export type StoresOptions = {
   readonly onForgotten: (key: SessionKey) => void;
   /** No other process has the data directory: leases of earlier runs have no holder any more. */
   readonly isOnlyOwner: boolean;
+  /** Whether the records are looked through for damage: by one of those that share them. */
+  readonly checksRecords: boolean;
   /** Of the disk that the data directory is on; null: its being full is said, and nothing else. */
   readonly reserve: DiskReserve | null;
 };
@@ -62,7 +64,7 @@ async function openSqlite(
   dataDir: string,
   clock: Clock,
   logger: Logger,
-  { isOnlyOwner, reserve }: StoresOptions,
+  { checksRecords, isOnlyOwner, reserve }: StoresOptions,
 ): Promise<Stores> {
   const file = path.join(dataDir, 'fleet.db');
   const onListenerError = (error: unknown): void =>
@@ -72,7 +74,7 @@ async function openSqlite(
     throw inWords(error, file);
   });
   try {
-    await reportDamage(store, file, logger);
+    if (checksRecords) await reportDamage(store, file, logger);
     if (isOnlyOwner) await store.directory.forgetLeases();
   } catch (error) {
     await store.close();

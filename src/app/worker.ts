@@ -42,6 +42,7 @@ async function startLoneWorker(config: Config): Promise<RunningPart> {
     // Each session is for one turn, and gone after it: nothing of it is worth a disk.
     const stores = await openStores({ ...config, storage: 'memory' }, dataDir.path, clock, logger, {
       isOnlyOwner: true,
+      checksRecords: true,
       reserve,
       onForgotten: () => {},
     });

@@ -77,9 +77,11 @@ const refusedByTheSystem = new Set([
 /** Codes whose message, at a start, says what is wrong and what to do. */
 const saidInWords: ReadonlySet<string> = new Set([
   'agent_start_failed',
+  'model_unavailable',
   'storage_full',
   'store_corrupt',
   'store_unavailable',
+  'worker_unreachable',
 ]);
 
 /** A start that fails because something else is there says what, with the owner's pid. */

@@ -299,7 +299,7 @@ const cluster = z.strictObject({
     flag: '--advertise-url',
     doc: 'The URL at which the other roles reach this worker. Default: the address that it listens on.',
   }),
-  heartbeatMs: durationMs(100, minute, second, {
+  heartbeatMs: durationMs(100, 2 * second, second, {
     doc: 'How often a worker says that it lives and how much room it has.',
   }),
   leaseMs: durationMs(second, 10 * minute, 10 * second, {

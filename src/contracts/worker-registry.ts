@@ -32,7 +32,10 @@ export type KnownWorkers = {
 };
 
 export interface WorkerRegistry {
-  /** The heartbeat. A later boot of the same id takes the place of an earlier one, which is refused: false. */
+  /**
+   * The heartbeat. A later boot of the same id takes the place of an earlier one, which is refused: false, for as
+   * long as the later one goes on speaking.
+   */
   announce(entry: WorkerEntry): Promise<boolean>;
   /** A worker that has stopped in good order. Harmless for another boot than the one that is known. */
   withdraw(id: WorkerId, boot: string): Promise<void>;

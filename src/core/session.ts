@@ -115,6 +115,11 @@ export type SessionRecord = {
   readonly start: SnapshotRef | 'empty' | null;
   /** Turns whose end is recorded, and whose terminal event may not be in the log yet. */
   readonly untold: readonly TurnId[];
+  /**
+   * Turns whose terminal event no snapshot holds: a log that is lost has lost their end, and it is told again.
+   * Only kept where a log can be lost.
+   */
+  readonly unsealed?: readonly TurnId[];
   /** Turns in a row that ended with their Codex process; at two the session is quarantined. */
   readonly crashes: number;
   /** Its erasure was asked for: it is found no more, nobody takes it, and the record goes last. */

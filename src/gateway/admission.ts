@@ -66,10 +66,10 @@ async function admitDraft(gear: Gear, principal: Principal, request: TurnRequest
       return { session, turn, beforeSeq: await placeBeforeTurn(gear.log, key, turn.id), isSteered: true };
   }
 
+  // First: a log that is away refuses the request, and leaves no record behind that somebody would run later.
+  const end = isNewSession ? 0 : await endOfLog(gear.log, key);
   const { turn, isNew } = await recordTurn(gear, { ...draft, sessionId: session.id });
-  let beforeSeq = 0;
-  if (!isNew) beforeSeq = await placeBeforeTurn(gear.log, key, turn.id);
-  else if (!isNewSession) beforeSeq = await endOfLog(gear.log, key);
+  const beforeSeq = isNew ? end : await placeBeforeTurn(gear.log, key, turn.id);
 
   if (turn.status === 'queued') {
     try {

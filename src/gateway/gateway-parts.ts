@@ -96,6 +96,8 @@ export type GatewayParts = {
   readonly fleet?: FleetControl;
   /** Whose credentials may drain a worker, which takes it from all tenants. Default: that of the data directory's token. */
   readonly operatorTenant?: TenantId;
+  /** They go on when this gateway stops: turns that it was asked for are taken for as long as anybody can ask. */
+  readonly outlivedByWorkers?: boolean;
   /** Of all gateways: a ticket that one issued opens a socket at another. */
   readonly ticketStore: TicketStore;
   readonly rateLimiter: RateLimiter;
@@ -128,9 +130,11 @@ export type GatewayParts = {
 };
 
 /** The parts with nothing optional left that has a default. */
-export type Gear = Required<Omit<GatewayParts, 'limits' | 'httpLimits' | 'models' | 'wholeItem' | 'fleet'>> & {
+export type Gear = Required<
+  Omit<GatewayParts, 'limits' | 'httpLimits' | 'models' | 'wholeItem' | 'fleet' | 'outlivedByWorkers'>
+> & {
   readonly limits: GatewayLimits;
-  /** Aborted once nothing new is taken. */
+  /** Aborted once no new turn is taken. */
   readonly draining: AbortSignal;
   readonly keyOrder: KeyOrder;
   readonly turnRate: TurnRate;
@@ -143,7 +147,7 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
   const limits = { ...defaultGatewayLimits, ...parts.limits };
   return {
     ...parts,
-    draining,
+    draining: parts.outlivedByWorkers === true ? new AbortController().signal : draining,
     keyOrder: new KeyOrder(),
     turnRate: new TurnRate({ ...parts, limits }),
     fleet: parts.fleet ?? fleetOfOne(parts.worker, null),

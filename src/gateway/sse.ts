@@ -17,6 +17,8 @@ const chunkBytes = 64 * 1024;
 export type SseScope = StreamScope & {
   /** Streams with an end of their own may go on through a drain; the others end when it begins. */
   readonly endsByItself: boolean;
+  /** A turn was made for this request: the answer is 200 whatever becomes of the stream, which says so itself. */
+  readonly isAccepted?: boolean;
   /** The client went before the end: of itself, not cut by us. */
   readonly onGone?: () => void;
 };
@@ -31,13 +33,15 @@ export async function sendEvents(
 ): Promise<FastifyReply> {
   const gone = goneSignal(reply);
   const signal = AbortSignal.any([gone, scope.endsByItself ? server.closing : server.draining]);
-  const stream = await EventStream.open(gear, scope, signal);
+  const opening = EventStream.open(gear, scope, signal);
+  if (scope.isAccepted !== true) await opening;
 
   reply.hijack();
   const response = reply.raw;
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) response.setHeader(name, value);
   }
+  if (server.draining.aborted) response.setHeader('connection', 'close');
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-store',
@@ -49,6 +53,7 @@ export async function sendEvents(
   gear.metrics.streams.inc({ kind: 'sse' }, 1);
   const sink = new SseSink(response, gear.clock, gear.limits.stallMs, () => gear.metrics.streamsCut.inc());
   try {
+    const stream = await opening;
     await stream.pump(sink);
     response.end();
   } catch (error) {

@@ -2,27 +2,38 @@
 // Connections that were upgraded are counted too: Node forgets them, we do not.
 
 import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import type { Clock } from '../core/clock.ts';
 
 /** A kept-alive connection may fall idle at any time of the drain; Node closes only those that are. */
 const idleSweepMs = 100;
+/** Who has only just come is given so long to say what it wants. */
+const firstWordMs = 300;
 /** Between telling the streams to end and cutting what has not. */
 const tidyEndMs = 500;
 
 export class ServerLife {
   readonly #server: Server;
   readonly #clock: Clock;
+  readonly #keepIdleMs: number;
   readonly #sockets = new Set<Socket>();
   readonly #draining = new AbortController();
   readonly #closing = new AbortController();
   readonly #cut = new AbortController();
   #ended: Promise<void> | null = null;
+  /** What still comes in is cut at once. */
+  #isOver = false;
 
-  constructor(server: Server, clock: Clock) {
+  /** `keepIdleMs`: how long connections without a request may go on to ask in a drain, once each. */
+  constructor(server: Server, clock: Clock, keepIdleMs: number) {
     this.#server = server;
     this.#clock = clock;
+    this.#keepIdleMs = keepIdleMs;
     server.on('connection', (socket) => {
+      if (this.#isOver) {
+        socket.destroy();
+        return;
+      }
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
@@ -57,30 +68,40 @@ export class ServerLife {
   }
 
   async #end(deadlineMs: number): Promise<void> {
-    const closed = this.#stopAccepting();
     this.#draining.abort();
+    // Who waits to be let in, and who has asked what we have not read yet, would be cut off without an answer.
+    const closed = nextLook().then(() => this.#stopAccepting());
     await this.#waitFor(closed, deadlineMs);
     this.#closing.abort();
     await this.#waitFor(closed, tidyEndMs);
+    this.#isOver = true;
     for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
   #stopAccepting(): Promise<void> {
     return new Promise((resolve) => {
+      const fromMs = this.#clock.monotonicMs();
       let cancelSweep: () => void = () => undefined;
-      const sweep = (): void => {
-        this.#server.closeIdleConnections();
+      let isOver = false;
+      const sweep = async (): Promise<void> => {
+        await nextLook();
+        const sinceMs = this.#clock.monotonicMs() - fromMs;
+        if (sinceMs >= this.#keepIdleMs) this.#server.closeIdleConnections();
         // Node counts a connection that never asked anything as busy; browsers open such ones in advance.
-        for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
-        cancelSweep = this.#clock.after(idleSweepMs, sweep);
+        if (sinceMs >= Math.max(firstWordMs, this.#keepIdleMs)) {
+          for (const socket of this.#sockets) if (socket.bytesRead === 0) socket.destroy();
+        }
+        if (!isOver) cancelSweep = this.#clock.after(idleSweepMs, () => void sweep());
       };
-      // The only error is "not running", which is what we want.
-      this.#server.close(() => {
+      // Of http's own close we want the half that is net's: the other closes what is idle, which has its own time
+      // here. The only error is "not running", which is what we want.
+      NetServer.prototype.close.call(this.#server, () => {
+        isOver = true;
         cancelSweep();
         resolve();
       });
-      sweep();
+      void sweep();
     });
   }
 
@@ -93,4 +114,9 @@ export class ServerLife {
     await Promise.race([closed, over]);
     cancelDeadline();
   }
+}
+
+/** Resolves when all sockets have been looked at once more. */
+async function nextLook(): Promise<void> {
+  for (let looks = 0; looks < 2; looks += 1) await new Promise<void>((resolve) => setImmediate(resolve));
 }

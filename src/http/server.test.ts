@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -131,3 +132,41 @@ test("a unix socket is its owner's alone, and one that was left behind is taken 
   await writeFile(path.join(dir, 'file'), '');
   await assert.rejects(serve(t, { path: path.join(dir, 'file') }).listen(), { code: 'EADDRINUSE' });
 });
+
+test('who had asked in the moment when a drain began is answered, on a connection that was kept and on a new one', async (t) => {
+  const server = serve(t);
+  const { port } = await server.listen();
+  const [kept, fresh] = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+  await Promise.all([once(kept, 'connect'), once(fresh, 'connect')]);
+  const request = 'GET /thing/1 HTTP/1.1\r\nhost: localhost\r\n\r\n';
+  kept.write(request);
+  await once(kept, 'data');
+  const answers = [kept, fresh].map((socket) => readToEnd(socket));
+  for (const socket of [kept, fresh]) socket.write(request);
+  const drained = server.drain(60_000);
+  for (const answer of await Promise.all(answers)) {
+    assert.match(answer, /^HTTP\/1\.1 200 /);
+    assert.match(answer, /\r\nconnection: close\r\n/i);
+  }
+  await drained;
+});
+
+test('a drain can leave connections without a request open for a while: who asks then is answered, and told to go', async (t) => {
+  const server = serve(t, onLoopback, { keepIdleMs: 60_000 });
+  const { port } = await server.listen();
+  const kept = connect(port, '127.0.0.1');
+  const request = 'GET /thing/1 HTTP/1.1\r\nhost: localhost\r\n\r\n';
+  kept.write(request);
+  await once(kept, 'data');
+  const drained = server.drain(60_000);
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  kept.write(request);
+  assert.match(await readToEnd(kept), /^HTTP\/1\.1 200 [\s\S]*\r\nconnection: close\r\n/i);
+  await drained;
+});
+
+async function readToEnd(socket: Socket): Promise<string> {
+  let text = '';
+  for await (const chunk of socket) text += String(chunk);
+  return text;
+}

@@ -34,6 +34,8 @@ export type HttpLimits = {
   readonly keepAliveTimeoutMs: number;
   /** For the client to take an answer that is whole; a stream has limits of its own. */
   readonly answerTimeoutMs: number;
+  /** In a drain, for connections without a request to ask once more; the answer tells them to go. */
+  readonly keepIdleMs: number;
 };
 
 export const defaultHttpLimits: HttpLimits = {
@@ -44,6 +46,7 @@ export const defaultHttpLimits: HttpLimits = {
   requestTimeoutMs: 120_000,
   keepAliveTimeoutMs: 72_000,
   answerTimeoutMs: 120_000,
+  keepIdleMs: 0,
 };
 
 /** What is shorter goes to the kernel at once. */
@@ -119,7 +122,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
   });
   const server = app.server;
-  const life = new ServerLife(server, clock);
+  const life = new ServerLife(server, clock, limits.keepIdleMs);
   const refuseSocket = (socket: Duplex, error: ServiceError): void => {
     const context = { requestId: requestIdOf({ headers: {} }), instance: null };
     logError(logger, error, context);

@@ -42,6 +42,26 @@ test('a turn that outlasts a drain goes on at another worker, before what waited
   assert.ok((continuation.startedAt ?? 0) <= ((await next.turn(waiting)).startedAt ?? 0));
 });
 
+test('a prompt that comes first to the next worker waits for what a drain had left', async (t) => {
+  const leaving = await open(t, { scripts: [hangs] });
+  const session = await leaving.newSession({ tenant: 'default' });
+  const running = await leaving.start(session);
+  await leaving.running(running);
+  const waiting = await leaving.start(session);
+  await leaving.stop();
+  assert.equal((await leaving.session(running)).status, 'queued');
+
+  const next = await open(t, { after: leaving });
+  const latest = await next.start(session);
+  await next.ended(latest);
+  const turns = await turnsOf(next, session.id);
+  const continuation = turns.find(({ continues }) => continues === running.turnId);
+  const began = (await next.events(running)).filter(({ type }) => type === 'turn.started').map((one) => one['turn_id']);
+  assert.deepEqual(began, [running.turnId, continuation?.id, waiting.turnId, latest.turnId]);
+  await next.stop();
+  assert.equal((await next.session(running)).status, 'hibernated');
+});
+
 test('a session that does not want to go on after a drain does not', async (t) => {
   const leaving = await open(t, { scripts: [hangs] });
   const session = await leaving.newSession({ tenant: 'default', policy: { ...defaultPolicy, onDrain: 'fail' } });

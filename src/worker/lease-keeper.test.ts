@@ -132,3 +132,15 @@ test('after the directory was away, what seems free is not, for one lease', asyn
     keeper.stop();
   }
 });
+
+test('the directory is asked what it knows once in each lease, also by who has leases to renew', async () => {
+  const { clock, directory, keeper } = await keeping();
+  let asked = 0;
+  directory.knownForMs = async () => {
+    asked++;
+    return 0;
+  };
+  await clock.advanceAsync(60_000);
+  assert.ok(asked >= 4 && asked <= 6, `asked ${asked} times`);
+  keeper.stop();
+});

@@ -31,6 +31,7 @@ export class LeaseKeeper {
   #cancelTimer: (() => void) | null = null;
   /** When the directory last did not answer us: nor did it, then, let others renew. */
   #awayAtMs = -Infinity;
+  #lookedAtMs = -Infinity;
   #stopped = false;
 
   constructor(options: LeaseKeeperOptions) {
@@ -81,13 +82,20 @@ export class LeaseKeeper {
     if (this.#stopped) return;
     this.#cancelTimer = this.#options.clock.after(this.#options.renewEveryMs, () => {
       for (const kept of this.#kept.values()) if (!kept.renewing) void this.#renew(kept);
-      if (this.#kept.size === 0) void this.#look();
+      if (this.#kept.size === 0 || this.#isLookDue) void this.#look();
       this.#schedule();
     });
   }
 
+  /** A directory may count what it has known from when it is first asked: not only when somebody was lost. */
+  get #isLookDue(): boolean {
+    const { clock, leaseMs } = this.#options;
+    return clock.monotonicMs() - this.#lookedAtMs >= leaseMs;
+  }
+
   /** Who has nothing to renew asks all the same: it may be given a session next. */
   async #look(): Promise<void> {
+    this.#lookedAtMs = this.#options.clock.monotonicMs();
     try {
       await this.#soon(this.#options.directory.knownForMs());
     } catch {

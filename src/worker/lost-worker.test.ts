@@ -149,6 +149,34 @@ test('an end that was recorded and not told is told by whoever takes the session
   assert.equal((await stage.session(key)).untold.includes(turn.id), false);
 });
 
+test('ends that no snapshot holds are told again when the log is lost, and no other is', async (t) => {
+  const before = await mortal({ mayLogBeLost: true });
+  const session = await before.newSession();
+  const first = await before.start(session);
+  await before.ended(first);
+  await before.ended(await before.start(session));
+  await before.die();
+  const dead = await mortal({ mayLogBeLost: true, after: before, scripts: [hangs] });
+  const hung = await dead.start(session);
+  await dead.running(hung);
+  await dead.die();
+
+  const stopped = await mortal({ mayLogBeLost: true, after: dead });
+  await stopped.worker.recoverSession(hung);
+  await stopped.ended(hung);
+  await stopped.stop();
+  await stopped.snapshots.stop();
+  const { snapshot, unsealed = [], untold, worker } = await stopped.session(hung);
+  assert.deepEqual([worker, untold, unsealed.includes(first.turnId)], [null, [], false]);
+  await stopped.log.erase(hung);
+
+  const stage = await open(t, { mayLogBeLost: true, after: stopped });
+  await stage.ended(await stage.start(session));
+  const told = (await stage.events(hung)).filter(({ type }) => /^turn\.(completed|interrupted)$/.test(String(type)));
+  assert.deepEqual(told.map((event) => event['turn_id']).slice(0, -1), unsealed);
+  assert.ok(unsealed.includes(hung.turnId) && (snapshot?.lastSeq ?? 0) > 0);
+});
+
 test('a recovery that dies behind its commit has given up nothing, and the next one says so', async (t) => {
   const lost = await mortal({ scripts: [hangs] });
   const session = await lost.newSession();

@@ -62,8 +62,13 @@ export class SessionHost {
     this.#parts = parts;
     this.#writer = writer;
     this.#onRestful = onRestful;
-    this.#isHibernated = session.status === 'hibernated';
-    this.#recorder = new SessionRecorder({ records, clock, logger, session, onStale: onLost });
+    // queued: let go with turns that wait.
+    this.#isHibernated = session.status === 'hibernated' || session.status === 'queued';
+    this.#recorder = new SessionRecorder({
+      ...{ records, clock, logger, session },
+      mayLogBeLost: parts.mayLogBeLost,
+      onStale: onLost,
+    });
     this.#snapshots = new SessionSnapshots({
       parts,
       recorder: this.#recorder,
@@ -381,8 +386,15 @@ export class SessionHost {
     await this.#recorder.change((session) => ({
       ...session,
       worker: null,
-      status: session.status === 'idle' ? 'hibernated' : session.status,
+      status: this.#statusWithoutUs(session),
     }));
+  }
+
+  /** `queued` tells whoever takes it next that older turns come before the one that it was taken for. */
+  #statusWithoutUs({ status }: SessionRecord): SessionStatus {
+    if (this.#isBarred) return status;
+    if (this.#turns.hasLeft) return 'queued';
+    return status === 'idle' || status === 'queued' ? 'hibernated' : status;
   }
 
   async #patiently(work: Promise<unknown>): Promise<void> {

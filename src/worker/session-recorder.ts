@@ -16,24 +16,31 @@ export type SessionRecorderOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly session: SessionRecord;
+  /** Whether the log can lose what no snapshot holds: the record names whose ends those are. */
+  readonly mayLogBeLost: boolean;
   /** The record has another epoch: another worker owns the session. */
   readonly onStale: () => void;
 };
 
 export type TurnCommit = {
   readonly turn: TurnRecord;
-  /** null when the turn can not end so: it has ended, or it is not ours to end. */
-  readonly endTurn: (standing: TurnRecord) => TurnRecord | null;
-  readonly settleSession: (standing: SessionRecord, ended: TurnRecord) => SessionRecord;
+  /** null when the turn cannot change so: it has ended, or it is not ours to change. */
+  readonly changeTurn: (standing: TurnRecord) => TurnRecord | null;
+  readonly settleSession: (standing: SessionRecord, changed: TurnRecord) => SessionRecord;
 };
 
 /** More writers than this at two records at one time is a defect, not load. */
 const mostCommitAttempts = 10;
+/** Turns that end without a snapshot are few in a row; so many are the newest of a great many refusals. */
+const mostUnsealed = 1_000;
 
 export class SessionRecorder {
   readonly #options: SessionRecorderOptions;
   /** Turns whose terminal event is in the log; the record forgets them with its next change. */
   readonly #told = new Set<TurnId>();
+  /** The place of each terminal event that no snapshot holds yet; of one that others told of, what is sure of it. */
+  readonly #places = new Map<TurnId, number>();
+  readonly #firstUnsealed: number;
   #session: SessionRecord;
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
@@ -41,6 +48,10 @@ export class SessionRecorder {
   constructor(options: SessionRecorderOptions) {
     this.#options = options;
     this.#session = options.session;
+    const { snapshot, unsealed = [], untold } = options.session;
+    // Every snapshot after this one holds all that was in the log when we came.
+    this.#firstUnsealed = (snapshot?.lastSeq ?? 0) + 1;
+    for (const id of unsealed) if (!untold.includes(id)) this.#places.set(id, this.#firstUnsealed);
   }
 
   /** As it was last read or written. */
@@ -65,9 +76,17 @@ export class SessionRecorder {
     return this.#inTurn(() => this.#write(change));
   }
 
-  /** Ends a turn and brings the session to what it is after it, as one step. null when `endTurn` said so. */
+  /**
+   * Begins a turn and says so of the session, as one step: who has lost the session cannot begin one. null when
+   * `changeTurn` said so, or the session is not ours.
+   */
+  begin(commit: TurnCommit): Promise<TurnRecord | null> {
+    return this.#inTurn(() => this.#commit(commit, (session) => session));
+  }
+
+  /** Ends a turn and brings the session to what it is after it, as one step. null as with `begin`. */
   commit(commit: TurnCommit): Promise<TurnRecord | null> {
-    return this.#inTurn(() => this.#commit(commit));
+    return this.#inTurn(() => this.#commit(commit, (session, ended) => this.#withEnded(session, ended.id)));
   }
 
   setStatus(status: SessionStatus): Promise<void> {
@@ -84,9 +103,15 @@ export class SessionRecorder {
     return this.#inTurn(() => this.#refresh());
   }
 
+  /** The terminal event of the turn has its place, and is on its way into the log. */
+  telling(turnId: TurnId, seq: number): void {
+    this.#places.set(turnId, seq);
+  }
+
   /** The terminal event of the turn is in the log. */
   told(turnId: TurnId): void {
     this.#told.add(turnId);
+    if (!this.#places.has(turnId)) this.#places.set(turnId, this.#firstUnsealed);
   }
 
   /** Resolves when every change asked for so far is made. */
@@ -111,7 +136,7 @@ export class SessionRecorder {
     const forgotten = [...this.#told];
     const written = await changeSession({ records, clock }, this.#session, (standing) => {
       isStale = this.#isOthers(standing);
-      return isStale || this.#isClosed ? null : this.#withoutTold(change(standing), forgotten);
+      return isStale || this.#isClosed ? null : this.#withoutSealed(this.#withoutTold(change(standing), forgotten));
     });
     if (written !== null) this.#written(written, forgotten);
     else if (isStale) this.#options.onStale();
@@ -131,7 +156,10 @@ export class SessionRecorder {
     }
   }
 
-  async #commit({ endTurn, settleSession, turn }: TurnCommit): Promise<TurnRecord | null> {
+  async #commit(
+    { changeTurn, settleSession, turn }: TurnCommit,
+    complete: (session: SessionRecord, changed: TurnRecord) => SessionRecord,
+  ): Promise<TurnRecord | null> {
     const { clock, records } = this.#options;
     let standing = { session: this.#session, turn };
     for (let attempt = 0; attempt < mostCommitAttempts; attempt++) {
@@ -140,12 +168,12 @@ export class SessionRecorder {
         this.#options.onStale();
         return null;
       }
-      const ended = endTurn(standing.turn);
-      if (ended === null) return null;
+      const changed = changeTurn(standing.turn);
+      if (changed === null) return null;
       const forgotten = [...this.#told];
-      const session = this.#withoutTold(settleSession(standing.session, ended), forgotten);
-      const untold = [...session.untold, ended.id];
-      const written = await answered(clock, records.commit({ ...session, untold }, ended));
+      const settled = this.#withoutTold(settleSession(standing.session, changed), forgotten);
+      const session = complete(this.#withoutSealed(settled), changed);
+      const written = await answered(clock, records.commit(session, changed));
       if (written !== null) {
         this.#written(written.session, forgotten);
         return written.turn;
@@ -172,8 +200,24 @@ export class SessionRecorder {
     return { ...session, untold: session.untold.filter((id) => !told.includes(id)) };
   }
 
+  #withEnded(session: SessionRecord, turnId: TurnId): SessionRecord {
+    const untold = [...session.untold, turnId];
+    if (!this.#options.mayLogBeLost) return { ...session, untold };
+    return { ...session, untold, unsealed: [...(session.unsealed ?? []), turnId].slice(-mostUnsealed) };
+  }
+
+  /** What has no place yet will get one behind the snapshot's last. */
+  #withoutSealed(session: SessionRecord): SessionRecord {
+    const { snapshot, unsealed } = session;
+    if (snapshot === null || unsealed === undefined) return session;
+    return { ...session, unsealed: unsealed.filter((id) => (this.#places.get(id) ?? Infinity) > snapshot.lastSeq) };
+  }
+
   #written(session: SessionRecord, forgotten: readonly TurnId[]): void {
     this.#session = session;
     for (const id of forgotten) this.#told.delete(id);
+    for (const id of this.#places.keys()) {
+      if (session.unsealed?.includes(id) !== true && !session.untold.includes(id)) this.#places.delete(id);
+    }
   }
 }

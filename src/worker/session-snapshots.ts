@@ -9,6 +9,7 @@ import { seedRollout } from '../protocol/rollout.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
 import { epochOfSnapshot } from '../snapshot/manifest.ts';
 import { RolloutFile } from '../snapshot/rollout-file.ts';
+import type { Taken, TakeRequest } from '../snapshot/take-snapshot.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import type { RestMark } from './session-files.ts';
@@ -16,7 +17,10 @@ import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionWriter } from './session-writer.ts';
 
 export type SessionSnapshotsOptions = {
-  readonly parts: Pick<HostParts, 'claims' | 'clock' | 'codexVersion' | 'files' | 'logger' | 'snapshots'>;
+  readonly parts: Pick<
+    HostParts,
+    'claims' | 'clock' | 'codexVersion' | 'files' | 'logger' | 'mayLogBeLost' | 'snapshots'
+  >;
   readonly recorder: SessionRecorder;
   readonly writer: SessionWriter;
   /** Where the files are; null while they rest. */
@@ -32,6 +36,8 @@ const wentOnWithout = 'another worker has gone on without them';
 
 /** Objects that nothing needs any more are removed after so many snapshots. */
 const snapshotsPerClearing = 16;
+/** A log that loses its events while they are sealed is filled again, so often. */
+const mostTakes = 3;
 
 export class SessionSnapshots {
   readonly #options: SessionSnapshotsOptions;
@@ -122,7 +128,7 @@ export class SessionSnapshots {
     this.#isDirty = true;
     // First: files that still bear an earlier epoch when this one has committed were gone on without.
     if (binding === null) await this.#markRest();
-    const { facts, ref } = await parts.snapshots.take({
+    const { facts, ref } = await this.#takeWhole(() => ({
       key,
       epoch: session.epoch,
       turnId,
@@ -132,7 +138,7 @@ export class SessionSnapshots {
       exclude: session.policy.snapshotExclude,
       workspace: mustLook ? 'walk' : 'unless_untouched',
       sealUpTo: writer.lastSeq,
-    });
+    }));
     if (facts.walked) binding?.toolsUsed();
     if (facts.skipped.length > 0) {
       parts.logger.info(
@@ -141,6 +147,20 @@ export class SessionSnapshots {
       );
     }
     return ref;
+  }
+
+  /** What the log lost before it was sealed is kept by the writer, and written again. */
+  async #takeWhole(request: () => TakeRequest): Promise<Taken> {
+    const { parts, writer } = this.#options;
+    for (let takes = 1; ; takes++) {
+      try {
+        return await parts.snapshots.take(request());
+      } catch (error) {
+        const mayBeLost = parts.mayLogBeLost && isServiceError(error, 'store_unavailable');
+        if (!mayBeLost || takes === mostTakes || writer.isClosed) throw error;
+        await writer.confirmed();
+      }
+    }
   }
 
   /** After the record was to be brought to this snapshot: where it was, the files stand there, too. */

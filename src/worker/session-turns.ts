@@ -6,7 +6,7 @@ import { CodexRefused } from '../codex/connection-errors.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord, SessionStatus, SnapshotRef } from '../core/session.ts';
-import type { TurnOutcome, TurnRecord } from '../core/turn.ts';
+import { isTerminal, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import { addUsage } from '../core/usage.ts';
 import type { AgentEar } from './agent-ear.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
@@ -67,6 +67,7 @@ export class SessionTurns {
   #activePlace: number | null = null;
   #keepingLate: Promise<void> = Promise.resolve();
   #leavesQueued = false;
+  #hasLeft = false;
 
   constructor(options: SessionTurnsOptions) {
     const { clock, logger, records } = options.parts;
@@ -81,6 +82,11 @@ export class SessionTurns {
   /** Whether one waits that nobody has begun with. */
   get hasNext(): boolean {
     return this.#queue.length > 0;
+  }
+
+  /** Turns go on waiting, in their records, for whoever takes the session next. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
   }
 
   /** One runs, or waits for a slot. */
@@ -136,6 +142,8 @@ export class SessionTurns {
     if (entry === undefined) throw new ServiceError('turn_ended');
     this.#requestStop(entry, 'user');
     const ended = await entry.ended.promise;
+    // The session was lost on the way: whoever has it now ends the turn.
+    if (!isTerminal(ended.status)) throw new ServiceError('worker_lost', { status: ended.status });
     if (ended.status !== 'cancelled') throw new ServiceError('turn_ended', { status: ended.status });
   }
 
@@ -312,7 +320,9 @@ export class SessionTurns {
     if (!parts.outlivesUs) return;
     try {
       const next = await continuationOf(parts, turn, recorder.session.policy, 'drain');
-      if (next !== null) await answered(parts.clock, parts.records.turns.create(next));
+      if (next === null) return;
+      await answered(parts.clock, parts.records.turns.create(next));
+      this.#hasLeft = true;
     } catch (error) {
       parts.logger.error(
         { event: 'turn_not_handed_over', turn_id: turn.id, err: error },
@@ -323,6 +333,7 @@ export class SessionTurns {
 
   /** It goes on waiting, in its record. */
   #leave(entry: QueuedTurn): void {
+    this.#hasLeft = true;
     this.#unended.delete(entry.id);
     this.#options.parts.ledger.count({ waiting: -1 });
     entry.ended.resolve(entry.turn);

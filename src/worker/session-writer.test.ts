@@ -214,3 +214,18 @@ test('what an earlier writer had told behind the snapshot is brought back as wel
   assert.deepEqual([events.slice(0, 3), lastSeq, events.at(-1)?.header.epoch, losses], [told, 7, 2, []]);
   assert.ok(writer.keeps(({ header }) => header.seq === 5));
 });
+
+test('a log that was lost while nothing was written has all again once that is asked for', async () => {
+  const log = new LosingLog();
+  const { losses, write, writer } = writerOn(log, { retained: new RetainedEvents() });
+  for (const text of ['a', 'b']) write(text);
+  await writer.flushed();
+  const before = (await log.read(key, 0, 10)).events;
+  await log.lose();
+  await writer.flushed();
+  assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
+  await writer.confirmed();
+  assert.deepEqual([(await log.read(key, 0, 10)).events, losses], [before, []]);
+  await writer.confirmed();
+  assert.equal((await log.read(key, 0, 10)).lastSeq, 2);
+});

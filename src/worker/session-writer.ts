@@ -55,6 +55,8 @@ export class SessionWriter {
   #isEnded = false;
   #sealedSeq: number;
   #failure: ServiceError | null = null;
+  /** The log is to be asked whether it still has what it took. */
+  #mustAsk = false;
 
   constructor(options: SessionWriterOptions) {
     this.#options = options;
@@ -123,6 +125,13 @@ export class SessionWriter {
     while (this.#flushing !== null && !this.#isEnded) await Promise.race([this.#flushing, this.#ended.promise]);
   }
 
+  /** As `flushed`, for a log that took everything once and may have lost it since: it has all when this resolves. */
+  async confirmed(): Promise<void> {
+    this.#mustAsk = true;
+    if (!this.#isEnded) this.#flushing ??= this.#flush();
+    await this.flushed();
+  }
+
   /** Writes nothing from now on and forgets what waits: the right to write is gone, or nobody has time. */
   close(): void {
     if (this.#isEnded) return;
@@ -137,9 +146,11 @@ export class SessionWriter {
     // One turn of the event loop: what Codex wrote in one piece goes into the log in one piece.
     await new Promise<void>((resolve) => setImmediate(resolve));
     let retryMs = firstRetryMs;
-    while (this.#pending.length > 0) {
+    while (this.#pending.length > 0 || this.#mustAsk) {
       const batch = this.#nextBatch();
+      this.#mustAsk = false;
       const done = await this.#append(batch);
+      if (done !== 'written') this.#mustAsk = true;
       // Lost or closed meanwhile: nothing of what was pending is ours to write any more.
       if (this.#isEnded) break;
       if (done === 'written') {

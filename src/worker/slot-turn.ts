@@ -11,7 +11,6 @@ import type { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
-import { changeTurn } from './record-changes.ts';
 import { runTurn, type TurnRun } from './running-turn.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionSnapshots } from './session-snapshots.ts';
@@ -68,9 +67,18 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
   deps.snapshots.turnBegins();
   const base = recorder.session.snapshot;
-  const running = await changeTurn(parts, entry.turn, (turn) => {
-    const started = startedTurn(turn, parts.clock.now());
-    return started === null ? null : { ...started, base };
+  const running = await recorder.begin({
+    turn: entry.turn,
+    changeTurn: (turn) => {
+      const started = startedTurn(turn, parts.clock.now());
+      return started === null ? null : { ...started, base };
+    },
+    settleSession: (session) => ({
+      ...session,
+      status: 'running',
+      start: session.start ?? base ?? 'empty',
+      lastAccessedAt: parts.clock.now(),
+    }),
   });
   if (running === null) throw new ServiceError('turn_ended');
   entry.turn = running;
@@ -78,12 +86,6 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   parts.metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
   const fields = { model: modelOf(entry), isolation: toIsolation(parts.isolation) };
   writer.write({ type: 'turn.started', turnId: entry.id, fields, raw: null });
-  void recorder.change((session) => ({
-    ...session,
-    status: 'running',
-    start: session.start ?? base ?? 'empty',
-    lastAccessedAt: parts.clock.now(),
-  }));
   return running;
 }
 

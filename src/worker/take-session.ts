@@ -4,6 +4,7 @@
 import type { Lease } from '../contracts/session-directory.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
+import { isTerminalEventType } from '../core/event.ts';
 import type { TurnId, WorkerId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { seedRollout } from '../protocol/rollout.ts';
@@ -33,6 +34,8 @@ export type TakenSession = {
   readonly writer: SessionWriter;
   /** Whoever wrote it before did not let it go: there may be turns that nobody runs. */
   readonly isTakeover: boolean;
+  /** Who had it before let it go in good order, with turns that wait. */
+  readonly hasWaiting: boolean;
 };
 
 export async function takeSession(taking: TakeParts, key: SessionKey): Promise<TakenSession> {
@@ -41,6 +44,7 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
   if (found === null || found.erasing === true) throw new ServiceError('session_not_found');
   // Nobody is asked to take what it has: a session with an owner, be it this run, was lost by that owner.
   const isTakeover = found.boot !== null && (found.worker !== null || found.untold.length > 0);
+  const hasWaiting = !isTakeover && found.status === 'queued';
   // A log that may have lost what was last written here would let this run give its places out twice.
   const isOtherWriter = isTakeover || found.boot !== boot || parts.mayLogBeLost;
   const hasOtherWriter = found.boot !== null && isOtherWriter;
@@ -55,9 +59,10 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
     const session = await answered(parts.clock, parts.records.sessions.replace({ ...found, worker, boot, epoch }));
     if (session === null) throw new ServiceError('store_conflict');
     const writer = await openWriter(taking, session);
-    const lostEnd = parts.mayLogBeLost ? endLostWithLog(session, writer) : null;
-    if (lostEnd === null) return { session, lease, writer, isTakeover };
-    return { session: { ...session, untold: [...session.untold, lostEnd] }, lease, writer, isTakeover: true };
+    const lostEnds = parts.mayLogBeLost ? endsLostWithLog(session, writer) : [];
+    if (lostEnds.length === 0) return { session, lease, writer, isTakeover, hasWaiting };
+    const untold = [...session.untold, ...lostEnds];
+    return { session: { ...session, untold }, lease, writer, isTakeover: true, hasWaiting };
   } catch (error) {
     await leases
       .release(lease)
@@ -84,13 +89,19 @@ async function retainedSince({ clock, log }: HostParts, key: SessionKey, sealedS
 }
 
 /**
- * The turn whose end lay behind what its snapshot holds, where the log has nothing behind that any more: whoever
- * reads the log would wait for it for ever. An end that was told before the snapshot was taken is in it.
+ * The turns whose end lay behind what the snapshot holds, where the log has it no more: whoever reads the log would
+ * wait for it for ever. An end that was told before the snapshot was taken is in it.
  */
-function endLostWithLog({ policy, snapshot, untold }: SessionRecord, { lastSeq }: SessionWriter): TurnId | null {
-  const turnId = snapshot?.turnId ?? null;
-  const isLost = snapshot !== null && lastSeq <= snapshot.lastSeq && policy.durability === 'committed';
-  return isLost && turnId !== null && !untold.includes(turnId) ? turnId : null;
+function endsLostWithLog(session: SessionRecord, writer: SessionWriter): readonly TurnId[] {
+  const { policy, snapshot, unsealed, untold } = session;
+  // A record of before ends were noted says so of the last one alone.
+  const isOld =
+    unsealed === undefined && policy.durability === 'committed' && writer.lastSeq <= (snapshot?.lastSeq ?? 0);
+  const last = isOld ? (snapshot?.turnId ?? null) : null;
+  const candidates = unsealed ?? (last === null ? [] : [last]);
+  const isTold = (turnId: TurnId): boolean =>
+    writer.keeps(({ header }) => header.turnId === turnId && isTerminalEventType(header.type));
+  return candidates.filter((turnId) => !untold.includes(turnId) && !isTold(turnId));
 }
 
 async function openWriter(

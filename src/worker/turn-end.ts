@@ -86,6 +86,7 @@ export async function tellEnd(writer: SessionWriter, recorder: SessionRecorder, 
     fields: { ...toTurnResult(ended, ended.endedAt ?? 0), reason: ended.reason },
     raw: null,
   });
+  recorder.telling(ended.id, writer.lastSeq);
   await writer.flushed();
   if (!writer.isClosed) recorder.told(ended.id);
 }
@@ -103,7 +104,7 @@ async function recordPatiently(
     try {
       const ended = await recorder.commit({
         turn,
-        endTurn: (standing) => {
+        changeTurn: (standing) => {
           isNotOurs = mayNotRecord();
           // An earlier attempt whose answer was lost had done it.
           if (standing.status === outcome.status && standing.endedAt === nowMs) written = standing;

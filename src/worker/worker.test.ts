@@ -4,8 +4,10 @@ import path from 'node:path';
 import { afterEach, test } from 'node:test';
 import { isTerminalEventType } from '../core/event.ts';
 import { isServiceError } from '../core/errors.ts';
+import { mintId } from '../core/ids.ts';
 import { type StageOptions, WorkerStage } from '../testing/scripted-codex/worker-stage.ts';
 import type { Step } from '../testing/scripted-codex/script.ts';
+import { turnRecord } from '../testing/stored-records.ts';
 
 let stage: WorkerStage;
 afterEach(() => stage.close());
@@ -103,6 +105,17 @@ test('a turn cancelled in the queue of its session never starts, and has one ter
   await stage.worker.cancelTurn(first);
   const terminal = (await stage.story(first)).filter(isTerminalEventType);
   assert.deepEqual(terminal, ['turn.cancelled', 'turn.cancelled']);
+});
+
+test('a turn that its worker was never told of is cancelled all the same', async () => {
+  await open(endless);
+  const session = await stage.newSession();
+  const first = await stage.start(session);
+  await stage.running(first);
+  const untold = turnRecord({ tenant: session.tenant, sessionId: session.id, id: mintId() });
+  await stage.records.turns.create(untold);
+  await stage.worker.cancelTurn({ ...first, turnId: untold.id });
+  assert.equal((await stage.turn({ ...first, turnId: untold.id })).status, 'cancelled');
 });
 
 test('a turn cancelled while it waits for a slot leaves the queue', async () => {
@@ -336,6 +349,17 @@ test('a session whose files and snapshots are gone fails its turn and takes no m
   await assert.rejects(stage.start(session), code('session_failed'));
 });
 
+test('a cancel of a turn whose session another has taken meanwhile does not say that the turn has ended', async () => {
+  await open(endless);
+  const key = await stage.start(await stage.newSession());
+  await stage.running(key);
+  await stage.until(async () => (await stage.session(key)).status === 'running');
+  const taken = await stage.session(key);
+  await stage.records.sessions.replace({ ...taken, epoch: taken.epoch + 1, boot: 'another', worker: 'another' });
+  await assert.rejects(stage.worker.cancelTurn(key), code('worker_lost'));
+  assert.equal((await stage.turn(key)).status, 'running');
+});
+
 test('a worker that lost its lease to another ends the work and writes nothing more', async () => {
   await open(endless);
   const key = await stage.start(await stage.newSession());
@@ -356,10 +380,16 @@ test('a lease that ended unwanted by others is taken again: the turn ends interr
   const key = await stage.start(session);
   await stage.running(key);
   const behind = await stage.start(session);
-  const renew = stage.directory.renew.bind(stage.directory);
-  stage.directory.renew = async () => false;
-  await stage.pass(4_000);
-  stage.directory.renew = renew;
+  // Neither the directory nor the records answer until the worker has given the session up.
+  const { directory, records } = stage;
+  const renew = directory.renew.bind(directory);
+  const get = records.sessions.get.bind(records.sessions);
+  directory.renew = () => new Promise<boolean>(() => {});
+  records.sessions.get = () => new Promise<never>(() => {});
+  await stage.pass(8_000);
+  Object.assign(directory, { renew });
+  Object.assign(records.sessions, { get });
+  await stage.pass(10_000);
   const turn = await stage.ended(key);
   assert.deepEqual([turn.status, turn.reason, turn.error?.code], ['interrupted', 'worker_lost', 'worker_lost']);
   assert.equal((await stage.ended(behind)).status, 'completed');

@@ -99,9 +99,9 @@ export class Worker implements WorkerLink {
 
   async cancelTurn(key: TurnKey): Promise<void> {
     await this.#arrivals.over(`${placeOf(key)}/${key.turnId}`);
-    const hosted = await this.#hosted.get(placeOf(key));
-    // Nobody has it: it may be one that a lost process left open.
-    const host = hosted?.host ?? (await this.#hostOfOpen(key));
+    const hosted = await this.#hosted.get(placeOf(key))?.catch(() => undefined);
+    // Nobody has it: it may be one that a lost process left open, or that never came here.
+    const host = hosted?.host.has(key.turnId) === true ? hosted.host : await this.#hostOfOpen(key);
     if (host === null) throw new ServiceError('turn_ended');
     await host.cancel(key.turnId);
   }
@@ -299,7 +299,7 @@ export class Worker implements WorkerLink {
       if (isReady) this.#lost(taken);
       else void host?.abandon();
     };
-    const { isTakeover, lease, session, writer } = await takeSession(
+    const { hasWaiting, isTakeover, lease, session, writer } = await takeSession(
       { parts: this.#parts, boot, leases, maxPendingEvents, onLost, worker: id },
       key,
     );
@@ -314,6 +314,8 @@ export class Worker implements WorkerLink {
     try {
       this.#recovering.add(host);
       if (isTakeover) await host.recover();
+      // Before the turn that it was taken for: they came first.
+      else if (hasWaiting) await host.adoptOpenTurns();
       if (isLost) throw new ServiceError('stale_epoch');
     } catch (error) {
       // The record names this run, which has not done what it took the session for: the next take is a takeover.

@@ -44,12 +44,14 @@ test('a worker that is drained is unready at once, takes nothing new, and a turn
   });
 
   await t.test('a gateway that is told to stop is unready at once, and answers what it was asked before', async () => {
-    const waiting = running.gateway(1).exec({ prompt: 'wait: 2 s\nsay: still here', session_id: 'waits' });
+    const prompt = 'wait: 2 s\nsay: still here';
+    const waiting = running.gateway(1).exec({ prompt, session_id: 'waits' });
     await eventually('it runs', 20_000, async () => (await statusOf(running, 'waits')) === 'running');
     const stopped = running.cluster.stopMember('gateway-1');
     await isUnready(running, 'gateway-1');
     const answer = await waiting;
     assert.deepEqual([answer.status, answer.body.status, answer.body.stdout], [200, 'completed', 'still here']);
+    history.turns.push({ sessionId: answer.body.session_id, turnId: answer.body.turn_id, prompt });
     await stopped;
     await running.cluster.startMember('gateway-1');
   });
@@ -66,7 +68,7 @@ test('a worker that is drained is unready at once, takes nothing new, and a turn
 });
 
 async function drainOne(running: RunningCluster, history: KeptHistory, name: string, ways: Ways): Promise<void> {
-  const long = await history.send(longTurn, `long-${name}`);
+  const long = await history.send(`${longTurn}\nsay: ${name}`, `long-${name}`);
   const leaving = await eventually('the long turn has begun', 30_000, async () => {
     const { status, worker } = await running.client.session(long.sessionId);
     return status === 'running' ? worker : null;

@@ -5,7 +5,9 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { RedisConnection } from '../../src/adapters/redis/redis-connection.ts';
+import { RedisEventLog } from '../../src/adapters/redis/redis-event-log.ts';
 import type { RedisClient } from '../../src/adapters/redis/redis-link.ts';
+import { RedisSessionDirectory } from '../../src/adapters/redis/redis-session-directory.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
 import { missingRedis, type RedisPersistence, RedisServer } from '../../src/testing/redis-server.ts';
@@ -13,8 +15,7 @@ import { missingRedis, type RedisPersistence, RedisServer } from '../../src/test
 export type RedisFault = {
   /** As the record of reliability has it. */
   readonly name: string;
-  /** What is promised of it: whether the server still has what it was told. */
-  readonly keepsData: boolean;
+  readonly lasts: 'shortly' | 'for a lease' | 'long';
   readonly begin: (redis: RedisAtRisk) => Promise<void>;
   readonly end: (redis: RedisAtRisk) => Promise<void>;
 };
@@ -22,10 +23,15 @@ export type RedisFault = {
 export class RedisAtRisk {
   readonly server: RedisServer;
   readonly #connection: RedisConnection;
+  /** What is in it, read as the cluster reads it. */
+  readonly directory: RedisSessionDirectory;
+  readonly log: RedisEventLog;
 
   private constructor(server: RedisServer, connection: RedisConnection) {
     this.server = server;
     this.#connection = connection;
+    this.directory = new RedisSessionDirectory(connection);
+    this.log = new RedisEventLog(connection);
   }
 
   /** null, and the test is skipped by name, where there is no Redis. Ends with the test, after what is made later. */
@@ -44,11 +50,6 @@ export class RedisAtRisk {
     return new RedisAtRisk(server, connection);
   }
 
-  /** For reading what is in it as the cluster does. */
-  get connection(): RedisConnection {
-    return this.#connection;
-  }
-
   async command<T>(work: (client: RedisClient) => Promise<T>): Promise<T> {
     return await this.#connection.run(work);
   }
@@ -58,12 +59,13 @@ export class RedisAtRisk {
   }
 
   async killAndLoseAll(): Promise<void> {
-    const [, dir = ''] = (await this.command((client) => client.config('GET', 'dir'))) as [string, string];
+    const [, dir] = (await this.command((client) => client.config('GET', 'dir'))) as [string, string];
     await this.server.kill9();
     rmSync(path.join(dir, 'appendonlydir'), { recursive: true, force: true });
   }
 
   async stop(): Promise<void> {
+    this.log.close();
     await this.#connection.close();
     await this.server.stop();
   }
@@ -89,44 +91,44 @@ async function cutClients(redis: RedisAtRisk, times: number): Promise<void> {
 export const redisFaults: readonly RedisFault[] = [
   {
     name: 'killed and started again',
-    keepsData: true,
+    lasts: 'shortly',
     begin: ({ server }) => server.kill9(),
     end: ({ server }) => server.startAgain(),
   },
-  { name: 'flushed', keepsData: false, begin: (redis) => redis.flush(), end: async () => {} },
+  { name: 'flushed', lasts: 'shortly', begin: (redis) => redis.flush(), end: async () => {} },
   {
     name: 'started again empty',
-    keepsData: false,
+    lasts: 'shortly',
     begin: (redis) => redis.killAndLoseAll(),
     end: ({ server }) => server.startAgain(),
   },
   {
     name: 'made a replica, and primary again',
-    keepsData: true,
+    lasts: 'for a lease',
     begin: async (redis) => void (await redis.command((client) => client.replicaof('127.0.0.1', deadPort))),
     end: async (redis) => void (await redis.command((client) => client.replicaof('NO', 'ONE'))),
   },
   {
     name: 'without the replicas that it wants',
-    keepsData: true,
+    lasts: 'for a lease',
     begin: (redis) => setting(redis, 'min-replicas-to-write', '1'),
     end: (redis) => setting(redis, 'min-replicas-to-write', '0'),
   },
   {
     name: 'out of memory',
-    keepsData: true,
+    lasts: 'for a lease',
     begin: (redis) => setting(redis, 'maxmemory', '1mb'),
     end: (redis) => setting(redis, 'maxmemory', '0'),
   },
   {
     name: 'cut off from its clients, ten times',
-    keepsData: true,
+    lasts: 'shortly',
     begin: (redis) => cutClients(redis, 10),
     end: async () => {},
   },
   {
     name: 'paused',
-    keepsData: true,
+    lasts: 'long',
     begin: async ({ server }) => server.pause(),
     end: async ({ server }) => server.resume(),
   },

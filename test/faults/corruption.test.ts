@@ -17,6 +17,7 @@ import {
   removeAll,
 } from './damage.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
+import { recordReliability } from './reliability-record.ts';
 import { EndedAtStart, RunningFleet } from './running-fleet.ts';
 
 const prompts = ['say: one', 'run: echo two > two.txt', 'say: three'];
@@ -54,6 +55,13 @@ test('whatever is damaged at rest, a turn is never plainly completed without its
     if (lost !== null) reports.push(`${name}: ${lost}`);
   });
   assert.deepEqual(reports, []);
+  recordReliability({
+    fault: 'rollouts and snapshots at rest cut short, with a bit flipped, emptied, removed',
+    count: `${cases.length} sessions, each damaged in its way`,
+    result:
+      'no turn is plainly completed without its past: restored, said to be, or refused; what was there twice was whole',
+    control: 'an undamaged session is whole; a silent loss and an unnamed failure are refused (damage.test.ts)',
+  });
 });
 
 test('a damaged page of the database is said to be damaged, or nothing of it was needed [corruption-told]', {
@@ -71,6 +79,12 @@ test('a damaged page of the database is said to be damaged, or nothing of it was
     t.diagnostic(`page ${page}: ${told(after)}`);
     assert.equal(dishonesty(after), null, `page ${page}`);
   }
+  recordReliability({
+    fault: 'a page of a database overwritten while the fleet is down',
+    count: `${scaled(4)} pages`,
+    result: 'said to be damaged, or nothing of it was needed',
+    control: 'a silent loss and an unnamed failure are refused (damage.test.ts)',
+  });
 });
 
 async function askAtStart(

@@ -5,6 +5,7 @@ import { seededRandom, type SeededRandom } from '../../src/testing/faults/seeded
 import { crashPlaces, type CrashPlan } from './crash-plan.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
 import { KeptHistory } from './kept-history.ts';
+import { recordReliability } from './reliability-record.ts';
 import { EndedAtStart, RunningFleet } from './running-fleet.ts';
 import { commandOutput } from './workspace-tree.ts';
 
@@ -47,6 +48,13 @@ test('a fleet that dies at any point of the commit has each accepted turn end on
     [],
   );
   assert.ok(reached.length >= 0.8 * plans.length, `only ${reached.length} crashes happened where they should`);
+  recordReliability({
+    fault: 'SIGKILL at each point of a commit: before, in and after snapshot, record and terminal event',
+    count: `${reached.length} crashes at ${crashPlaces.length} points, ${reports.reduce((sum, { turns }) => sum + turns, 0)} turns`,
+    result:
+      'each turn ended once; nothing told was taken back; what a completed turn wrote is there, and nothing twice',
+    control: 'at least 80 % of the crashes hit their point; the stores that crash are tested by themselves',
+  });
 });
 
 type LaneReport = {

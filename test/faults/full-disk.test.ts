@@ -7,6 +7,7 @@ import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { eventually, within } from '../e2e/eventually.ts';
 import type { FleetClient } from '../e2e/fleet-client.ts';
 import { RunningFleet } from './running-fleet.ts';
+import { recordReliability } from './reliability-record.ts';
 import { SmallDisk } from './small-disk.ts';
 import { commandOutput } from './workspace-tree.ts';
 
@@ -76,6 +77,7 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     beside: disk.beside,
     flags: ['--storage', 'sqlite', '--slots', '1', '--warm-slots', '1', ...oracle.flags],
   });
+  const outcomes: string[] = [];
   for (const [name, moment] of Object.entries(moments)) {
     const session = name.replaceAll(' ', '-');
     const before = `say: ${name}`;
@@ -92,6 +94,7 @@ test('a disk that is full at any moment of a turn is said to be, and the session
     await goesOn(client, session, `say: again, ${name}`);
     const waitedMs = Math.round(performance.now() - emptiedAtMs);
     t.diagnostic(`full ${name}: ${told.status}, ${told.code}; went on ${waitedMs} ms after there was room`);
+    outcomes.push(told.code ?? told.status);
     const again = oracle.callsOf(`say: again, ${name}`).at(-1);
     assert.ok(again !== undefined);
     assert.deepEqual(remembersAll([again], [before, ...(isCompleted ? [prompt] : []), again.prompt]), []);
@@ -127,6 +130,12 @@ test('a disk that is full at any moment of a turn is said to be, and the session
   const recall = 'say: after the start';
   await goesOn(fleet.client, 'started', recall);
   assert.deepEqual(remembersAll(oracle.callsOf(recall), ['say: before the start', recall]), []);
+  recordReliability({
+    fault: 'the disk full before, in and at the end of a turn, and at the start of the fleet',
+    count: `${outcomes.length} moments, 1 start`,
+    result: `said (${outcomes.join(', ')}); what was called completed outlived a kill; each session went on once there was room`,
+    control: 'a lost prompt or a second end of a turn is found by the same checks (history-checks.test.ts)',
+  });
 });
 
 async function goesOn(client: FleetClient, session: string, prompt: string): Promise<void> {

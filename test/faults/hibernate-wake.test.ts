@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { remembersAll } from '../../src/testing/faults/history-checks.ts';
 import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
+import { recordReliability } from './reliability-record.ts';
 import { RunningFleet } from './running-fleet.ts';
 import { filesOf, treeOf } from './workspace-tree.ts';
 
@@ -56,4 +57,10 @@ test('over cycles of hibernation, waking and restarts the files stay as they wer
   assert.equal(new Set(trees).size, cycles, 'each cycle changed something');
   assert.deepEqual(remembersAll(oracle.calls, prompts), []);
   assert.deepEqual(oracle.callsOf('recall')[0]?.earlierPrompts, prompts.slice(0, -1));
+  recordReliability({
+    fault: 'hibernated and woken again, at times by a fleet that was stopped or killed in between',
+    count: `${cycles} cycles, ${fleet.starts - 1} restarts`,
+    result: 'files, modes, links and names are the same; the model is shown every earlier prompt in order',
+    control: `each cycle changed the tree: ${new Set(trees).size} trees in ${cycles} cycles`,
+  });
 });

@@ -9,6 +9,7 @@ import { seededRandom, type SeededRandom } from '../../src/testing/faults/seeded
 import { eventually } from '../e2e/eventually.ts';
 import { FleetClient } from '../e2e/fleet-client.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
+import { recordReliability } from './reliability-record.ts';
 import { RunningFleet } from './running-fleet.ts';
 
 const posts = scaled(50);
@@ -116,6 +117,12 @@ test('one Idempotency-Key in 50 POSTs at once, some cut before the answer, is on
   t.diagnostic(`${posts} POSTs, ${attempts} attempts, ${cuts} cuts, one turn, ${status}`);
   assert.equal(status, 'completed');
   assert.ok(cuts > 0, 'some were cut');
+  recordReliability({
+    fault: 'one Idempotency-Key in POSTs at once, connections cut before the request or its answer',
+    count: `${posts} POSTs, ${attempts} attempts, ${cuts} cuts`,
+    result: 'one turn, one run of its command; another body under the key is refused',
+    control: 'without the key the command runs again, and its count shows it',
+  });
 });
 
 test('one Idempotency-Key in 50 POSTs with the fleet killed among them is one turn [durable-key]', async (t) => {
@@ -135,4 +142,10 @@ test('one Idempotency-Key in 50 POSTs with the fleet killed among them is one tu
   const { status } = await assertOneTurn(fleet, oracle, posted);
   const attempts = posted.reduce((sum, one) => sum + one.attempts, 0);
   t.diagnostic(`${posts} POSTs, ${attempts} attempts, ${cuts} cuts, 3 kills, one turn, ${status}`);
+  recordReliability({
+    fault: 'one Idempotency-Key in POSTs at once, with the fleet killed among them',
+    count: `${posts} POSTs, ${attempts} attempts, ${cuts} cuts, 3 kills`,
+    result: `one turn (${status}), run at most once`,
+    control: 'without the key the command runs again, and its count shows it',
+  });
 });

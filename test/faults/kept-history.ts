@@ -109,7 +109,9 @@ export class KeptHistory {
     await this.whileItLives(async (client) => {
       const lastEventId = this.#lastCursors.get(sessionId);
       const options = lastEventId === undefined ? {} : { lastEventId };
-      for await (const { data } of client.sse(`/api/v1/sessions/${sessionId}/events`, options)) {
+      for await (const { data, event } of client.sse(`/api/v1/sessions/${sessionId}/events`, options)) {
+        // Why the stream ends: it has no place in the session.
+        if (event === 'error') return;
         this.#saw([data]);
         this.lastSeenAtMs.set(data.session_id, Date.now());
         this.#lastCursors.set(sessionId, data.cursor);

@@ -9,6 +9,7 @@ import {
 import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
 import { newDataDir, scaled, seededRun } from './fault-scale.ts';
 import { KeptHistory } from './kept-history.ts';
+import { recordReliability } from './reliability-record.ts';
 import { RunningFleet } from './running-fleet.ts';
 import { commandOutput } from './workspace-tree.ts';
 
@@ -93,6 +94,14 @@ test('whenever a fleet is killed, each accepted turn ends once, runs at most onc
     assert.ok(wrongSuccessors(turns, new Set()).length > 0, 'some went on');
     await marksAreThere(history, fleet);
     assertSpoiltIsSeen(history, oracle);
+    recordReliability({
+      fault: 'kill -9 of the whole fleet at random moments of running turns',
+      count: `${fleet.starts - 1} kills, ${history.turns.length} turns`,
+      result:
+        `each turn ended once (${countsOf(ends)}) and ran at most once, ${turns.length - history.turns.length} were gone on with, ` +
+        `${history.seen.length} events read before and after are the same bytes, files of completed turns are there once`,
+      control: 'in this history: a prompt run twice, an event lost, turns without an end are each found',
+    });
   } finally {
     isOver = true;
     await fleet.kill9();
@@ -126,6 +135,12 @@ async function marksAreThere(history: KeptHistory, fleet: RunningFleet): Promise
       assert.ok(marks.includes(mark), `the file of a completed turn has lost ${mark}`);
     }
   }
+}
+
+function countsOf(ends: Readonly<Record<string, number>>): string {
+  return Object.entries(ends)
+    .map(([status, count]) => `${count} ${status}`)
+    .join(', ');
 }
 
 /** The checks fail on this very history once something is wrong with it. */

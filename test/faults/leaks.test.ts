@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { holdingOf } from '../load/measures.ts';
 import { diskUse } from './disk-use.ts';
 import { newDataDir, scaled } from './fault-scale.ts';
+import { recordReliability } from './reliability-record.ts';
 import { RunningFleet } from './running-fleet.ts';
 import { trendOf } from './trend.ts';
 
@@ -48,6 +49,7 @@ test('sessions that are made, used and deleted leave no memory, descriptor, proc
     const { residentMiB, files, processes } = holdingOf(pid);
     samples.push({ residentKiB: residentMiB * 1024, files, processes, diskKiB: await diskUse(dataDir) });
   }
+  const slopes: string[] = [];
   for (const kind of Object.keys(noisePerCycle) as (keyof Sample)[]) {
     const values = samples.map((sample) => sample[kind]);
     const { slope, noise } = trendOf(values);
@@ -57,10 +59,17 @@ test('sessions that are made, used and deleted leave no memory, descriptor, proc
       `${kind}: from ${values[0]?.toFixed(0)} to ${values.at(-1)?.toFixed(0)}, ` +
         `${perCycle.toFixed(4)} a cycle over ${values.length * atOnce} cycles, noise ${bound.toFixed(4)}`,
     );
+    slopes.push(`${kind} ${perCycle.toFixed(3)} (noise ${bound.toFixed(3)})`);
     assert.ok(perCycle <= bound, `${kind} grew by ${perCycle} a cycle, the noise is ${bound}`);
     // The same values with a leak of two bounds in each cycle would have been caught.
     const leaking = values.map((value, index) => value + 2 * bound * atOnce * index);
     const leak = trendOf(leaking);
     assert.ok(leak.slope / atOnce > Math.max(noisePerCycle[kind], leak.noise / atOnce), `a leak of ${kind} is seen`);
   }
+  recordReliability({
+    fault: 'sessions made, used and deleted',
+    count: `${cycles} cycles`,
+    result: `growth per cycle: ${slopes.join(', ')}`,
+    control: 'a leak of twice the noise, planted into the same series, is seen',
+  });
 });

@@ -4,6 +4,7 @@ import { liveTextEquals } from '../../src/testing/faults/history-checks.ts';
 import { OracleModel, type AnswerFault } from '../../src/testing/faults/oracle-model.ts';
 import { words } from '../e2e/event-checks.ts';
 import { newDataDir } from './fault-scale.ts';
+import { recordReliability } from './reliability-record.ts';
 import { RunningFleet } from './running-fleet.ts';
 
 const positions = 20;
@@ -49,6 +50,12 @@ test('an answer of the model cut at each of 20 deltas doubles no character [text
     );
   }
   assert.equal(superseded, cases);
+  recordReliability({
+    fault: 'an answer of the model cut at each of its first 20 deltas, by a reset and by an early end',
+    count: `${cases} answers`,
+    result: `all completed, each asked again once; ${superseded} items superseded, no character doubled`,
+    control: 'without the word that an item is superseded the text doubles, and that is found',
+  });
 });
 
 test('a model that never sends headers, or stops in mid-answer, ends its turn in time [turn-timeout]', async (t) => {
@@ -69,4 +76,10 @@ test('a model that never sends headers, or stops in mid-answer, ends its turn in
   }
   assert.equal(oracle.spoiltAnswers, 2);
   await client.completed('say: it goes on', 'say');
+  recordReliability({
+    fault: 'a model that sends no headers, or stops in mid-answer',
+    count: `${answers.length} turns`,
+    result: `timed out within ${Math.round(Math.max(...answers.map(({ elapsedMs }) => elapsedMs)))} ms (limit ${timeoutMs} ms); the session goes on`,
+    control: 'the model counts the answers that it spoilt',
+  });
 });

@@ -59,8 +59,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'the record does not say which ends are untold',
     file: 'src/worker/session-recorder.ts',
-    from: '      const untold = [...session.untold, ended.id];',
-    to: '      const untold = session.untold.filter((id) => id !== ended.id);',
+    from: '    const untold = [...session.untold, turnId];',
+    to: '    const untold = session.untold.filter((id) => id !== turnId);',
   },
   {
     name: 'a recovery tells again what was told',

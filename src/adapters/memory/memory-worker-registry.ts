@@ -6,6 +6,8 @@ import type { WorkerId } from '../../core/ids.ts';
 
 /** Silent for longer: not named any more. */
 const forgetAfterMs = 60_000;
+/** A later boot that was silent for longer keeps no earlier one out: which is later, their own clocks say. */
+const heedMs = 3_000;
 
 type Heard = { readonly entry: WorkerEntry; readonly atMs: number };
 
@@ -19,8 +21,9 @@ export class MemoryWorkerRegistry implements WorkerRegistry {
 
   async announce(entry: WorkerEntry): Promise<boolean> {
     this.#forgetSilent();
-    const known = this.#heard.get(entry.id)?.entry;
-    if (known !== undefined && isLaterBoot(known, entry)) return false;
+    const known = this.#heard.get(entry.id);
+    const isHeeded = known !== undefined && this.#clock.monotonicMs() - known.atMs <= heedMs;
+    if (isHeeded && isLaterBoot(known.entry, entry)) return false;
     this.#heard.set(entry.id, { entry, atMs: this.#clock.monotonicMs() });
     return true;
   }

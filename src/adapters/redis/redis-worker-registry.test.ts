@@ -64,6 +64,21 @@ test('what one process announced another lists', { skip }, async () => {
   assert.ok(knownForMs >= 0 && knownForMs < 10_000);
 });
 
+test('a boot that began earlier by its own clock is let in once the one before it is silent', { skip }, async () => {
+  const registry = new RedisWorkerRegistry(await stores.connect(), { gapMs: 400 });
+  const later = workerEntry('worker-1', { boot: 'boot-before', startedAt: 1_700_003_600_000 });
+  assert.equal(await registry.announce(later), true);
+  const earlier = workerEntry('worker-1', { boot: 'boot-after', startedAt: 1_700_000_000_000 });
+  assert.equal(await registry.announce(earlier), false);
+  // Somebody asks all the time, as gateways do: it is the worker that is silent.
+  for (let look = 0; look < 6; look += 1) {
+    await sleep(100);
+    await registry.list();
+  }
+  assert.equal(await registry.announce(earlier), true);
+  assert.deepEqual(Object.keys(await silences(registry)), ['worker-1']);
+});
+
 test('a registry that lost its data is filled by the next announcements, and says since when it knows', {
   skip,
 }, async () => {

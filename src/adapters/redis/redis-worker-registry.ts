@@ -43,7 +43,9 @@ if heard then
   local known = cjson.decode(entry)
   local startedAt = tonumber(ARGV[6])
   local isLater = known.startedAt > startedAt or (known.startedAt == startedAt and known.boot > ARGV[5])
-  if known.boot ~= ARGV[5] and isLater and silentMs <= tonumber(ARGV[3]) then return 0 end
+  -- Which began later, their own clocks say, and may be wrong: one that is silent keeps nobody out.
+  local heedMs = math.min(tonumber(ARGV[2]), tonumber(ARGV[3]))
+  if known.boot ~= ARGV[5] and isLater and silentMs <= heedMs then return 0 end
 end
 redis.call('HSET', KEYS[1], ARGV[4], whole(nowMs) .. ' ' .. ARGV[7])
 return 1

@@ -64,7 +64,7 @@ test('a worker that is started again at its old address is used again', async (t
   const first = await face(t, 'w1', started);
   const url = first.url;
   const port = Number(new URL(url).port);
-  const routed = routeTo(t, [], { staticUrls: [url], heartbeatMs: 50 });
+  const routed = routeTo(t, [], { staticUrls: [url], heartbeatMs: 250 });
   routed.start();
   await routed.startTurn(turn);
   await first.stop();

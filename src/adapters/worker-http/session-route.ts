@@ -172,10 +172,16 @@ export class SessionRoute {
   }
 
   async #unreachable(worker: KnownWorker, error: ServiceError): Promise<void> {
-    const { view } = this.#parts;
+    const { logger, view } = this.#parts;
+    const { reason } = error.details;
+    const isOurs = reason === 'credential_refused' || reason === 'call_not_known';
+    // Once for each time that it is left alone: nobody but the operator can mend this.
+    if (isOurs && !view.health.isEjected(worker)) {
+      logger.error({ event: 'worker_not_of_ours', worker_id: worker.id, reason }, 'a worker does not take our calls');
+    }
     if (isOtherBoot(error)) await view.refresh();
     // Our own connections are all in use: that says nothing of the worker.
-    else if (error.details['reason'] !== 'no_connection_in_time') view.health.failed(worker);
+    else if (reason !== 'no_connection_in_time') view.health.failed(worker);
   }
 
   async #refusedByPlaced(attempt: Attempt, id: WorkerId, error: unknown): Promise<void> {

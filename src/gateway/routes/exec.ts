@@ -37,6 +37,7 @@ export function registerExec(gear: Gear, server: HttpServer): void {
         afterSeq: beforeSeq,
         turnId: turn.id,
         endsByItself: true,
+        isAccepted: true,
         ...(mayCancel ? { onGone: () => cancelAbandoned(gear, turn) } : {}),
       });
     }

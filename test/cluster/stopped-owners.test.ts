@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import type { EventOnWire } from '../../src/api/events.ts';
+import type { ListOf } from '../../src/api/list.ts';
+import type { SessionResource } from '../../src/api/sessions.ts';
+import { isTerminalEventType, parseCursor } from '../../src/core/event.ts';
+import { epochsNeverDecrease } from '../../src/testing/faults/history-checks.ts';
+import { OracleModel } from '../../src/testing/faults/oracle-model.ts';
+import type { SeededRandom } from '../../src/testing/faults/seeded-random.ts';
+import { storedEvent } from '../../src/testing/stored-events.ts';
+import { eventually } from '../e2e/eventually.ts';
+import { scaled, seededRun } from '../faults/fault-scale.ts';
+import { KeptHistory, type ReadAgain } from '../faults/kept-history.ts';
+import { recordReliability } from '../faults/reliability-record.ts';
+import {
+  assertAloud,
+  FollowedStreams,
+  goneFrom,
+  type GoneEvent,
+  saysTheSameEnd,
+  seenBySession,
+} from './followed-streams.ts';
+import { epochsStrictlyGrow, OwnerWatch } from './owner-watch.ts';
+import { RedisAtRisk } from './redis-at-risk.ts';
+import { RunningCluster } from './running-cluster.ts';
+
+const tenant = 'default';
+/** One owner of one session that was stopped in a turn, and continued. */
+const rounds = scaled(60);
+const leaseMs = 1_000;
+const sessions = 12;
+const sessionsAtOnce = 6;
+/** With fewer, the stop would tell little. */
+const heldAtLeast = 3;
+const hourMs = 3_600_000;
+/** Of Node's clocks against that of Redis and among themselves. */
+const wrongByMs: Readonly<Record<string, number>> = {
+  'worker-1': hourMs,
+  'worker-2': -hourMs,
+  'gateway-1': -hourMs,
+  'gateway-2': hourMs,
+  'session-manager-1': hourMs / 2,
+};
+const wrongClock = pathToFileURL(path.join(import.meta.dirname, 'wrong-clock-child.ts')).href;
+
+type Stage = {
+  readonly cluster: RunningCluster;
+  readonly redis: RedisAtRisk;
+  readonly history: KeptHistory;
+  readonly streams: FollowedStreams;
+  readonly owners: OwnerWatch;
+  readonly random: SeededRandom;
+};
+
+type Counts = {
+  rounds: number;
+  stops: number;
+  /** At the end of each: how much had been seen by then. */
+  readonly flushes: number[];
+  refused: number;
+  prompts: number;
+};
+
+test('an owner that is stopped for longer than its lease and goes on writes nothing that anybody is told [fleet-fenced]', {
+  timeout: 420_000 * Math.max(1, rounds / 60),
+}, async (t) => {
+  const random = seededRun(t);
+  const redis = await RedisAtRisk.start(t, 'none');
+  if (redis === null) return;
+  await using oracle = await OracleModel.start();
+  const cluster = await RunningCluster.start(t, {
+    gateways: 2,
+    workers: 2,
+    managers: 1,
+    modelFlags: oracle.flags,
+    workerFlags: ['--slots', '8', '--warm-slots', '3'],
+    redisUrl: redis.server.url,
+    env: { CODEX_FLEET_CLUSTER_LEASE_MS: String(leaseMs), CODEX_FLEET_CLUSTER_HEARTBEAT_MS: '100' },
+    memberEnv: (name, env) => ({
+      ...env,
+      NODE_OPTIONS: `--import=${wrongClock}`,
+      WRONG_CLOCK_BY_MS: String(wrongByMs[name] ?? 0),
+    }),
+  }).catch(async (error: unknown) => {
+    await redis.stop();
+    throw error;
+  });
+  assert.ok(cluster !== null);
+  // Registered behind the cluster's own, it runs behind it.
+  t.after(() => redis.stop());
+  // A cage dies with the heartbeat of its worker: a worker that goes on before anybody took the session says so
+  // of its turn, and of the session when that comes twice in a row.
+  using history = new KeptHistory(cluster, oracle, ({ error, reason }) => {
+    return error?.code === 'agent_crashed' || (error?.code === 'session_failed' && reason === 'crash');
+  });
+  const streams = new FollowedStreams(history);
+  const owners = new OwnerWatch(cluster.dataDir);
+  const stage: Stage = { cluster, redis, history, streams, owners, random };
+  const counts: Counts = { rounds: 0, stops: 0, flushes: [], refused: 0, prompts: 0 };
+  try {
+    const startedMs = performance.now();
+    while (counts.rounds < rounds) await stopAnOwner(stage, counts);
+    t.diagnostic(`${JSON.stringify(counts)} in ${Math.round(performance.now() - startedMs)} ms`);
+    await goOn(stage, counts);
+    await holds(t, stage, await history.settle(), counts);
+  } finally {
+    for (const { name } of cluster.cluster.members('worker')) signal(cluster, name, 'SIGCONT');
+    owners.close();
+    const ended = streams.end();
+    await cluster.restartGateways();
+    await ended;
+  }
+});
+
+async function stopAnOwner(stage: Stage, counts: Counts): Promise<void> {
+  const { cluster, history, owners, random, redis, streams } = stage;
+  const names = Array.from({ length: sessionsAtOnce }, (_, index) => {
+    return `stopped-${(counts.stops * sessionsAtOnce + index) % sessions}`;
+  });
+  // Two at once for each, by two gateways: one runs, one waits, or is taken along.
+  const sent = names.flatMap((name) => [
+    send(stage, counts, name, (line) => `run: echo ${line} >> done.txt\nstream: 40 words at 30 ms\nsay: ${line}`),
+    send(stage, counts, name, (line) => `run: echo ${line} >> done.txt\nsay: ${line}`),
+  ]);
+  await Promise.all(sent);
+  streams.follow(...names);
+  const { held, worker } = await busiest(cluster);
+
+  signal(cluster, worker, 'SIGSTOP');
+  try {
+    const stoppedMs = leaseMs * (1.5 + 1.5 * random.next());
+    await new Promise((resolve) => setTimeout(resolve, stoppedMs / 2));
+    const isFlushed = counts.stops % 3 === 2;
+    if (isFlushed) await redis.flush();
+    await new Promise((resolve) => setTimeout(resolve, stoppedMs / 2));
+    if (isFlushed) counts.flushes.push(history.seen.length);
+  } finally {
+    signal(cluster, worker, 'SIGCONT');
+  }
+  // As the stopped one might, behind everybody's back.
+  for (const id of held) counts.refused += await planted(redis, id, owners.epochOf(id) - 1);
+  counts.stops += 1;
+  counts.rounds += held.length;
+}
+
+async function send(stage: Stage, counts: Counts, name: string, promptOf: (line: string) => string): Promise<void> {
+  counts.prompts += 1;
+  await stage.history.send(promptOf(`line-${counts.prompts}`), name, { queue_timeout_ms: 300_000 });
+}
+
+/** The worker on which most turns run, and whose they are. */
+async function busiest(cluster: RunningCluster): Promise<{ worker: string; held: string[] }> {
+  return await eventually('a worker has something to lose', 60_000, async () => {
+    const answer = await cluster.client.request<ListOf<SessionResource>>('GET', '/api/v1/sessions?limit=100');
+    if (answer.status !== 200) return null;
+    const busy = answer.body.data.filter(({ status }) => status === 'running');
+    const byWorker = cluster.cluster
+      .members('worker')
+      .map(({ name }) => ({ worker: name, held: busy.filter(({ worker }) => worker === name).map(({ id }) => id) }));
+    const [most] = byWorker.toSorted((one, other) => other.held.length - one.held.length);
+    return most !== undefined && most.held.length >= heldAtLeast ? most : null;
+  });
+}
+
+function signal(cluster: RunningCluster, name: string, which: 'SIGSTOP' | 'SIGCONT'): void {
+  const pid = cluster.cluster.members('worker').find((one) => one.name === name)?.pid;
+  if (pid !== undefined && pid !== null) process.kill(pid, which);
+}
+
+/** Writes as an owner of an earlier epoch would, at the very next place; 1 when its epoch was refused. */
+async function planted(redis: RedisAtRisk, sessionId: string, epoch: number): Promise<number> {
+  if (epoch < 1) return 0;
+  const key = { tenant, sessionId };
+  const { lastSeq } = await redis.log.read(key, Number.MAX_SAFE_INTEGER - 1, 1);
+  const event = storedEvent({ key, epoch, seq: lastSeq + 1, text: 'written by nobody who may' });
+  const { outcome } = await redis.log.append(key, epoch, [event]);
+  // Fenced by its epoch; or nobody has opened the log again since Redis was emptied, and that proves less.
+  assert.ok(outcome === 'stale_epoch' || outcome === 'log_lost', `an append at epoch ${epoch} is ${outcome}`);
+  return outcome === 'stale_epoch' ? 1 : 0;
+}
+
+/** Every session, once more: what only a lost log had is told again by whoever takes it. */
+async function goOn(stage: Stage, counts: Counts): Promise<void> {
+  const ids = new Set(stage.history.turns.map(({ sessionId }) => sessionId));
+  for (const id of ids) await send(stage, counts, id, (line) => `run: echo ${line} >> done.txt\nsay: ${line}`);
+}
+
+async function holds(t: TestContext, stage: Stage, settled: ReadAgain, counts: Counts): Promise<void> {
+  const { cluster, history, owners } = stage;
+  assert.deepEqual(epochsStrictlyGrow(owners.seen), []);
+  let takeovers = 0;
+  const logs = new Map<string, readonly EventOnWire[]>();
+  for (const { sessionId } of history.turns)
+    if (!logs.has(sessionId)) logs.set(sessionId, await cluster.client.pages(sessionId));
+  for (const [sessionId, log] of logs) {
+    takeovers += log.filter(({ type }) => type === 'session.recovering').length;
+    assert.ok(!log.some((event) => String(event['text']).includes('written by nobody')), 'nothing planted is there');
+    const last = log.at(-1) ?? assert.fail('the log has events');
+    assert.ok(epochOf(last) <= owners.epochOf(sessionId), 'no event of a later epoch than the record is at');
+    await eventually('the client has come to the end', 60_000, () =>
+      history.seen.some(({ text }) => text === JSON.stringify(last)),
+    );
+    assertAloud(seenBySession(history.seen).get(sessionId) ?? [], log);
+    assert.deepEqual(await linesWrong(cluster, sessionId, settled), []);
+  }
+  const gone = goneFrom(logs, history.seen);
+  for (const one of gone) assertMayBeGone(one, logs, settled, counts);
+  assert.deepEqual(
+    settled.problems.filter((problem) => !gone.some(({ problem: told }) => problem.startsWith(told))),
+    [],
+  );
+  assertCanFail(owners, history);
+  const done = `${JSON.stringify(settled.ends)} of ${settled.turns.length} turns`;
+  t.diagnostic(
+    `${done}; ${takeovers} takeovers, ${owners.seen.length} owners seen, ${counts.refused} stale appends refused, ${gone.length} events gone with Redis`,
+  );
+  assert.ok(takeovers >= counts.rounds / 2, `sessions were taken over: ${takeovers}`);
+  assert.ok(counts.refused > 0, 'stale appends were tried');
+  recordReliability({
+    fault:
+      'the owner stopped for 1.5 to 3 leases and continued; clocks up to two hours apart, two gateways racing, Redis flushed in a third of the stops',
+    count: `${counts.rounds} owners of sessions in ${counts.stops} stops, ${counts.flushes.length} flushes`,
+    result:
+      `${done}; ${takeovers} takeovers, epochs strictly grew, nothing was delivered under an epoch that was over; ` +
+      `${gone.length} events behind the last commit went with Redis and a stopped writer, each told by a later epoch; no prompt ran twice, files of committed turns whole`,
+    control: `${counts.refused} planted stale appends were refused; two owners of an epoch and a log that goes back are found`,
+  });
+}
+
+function epochOf({ cursor }: EventOnWire): number {
+  return parseCursor(cursor)?.epoch ?? 0;
+}
+
+/** Only with Redis emptied while its writer was stopped, only behind the last commit, and no end is lost for good. */
+function assertMayBeGone(
+  { event, index }: GoneEvent,
+  logs: ReadonlyMap<string, readonly EventOnWire[]>,
+  { turns }: ReadAgain,
+  { flushes }: Counts,
+): void {
+  const what = `${event.type} at ${event.cursor} of ${event.session_id}`;
+  assert.ok(
+    flushes.some((mark) => index < mark),
+    `nothing is gone that came behind the last flush: ${what}`,
+  );
+  const status = turns.find(({ id }) => id === event.turn_id)?.status ?? 'none';
+  const isCommitted = status === 'completed' && event.type !== 'turn.queued';
+  if (!isCommitted && !isTerminalEventType(event.type)) return;
+  assert.ok(
+    logs.get(event.session_id)?.some((one) => saysTheSameEnd(one, event)) === true,
+    `an end is told again: ${what}`,
+  );
+}
+
+/** A committed turn has left its line once; one that was cut, at most once. */
+async function linesWrong(cluster: RunningCluster, sessionId: string, { turns }: ReadAgain): Promise<string[]> {
+  const { status, text } = await cluster.client.request('GET', `/api/v1/sessions/${sessionId}/files/done.txt`);
+  assert.ok(status === 200 || status === 404, text);
+  const lines = status === 200 ? text.trim().split('\n') : [];
+  return turns
+    .filter((turn) => turn.session_id === sessionId)
+    .flatMap((turn) => {
+      const line = /echo (\S+)/.exec(turn.prompt)?.[1] ?? '';
+      const times = lines.filter((one) => one === line).length;
+      const isRight = turn.status === 'completed' ? times === 1 : times <= 1;
+      return isRight ? [] : [`${line} of a turn that is ${turn.status} is there ${times} times`];
+    });
+}
+
+/** Every check is shown what it must not pass. */
+function assertCanFail(owners: OwnerWatch, history: KeptHistory): void {
+  const one = owners.seen.findLast(({ epoch }) => epoch > 1) ?? assert.fail('some session was taken over');
+  assert.notDeepEqual(epochsStrictlyGrow([one, { ...one, boot: 'another' }]), [], 'two owners of an epoch');
+  assert.notDeepEqual(epochsStrictlyGrow([one, { ...one, epoch: one.epoch - 1 }]), [], 'an epoch that goes back');
+  const own = seenBySession(history.seen).get(one.sessionId) ?? [];
+  const later = own.findIndex(({ cursor }) => !cursor.startsWith('1.'));
+  const stale = { ...(own[later + 1] ?? assert.fail('it was seen')), cursor: `1.${own[later + 1]?.seq}` };
+  const spoilt = new Map([['spoilt', own.toSpliced(later + 1, 1, stale)]]);
+  assert.notDeepEqual(epochsNeverDecrease(spoilt), [], 'an event of a stale epoch');
+}
