@@ -70,8 +70,15 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
       tickets: new RedisTicketStore(redis),
       rates: new RedisRateLimiter(redis),
       redis,
-      // What Redis holds of a session goes by itself, so long after it was last written.
+      // What Redis holds of a session goes by itself, so long after it was last written; of one in use, piece by piece.
       dropEventsBefore: async () => 0,
+      dropSealed: async (key, sealedSeq) => {
+        try {
+          await log.dropSealed(key, sealedSeq, clock.now() - config.events.retainMs);
+        } catch (error) {
+          logger.debug({ event: 'events_not_dropped', session_id: key.sessionId, err: error }, 'old events were kept');
+        }
+      },
       close: async () => {
         endClaim();
         log.close();

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { MemoryRateLimiter } from '../adapters/memory/memory-rate-limiter.ts';
 import { MemoryTicketStore } from '../adapters/memory/memory-ticket-store.ts';
 import type { Config } from '../config/resolve.ts';
-import type { SessionKey } from '../contracts/worker-link.ts';
+import type { SessionRecord } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
 import { fleetOfOne } from '../gateway/fleet-of-one.ts';
 import { createGateway } from '../gateway/gateway.ts';
@@ -22,6 +22,7 @@ import { DiskReserve } from './disk-reserve.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
+import { lookAfterSession } from './look-after.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 import { defaultSandbox } from './session-defaults.ts';
@@ -107,21 +108,17 @@ export async function startEmbedded(
     const log = new SealedReplay(stores.log, records.sessions, snapshots);
     const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
 
-    /** An erasure that was cut short is finished; any other session is given an owner. */
-    const recoverOrErase = async (key: SessionKey): Promise<void> => {
-      const session = await records.sessions.get(key.tenant, key.sessionId);
-      if (session?.erasing !== true) await worker.recoverSession(key);
-      else await eraseSession({ records, log, worker, clock, limits, logger }, session);
-    };
+    const erase = (session: SessionRecord): Promise<void> =>
+      eraseSession({ records, log, worker, clock, limits, logger }, session);
     const housekeeper = new Housekeeper({
       clock,
       logger,
       records,
       directory: stores.directory,
-      worker: { recoverSession: recoverOrErase },
+      worker: { recoverSession: (key) => lookAfterSession({ records, worker, erase }, key) },
       eraseSession: async ({ sessionId, tenant }) => {
         const session = await records.sessions.get(tenant, sessionId);
-        if (session !== null) await eraseSession({ records, log, worker, clock, limits, logger }, session);
+        if (session !== null) await erase(session);
       },
       dropEventsBefore: stores.dropEventsBefore,
       settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { probeWorker } from '../adapters/worker-http/worker-probe.ts';
 import type { Config } from '../config/resolve.ts';
-import type { SessionKey } from '../contracts/worker-link.ts';
+import type { SessionRecord } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
 import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
 import { TokenSet } from '../http/bearer.ts';
@@ -19,6 +19,7 @@ import { openClusterStores } from './cluster-stores.ts';
 import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
+import { lookAfterSession } from './look-after.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 
 const probeMs = 1_000;
@@ -47,10 +48,8 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
 
     const { log, records } = stores;
     const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
-    const erase = async ({ sessionId, tenant }: SessionKey): Promise<void> => {
-      const session = await records.sessions.get(tenant, sessionId);
-      if (session !== null) await eraseSession({ records, log, worker, clock, limits, logger }, session);
-    };
+    const erase = (session: SessionRecord): Promise<void> =>
+      eraseSession({ records, log, worker, clock, limits, logger }, session);
     const manager = new SessionManager({
       clock,
       logger,
@@ -62,14 +61,11 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
       leadership: stores.leadership,
       holder: `${hostname()}/${randomUUID()}`,
       probe: (url) => probeWorker(url, clock, probeMs),
-      worker: {
-        /** An erasure that was cut short is finished; any other session is given an owner. */
-        recoverSession: async (key) => {
-          const session = await records.sessions.get(key.tenant, key.sessionId);
-          await (session?.erasing === true ? erase(key) : worker.recoverSession(key));
-        },
+      worker: { recoverSession: (key) => lookAfterSession({ records, worker, erase }, key) },
+      eraseSession: async ({ sessionId, tenant }) => {
+        const session = await records.sessions.get(tenant, sessionId);
+        if (session !== null) await erase(session);
       },
-      eraseSession: erase,
       dropEventsBefore: stores.dropEventsBefore,
       settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },
       heartbeatMs: config.cluster.heartbeatMs,

@@ -30,6 +30,8 @@ export type Stores = {
   readonly snapshots: SnapshotStore;
   /** Drops events that were written before and that a snapshot holds as well; answers how many. */
   readonly dropEventsBefore: (cutoffMs: number) => Promise<number>;
+  /** Of one session, of what its snapshot holds; where that does not go by `dropEventsBefore`. Never rejects. */
+  readonly dropSealed?: (key: SessionKey, sealedSeq: number) => Promise<void>;
   /** What was asked before is done first; calls after this are refused. */
   readonly close: () => Promise<void>;
 };

@@ -98,6 +98,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       codexVersion: codex.version,
       outlivesUs: stores.kind !== 'memory',
       mayLogBeLost: stores.kind === 'cluster',
+      ...(stores.dropSealed === undefined ? {} : { dropSealed: stores.dropSealed }),
       grants,
       records: stores.records,
       log: stores.log,

@@ -4,6 +4,7 @@ import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
 import type { Records } from '../contracts/records.ts';
 import type { IsolationReport } from '../contracts/worker-link.ts';
+import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -42,5 +43,7 @@ export type HostParts = {
   readonly outlivesUs: boolean;
   /** The event log may lose what it took: a session's events are kept here until a snapshot holds them. */
   readonly mayLogBeLost: boolean;
+  /** Has the log drop what is older than it is to be kept, of events that a snapshot holds; never rejects. */
+  readonly dropSealed?: (key: SessionKey, sealedSeq: number) => Promise<void>;
   readonly limits: HostLimits;
 };

@@ -19,7 +19,7 @@ import type { SessionWriter } from './session-writer.ts';
 export type SessionSnapshotsOptions = {
   readonly parts: Pick<
     HostParts,
-    'claims' | 'clock' | 'codexVersion' | 'files' | 'logger' | 'mayLogBeLost' | 'snapshots'
+    'claims' | 'clock' | 'codexVersion' | 'dropSealed' | 'files' | 'logger' | 'mayLogBeLost' | 'snapshots'
   >;
   readonly recorder: SessionRecorder;
   readonly writer: SessionWriter;
@@ -181,7 +181,7 @@ export class SessionSnapshots {
 
   /** Removes what neither the record's snapshot nor those kept before it need; a failure costs space, nothing else. */
   async clear(): Promise<void> {
-    const { logger, snapshots } = this.#options.parts;
+    const { dropSealed, logger, snapshots } = this.#options.parts;
     const { key, session } = this;
     const ref = session.snapshot;
     if (ref === null || this.#sinceClearing === 0) return;
@@ -192,6 +192,7 @@ export class SessionSnapshots {
       .catch((error: unknown) =>
         logger.warn({ event: 'snapshots_not_cleared', session_id: session.id, err: error }, 'old snapshots were kept'),
       );
+    await dropSealed?.(key, ref.lastSeq);
   }
 
   /** What is said of the files when they come to rest. */
