@@ -121,6 +121,8 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       logger,
       ...leaseTimes(config.cluster.leaseMs),
       isStillOurs: (lease) => isOwner({ clock, records: stores.records }, { ...lease, boot }),
+      // Where the log is as forgetful as the directory: in Redis.
+      ...(stores.kind === 'cluster' ? { onDirectoryLost: () => worker.confirmLogs() } : {}),
     }),
     slotLimit: config.worker.slots,
     queueLimit: config.worker.queueLimit,

@@ -8,7 +8,10 @@ import { LeaseKeeper } from './lease-keeper.ts';
 
 const lease: Lease = { tenant: 'acme', sessionId: 's-1', worker: 'worker-1', epoch: 1 };
 
-async function keeping(isStillOurs: () => Promise<boolean> = async () => Promise.reject(new Error('away'))) {
+async function keeping(
+  isStillOurs: () => Promise<boolean> = async () => Promise.reject(new Error('away')),
+  onDirectoryLost: () => void = () => {},
+) {
   const clock = new FakeClock();
   const directory = new MemorySessionDirectory(clock);
   const keeper = new LeaseKeeper({
@@ -19,6 +22,7 @@ async function keeping(isStillOurs: () => Promise<boolean> = async () => Promise
     renewEveryMs: 3_000,
     selfFenceMs: 7_000,
     isStillOurs,
+    onDirectoryLost,
   });
   keeper.start();
   const lostAt: number[] = [];
@@ -133,14 +137,18 @@ test('after the directory was away, what seems free is not, for one lease', asyn
   }
 });
 
-test('the directory is asked what it knows once in each lease, also by who has leases to renew', async () => {
-  const { clock, directory, keeper } = await keeping();
-  let asked = 0;
-  directory.knownForMs = async () => {
-    asked++;
-    return 0;
-  };
-  await clock.advanceAsync(60_000);
-  assert.ok(asked >= 4 && asked <= 6, `asked ${asked} times`);
+test('a directory that has known less than before has lost what it knew: that is said once for each loss', async () => {
+  let losses = 0;
+  const { clock, directory, keeper } = await keeping(undefined, () => losses++);
+  let bornMs = 0;
+  directory.knownForMs = async () => clock.monotonicMs() - bornMs;
+  await clock.advanceAsync(20_000);
+  assert.equal(losses, 0);
+  bornMs = clock.monotonicMs();
+  await clock.advanceAsync(20_000);
+  assert.equal(losses, 1);
+  bornMs = clock.monotonicMs();
+  await clock.advanceAsync(3_000);
+  assert.equal(losses, 2);
   keeper.stop();
 });

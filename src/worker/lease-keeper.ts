@@ -21,6 +21,8 @@ export type LeaseKeeperOptions = {
    * who takes a session raises the epoch there first. Rejects when that is not to be had either.
    */
   readonly isStillOurs: (lease: Lease) => Promise<boolean>;
+  /** The directory has lost what it knew: what lies in the same place may be lost, too. */
+  readonly onDirectoryLost?: () => void;
 };
 
 type Kept = { readonly lease: Lease; readonly onLost: () => void; renewing: boolean; cancelFence: () => void };
@@ -31,7 +33,7 @@ export class LeaseKeeper {
   #cancelTimer: (() => void) | null = null;
   /** When the directory last did not answer us: nor did it, then, let others renew. */
   #awayAtMs = -Infinity;
-  #lookedAtMs = -Infinity;
+  #knownForMs = 0;
   #stopped = false;
 
   constructor(options: LeaseKeeperOptions) {
@@ -82,24 +84,27 @@ export class LeaseKeeper {
     if (this.#stopped) return;
     this.#cancelTimer = this.#options.clock.after(this.#options.renewEveryMs, () => {
       for (const kept of this.#kept.values()) if (!kept.renewing) void this.#renew(kept);
-      if (this.#kept.size === 0 || this.#isLookDue) void this.#look();
+      void this.#look();
       this.#schedule();
     });
   }
 
-  /** A directory may count what it has known from when it is first asked: not only when somebody was lost. */
-  get #isLookDue(): boolean {
-    const { clock, leaseMs } = this.#options;
-    return clock.monotonicMs() - this.#lookedAtMs >= leaseMs;
-  }
-
-  /** Who has nothing to renew asks all the same: it may be given a session next. */
+  /**
+   * Who has nothing to renew asks all the same: it may be given a session next. A directory may count what it has
+   * known from when it is first asked, and one that has known less than before has lost what it knew.
+   */
   async #look(): Promise<void> {
-    this.#lookedAtMs = this.#options.clock.monotonicMs();
+    const { clock, directory, onDirectoryLost } = this.#options;
     try {
-      await this.#soon(this.#options.directory.knownForMs());
+      await this.#soon(
+        directory.knownForMs().then((knownForMs) => {
+          const isLost = knownForMs < this.#knownForMs;
+          this.#knownForMs = knownForMs;
+          if (isLost && !this.#stopped) onDirectoryLost?.();
+        }),
+      );
     } catch {
-      this.#awayAtMs = this.#options.clock.monotonicMs();
+      this.#awayAtMs = clock.monotonicMs();
     }
   }
 

@@ -164,10 +164,9 @@ test('ends that no snapshot holds are told again when the log is lost, and no ot
   const stopped = await mortal({ mayLogBeLost: true, after: dead });
   await stopped.worker.recoverSession(hung);
   await stopped.ended(hung);
-  await stopped.stop();
-  await stopped.snapshots.stop();
-  const { snapshot, unsealed = [], untold, worker } = await stopped.session(hung);
-  assert.deepEqual([worker, untold, unsealed.includes(first.turnId)], [null, [], false]);
+  await stopped.die();
+  const { snapshot, unsealed = [] } = await stopped.session(hung);
+  assert.equal(unsealed.includes(first.turnId), false);
   await stopped.log.erase(hung);
 
   const stage = await open(t, { mayLogBeLost: true, after: stopped });
@@ -175,6 +174,31 @@ test('ends that no snapshot holds are told again when the log is lost, and no ot
   const told = (await stage.events(hung)).filter(({ type }) => /^turn\.(completed|interrupted)$/.test(String(type)));
   assert.deepEqual(told.map((event) => event['turn_id']).slice(0, -1), unsealed);
   assert.ok(unsealed.includes(hung.turnId) && (snapshot?.lastSeq ?? 0) > 0);
+});
+
+test('a session that was let go has all that was told in its snapshot, whatever the log loses', async (t) => {
+  const before = await mortal({ mayLogBeLost: true });
+  const session = await before.newSession();
+  const key = await before.start(session);
+  await before.ended(key);
+  await before.worker.hibernateSession(key);
+  await before.until(async () => (await before.session(key)).worker === null);
+  const told = await before.events(key);
+  const { snapshot, unsealed } = await before.session(key);
+  assert.ok(snapshot !== null);
+  assert.deepEqual([snapshot.lastSeq, snapshot.turnId, unsealed], [told.at(-1)?.['seq'], key.turnId, []]);
+  assert.equal(told.at(-1)?.['type'], 'session.hibernated');
+  await before.log.erase(key);
+  await before.die();
+
+  const stage = await open(t, { mayLogBeLost: true, after: before });
+  await stage.ended(await stage.start(session));
+  const anew = await stage.events(key);
+  assert.equal(anew[0]?.['seq'], snapshot.lastSeq + 1);
+  assert.deepEqual(
+    anew.filter(({ turn_id }) => turn_id === key.turnId),
+    [],
+  );
 });
 
 test('a recovery that dies behind its commit has given up nothing, and the next one says so', async (t) => {

@@ -256,6 +256,11 @@ export class SessionHost {
     });
   }
 
+  /** Sees that the log has what was written, also while nothing is. */
+  confirmLog(): void {
+    void this.#writer.confirmed();
+  }
+
   /** Where the workspace is while a slot has it. */
   get liveWorkspace(): string | null {
     return this.#slot.binding?.places.ws ?? null;
@@ -372,14 +377,15 @@ export class SessionHost {
     await this.#patiently(Promise.all([turnsEnded, work?.done.catch(() => undefined)]));
     await this.#unbind(slotReason);
     if (slotReason === 'erased') this.#writer.write({ type: 'session.deleted', turnId: null, fields: {}, raw: null });
-    await this.#patiently(this.#letGo());
+    await this.#patiently(this.#letGo(slotReason === 'erased'));
     this.#recordNothing();
   }
 
   /** The record says that nobody holds the session: whoever takes it next has nothing to recover. */
-  async #letGo(): Promise<void> {
+  async #letGo(isErased: boolean): Promise<void> {
     await this.#recorder.settled();
     await this.#writer.flushed();
+    if (!isErased && !this.#mayNotRecord) await this.#snapshots.sealRest();
     await this.#snapshots.clear();
     await this.#parts.snapshots.forget(this.key, this.#parts.files.restingPlace(this.key).index);
     if (this.#mayNotRecord) return;

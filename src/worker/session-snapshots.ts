@@ -149,6 +149,41 @@ export class SessionSnapshots {
     return ref;
   }
 
+  /**
+   * What was told since the last snapshot goes into one as well: a session at rest has nobody who could tell it
+   * again to a log that lost it. Nothing else has changed. A failure leaves it to the log alone.
+   */
+  async sealRest(): Promise<void> {
+    const { binding, parts, recorder, writer } = this.#options;
+    const { key, session } = this;
+    const base = session.snapshot;
+    if (!parts.mayLogBeLost || base === null || this.isBehind || binding() !== null) return;
+    if (writer.lastSeq <= base.lastSeq || writer.failure !== null) return;
+    try {
+      // Who took a session to tell something has not looked at its files: those that rest here may be older ones.
+      const mark = await parts.files.mark(key);
+      if (mark === null || mark.isDirty || !mark.isOfThisStart || mark.object !== base.object) return;
+      const { ref } = await this.#takeWhole(() => ({
+        key,
+        epoch: session.epoch,
+        turnId: base.turnId,
+        base,
+        place: parts.files.restingPlace(key),
+        rolloutPath: this.#seed().relativePath,
+        exclude: session.policy.snapshotExclude,
+        workspace: 'unless_untouched',
+        sealUpTo: writer.lastSeq,
+      }));
+      await recorder.write((standing) => ({ ...standing, snapshot: ref, unsealed: standing.unsealed ?? [] }));
+      await this.taken(ref);
+    } catch (error) {
+      parts.logger.warn(
+        { event: 'rest_not_sealed', session_id: session.id, err: error },
+        'the last events of a session that rests are in the log alone',
+      );
+    }
+  }
+
   /** What the log lost before it was sealed is kept by the writer, and written again. */
   async #takeWhole(request: () => TakeRequest): Promise<Taken> {
     const { parts, writer } = this.#options;

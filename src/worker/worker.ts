@@ -171,6 +171,11 @@ export class Worker implements WorkerLink {
     return true;
   }
 
+  /** The log may have lost what it had: each session's is looked at, and written again where it did. */
+  confirmLogs(): void {
+    for (const { host } of this.#ready.values()) host.confirmLog();
+  }
+
   async runCommand(request: CommandRequest): Promise<CommandResult> {
     this.#refuseWhenStopping();
     this.#refuseWhenFull();

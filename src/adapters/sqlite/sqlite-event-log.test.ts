@@ -134,12 +134,14 @@ test('a page of large events is shorter than its limit, and the next one goes on
   });
 });
 
-test('a batch of another session, with holes or a wrong checksum is a defect and is rejected', async () => {
+test('a batch of another session, a later epoch, several epochs, with holes or a wrong checksum is a defect and is rejected', async () => {
   await withStore(async ({ log }) => {
     const [one, two, three] = storedEvents(key, 1, 1, 3);
     assert.ok(one !== undefined && two !== undefined && three !== undefined);
     await assert.rejects(log.append(otherKey, 1, [one]), { code: 'internal' });
-    await assert.rejects(log.append(key, 2, [one]), { code: 'internal' });
+    const later = storedEvents(key, 2, 2, 2);
+    await assert.rejects(log.append(key, 1, later), { code: 'internal' });
+    await assert.rejects(log.append(key, 2, [one, ...later]), { code: 'internal' });
     await assert.rejects(log.append(key, 1, [one, three]), { code: 'internal' });
     await assert.rejects(log.append(key, 1, [{ ...one, body: two.body }]), { code: 'internal' });
     assert.equal((await log.read(key, 0, 10)).lastSeq, 0);
