@@ -4,7 +4,7 @@
 import { after } from 'node:test';
 
 /** Faults that are tried many times over take their time. */
-const fileTimeoutMs = 240_000 * Math.max(1, Number(process.env['CODEX_FLEET_FAULTS_SCALE'] ?? 1));
+const fileTimeoutMs = 600_000 * Math.max(1, Number(process.env['CODEX_FLEET_FAULTS_SCALE'] ?? 1));
 /** What a test has closed may need a moment to be gone. */
 const lingerMs = 15_000;
 
