@@ -37,6 +37,7 @@ function parsed(): ReturnType<typeof parseArgs<{ options: typeof options }>>['va
   }
 }
 
+const sameKeyPressMs = 250;
 const values = parsed();
 if (values.help === true) leave(0, usage);
 
@@ -68,7 +69,14 @@ async function main(): Promise<void> {
     onLine: (member, line) => process.stderr.write(`${member.padEnd(17)} ${line}\n`),
   });
   const { promise: stopAsked, resolve: askStop } = Promise.withResolvers<void>();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => askStop());
+  let firstAtMs: number | null = null;
+  const onSignal = (): void => {
+    firstAtMs ??= performance.now();
+    askStop();
+    // npm repeats the Ctrl-C of the terminal: one key press, two signals. The next press does not wait.
+    if (performance.now() - firstAtMs > sameKeyPressMs) void cluster.kill().then(() => process.exit(130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   for (const { url } of cluster.members('gateway')) {
     process.stdout.write(
       `curl -s ${url}/api/v1/exec -H 'Authorization: Bearer ${cluster.token}' -H 'Content-Type: application/json' -d '{"prompt": "say: hello"}'\n`,

@@ -102,6 +102,11 @@ export class LocalCluster {
     }
   }
 
+  /** At once: whatever runs is cut off. */
+  async kill(): Promise<void> {
+    await Promise.all([...this.#members.values()].map((member) => member.kill9({ holdDown: true })));
+  }
+
   get #dir(): string {
     return this.#options.dataDir;
   }

@@ -37,7 +37,14 @@ function assertSane(answer: RawAnswer): void {
   if (answer.headers.get('content-type')?.startsWith('application/json') === true) JSON.parse(answer.body);
 }
 
-const neverDone: readonly string[] = ['cancelTurn', 'steerTurn', 'getApproval', 'decideApproval', 'writeArchive'];
+const neverDone: readonly string[] = [
+  'cancelTurn',
+  'steerTurn',
+  'getApproval',
+  'decideApproval',
+  'writeArchive',
+  'deleteFile',
+];
 
 test('whatever is asked of any route, the answer is typed, never ours to blame, and comes [hostile-typed] [hostile-healthy]', async (t) => {
   const { client } = fleet();
@@ -74,7 +81,7 @@ test('whatever is asked of any route, the answer is typed, never ours to blame, 
   }
 
   // The dice reached every operation: each was done and refused. (The one known turn has ended, nothing was
-  // asked for, and nobody throws an archive by chance.)
+  // asked for, and nobody throws an archive or names a file that is there by chance.)
   // A machine that got through a few requests only proves nothing either way.
   for (const { id } of Object.values({ ...operations, ...plainOperations })) {
     const counts = statuses.get(id);

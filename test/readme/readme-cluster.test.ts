@@ -15,7 +15,7 @@ import { examplesOf, patternOf, readBlocks } from './readme-blocks.ts';
 const readyMs = 90_000;
 const stopMs = 60_000;
 
-test('npm run cluster starts what the README shows, and each line that it prints is answered', {
+test('npm run cluster starts what the README shows, and each line that it prints is answered [cluster-start]', {
   timeout: 240_000,
 }, async (t) => {
   if (!isRedisInstalled()) {

@@ -15,12 +15,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     to: 'const epoch = hasOtherWriter ? found.epoch : found.epoch;',
   },
   {
-    name: 'the log takes events of an epoch that is over',
-    file: 'src/adapters/memory/memory-event-log.ts',
-    from: "    const log = this.#logOf(mapKey, epoch);\n    if (epoch < log.epoch) return { outcome: 'stale_epoch', epoch: log.epoch };\n    log.epoch = epoch;\n\n",
-    to: '    const log = this.#logOf(mapKey, epoch);\n',
-  },
-  {
     name: 'the end of a turn is told before it is recorded',
     file: 'src/worker/turn-end.ts',
     from: '    const ended = await recordPatiently(end, nowMs);',

@@ -14,7 +14,7 @@ function report({ lastLines, problem, seed, step }: SeedResult): string {
   return [...lastLines, `seed ${seed}, step ${step}: ${problem}`, `again: ${replay}`].join('\n');
 }
 
-test('whatever fails in a fleet, what it promises of leases, turns, records and events holds', {
+test('whatever fails in a fleet, what it promises of leases, turns, records and events holds [fleet-simulated]', {
   timeout,
 }, async (t) => {
   const first = seedLine === undefined ? 1 : Number(seedLine);

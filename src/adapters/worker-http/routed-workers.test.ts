@@ -119,6 +119,7 @@ class Fleet {
       random: () => 0,
       heartbeatMs: 1000,
       leaseMs: 10_000,
+      nobodyWaitMs: 0,
       ...overrides,
     });
     t.after(() => this.routed.stop());
@@ -232,6 +233,20 @@ test('without a worker, or with none that answers, none is ready', async (t) => 
   for (const id of ['w1', 'w2']) silent.refuses(id, unreachable);
   await assert.rejects(silent.routed.startTurn(turn), { code: 'no_worker_ready' });
   assert.deepEqual(await silent.reasons(), { two_choices: 1, only_one: 1, no_worker: 1 });
+});
+
+test('a fleet in which nobody takes sessions for a moment is waited for, and not for ever', async (t) => {
+  const fleet = new Fleet(t, [known('w1', { state: 'draining' })], { nobodyWaitMs: 3_000 });
+  const started = fleet.routed.startTurn(turn);
+  await fleet.clock.advanceAsync(1_000);
+  fleet.workers = [known('w1', { state: 'draining' }), known('w2')];
+  await fleet.clock.advanceAsync(2_000);
+  await started;
+  assert.equal(fleet.worker('w2').calls.length, 1);
+  const empty = new Fleet(t, [], { nobodyWaitMs: 3_000 });
+  const refused = assert.rejects(empty.routed.startTurn(turn), { code: 'no_worker_ready' });
+  await empty.clock.advanceAsync(5_000);
+  await refused;
 });
 
 test('a holder that drains is waited for until its lease ends, and then another takes the turn', async (t) => {

@@ -49,6 +49,8 @@ export type RoutedWorkersParts = {
   readonly leaseMs: number;
   /** How long a holder that drains or is gone is waited for, while its lease stands. */
   readonly holderWaitMs?: number;
+  /** How long a fleet is waited for in which nobody takes sessions. */
+  readonly nobodyWaitMs?: number;
   /** Workers beside those that register; a name may stand for many. */
   readonly staticUrls?: readonly string[];
   readonly resolve?: (host: string) => Promise<readonly string[]>;
@@ -57,6 +59,7 @@ export type RoutedWorkersParts = {
 };
 
 const defaultHolderWaitMs = 8000;
+const defaultNobodyWaitMs = 3000;
 const bootDeadlineMs = 2000;
 
 export class RoutedWorkers implements WorkerLink, WorkspaceLink {
@@ -86,6 +89,7 @@ export class RoutedWorkers implements WorkerLink, WorkspaceLink {
       metrics,
       random,
       holderWaitMs: parts.holderWaitMs ?? defaultHolderWaitMs,
+      nobodyWaitMs: parts.nobodyWaitMs ?? defaultNobodyWaitMs,
     });
   }
 

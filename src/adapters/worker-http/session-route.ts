@@ -22,6 +22,8 @@ export type SessionRouteParts = {
   readonly random: () => number;
   /** How long a holder that cannot take the call is waited for. */
   readonly holderWaitMs: number;
+  /** How long a fleet is waited for in which nobody takes sessions: while workers are replaced, that passes. */
+  readonly nobodyWaitMs: number;
 };
 
 export type Ask<T> = (worker: RemoteWorker, id: WorkerId) => Promise<T>;
@@ -132,21 +134,36 @@ export class SessionRoute {
     return holder === lost ? null : holder;
   }
 
-  async #placed({ excluded, full, key, latest, queueFull }: Attempt): Promise<KnownWorker> {
+  async #placed(attempt: Attempt): Promise<KnownWorker> {
+    const { clock, nobodyWaitMs, view } = this.#parts;
+    const deadlineMs = clock.monotonicMs() + nobodyWaitMs;
+    for (;;) {
+      await view.all();
+      const worker = this.#chosen(attempt);
+      if (worker !== null) return worker;
+      const { latest, lost, queueFull } = attempt;
+      if (queueFull !== null || clock.monotonicMs() + lookAgainMs > deadlineMs)
+        throw queueFull ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
+      await new Promise<void>((resolve) => void clock.after(lookAgainMs, resolve));
+      await view.refresh();
+      // Who refused may be another run by now, or ready again.
+      attempt.excluded.clear();
+      if (lost !== null) attempt.excluded.add(lost);
+    }
+  }
+
+  /** Nothing waits here: of several sessions at once each counts the one before. */
+  #chosen({ excluded, full, key }: Attempt): KnownWorker | null {
     const { random, view } = this.#parts;
-    await view.all();
-    // From here on nothing waits: of several sessions at once each counts the one before.
     const workers = view
       .candidates()
       .filter(({ id }) => !excluded.has(id))
       .map((one): FleetCandidate => (full.has(one.id) ? { ...one, availability: 'full' } : one));
     const { reason, worker } = placeSession({ workers, holder: null, random });
     this.#placedBy(reason, key, worker?.id ?? null);
-    if (worker !== null) {
-      view.sent(worker.id);
-      return worker.worker;
-    }
-    throw queueFull ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
+    if (worker === null) return null;
+    view.sent(worker.id);
+    return worker.worker;
   }
 
   #lookPlace(candidates: readonly FleetCandidate[], asked: ReadonlySet<string>): KnownWorker | null {
