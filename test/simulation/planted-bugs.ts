@@ -53,8 +53,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'the record does not say which ends are untold',
     file: 'src/worker/session-recorder.ts',
-    from: '    const untold = [...session.untold, turnId];',
-    to: '    const untold = session.untold.filter((id) => id !== turnId);',
+    from: '    return { ...session, untold, unsealed: [...(session.unsealed ?? []), turnId].slice(-mostUnsealed) };',
+    to: '    return session;',
   },
   {
     name: 'a recovery tells again what was told',
