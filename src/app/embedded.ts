@@ -9,7 +9,6 @@ import type { SessionRecord } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
 import { fleetOfOne } from '../gateway/fleet-of-one.ts';
 import { createGateway } from '../gateway/gateway.ts';
-import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
 import { Housekeeper } from '../manager/housekeeper.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
@@ -21,11 +20,10 @@ import { openDataDir, tokenOfDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { withModelMetrics } from './fleet-metrics.ts';
 import { firstScreen } from './first-screen.ts';
-import { gatewayLimits, httpLimits } from './limits.ts';
+import { gatewaySettings } from './gateway-settings.ts';
 import { lookAfterSession } from './look-after.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
-import { defaultSandbox } from './session-defaults.ts';
 import { openStores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 import { salvageSlots, startWorkerParts } from './worker-parts.ts';
@@ -106,7 +104,8 @@ export async function startEmbedded(
     );
     const { records } = stores;
     const log = new SealedReplay(stores.log, records.sessions, snapshots);
-    const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
+    const settings = gatewaySettings(config);
+    const { limits } = settings;
 
     const erase = (session: SessionRecord): Promise<void> =>
       eraseSession({ records, log, worker, clock, limits, logger }, session);
@@ -143,16 +142,7 @@ export async function startEmbedded(
       wholeItem: itemOfLine,
       tokens: [tokenOfDataDir(dataDir), ...config.tokens],
       idempotencySecret: dataDir.idempotencySecret,
-      version: fleetVersion,
-      listen: { host: config.server.host, port: config.server.port },
-      allowedOrigins: config.server.allowedOrigins,
-      allowedHosts: config.server.allowedHosts,
-      allowedSandboxes: config.sessions.sandboxes,
-      defaultSandbox: defaultSandbox(config.sessions.sandboxes),
-      gcpProject: config.log.gcpProject,
-      logPrompts: config.log.prompts,
-      limits,
-      httpLimits: httpLimits(config),
+      ...settings,
     });
     const { url } = await gateway.listen();
     // The gateway refuses new turns first and goes last: until the running ones have ended, or were

@@ -3,7 +3,6 @@
 
 import type { Config } from '../config/resolve.ts';
 import { createGateway } from '../gateway/gateway.ts';
-import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
@@ -15,9 +14,9 @@ import { connectModelProxy } from './cluster-model.ts';
 import { openClusterStores } from './cluster-stores.ts';
 import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
-import { gatewayLimits, httpLimits } from './limits.ts';
+import { gatewaySettings } from './gateway-settings.ts';
+import { httpLimits } from './limits.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
-import { defaultSandbox } from './session-defaults.ts';
 import { fleetVersion } from './version.ts';
 
 /** A client that asks in this time is told to go to another gateway, and meets no connection that just ends. */
@@ -75,15 +74,7 @@ export async function startGateway(config: Config): Promise<RunningPart> {
       wholeItem: itemOfLine,
       tokens: [tokenOfDataDir(dir), ...config.tokens],
       idempotencySecret: dir.idempotencySecret,
-      version: fleetVersion,
-      listen: { host: config.server.host, port: config.server.port },
-      allowedOrigins: config.server.allowedOrigins,
-      allowedHosts: config.server.allowedHosts,
-      allowedSandboxes: config.sessions.sandboxes,
-      defaultSandbox: defaultSandbox(config.sessions.sandboxes),
-      gcpProject: config.log.gcpProject,
-      logPrompts: config.log.prompts,
-      limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
+      ...gatewaySettings(config),
       httpLimits: { ...httpLimits(config), keepIdleMs },
     });
     const { url } = await gateway.listen();

@@ -2,8 +2,8 @@
 // so many per session, so many characters in all, taken from the session that was written longest ago.
 
 import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../../contracts/event-log.ts';
-import { ServiceError } from '../../core/errors.ts';
 import type { StoredEvent } from '../../core/event.ts';
+import { assertBatch } from '../../core/event-batch.ts';
 import { EventWindow } from './event-window.ts';
 import { tenantKey } from './tenant-key.ts';
 
@@ -177,20 +177,4 @@ function characters(event: StoredEvent): number {
 
 function isSame(event: StoredEvent, stored: StoredEvent | undefined): boolean {
   return stored?.header.epoch === event.header.epoch && stored.header.checksum === event.header.checksum;
-}
-
-/** What the types cannot say: a batch that breaks it is a defect of the caller's. */
-function assertBatch(key: LogKey, epoch: number, events: readonly StoredEvent[]): void {
-  const firstSeq = events[0]?.header.seq ?? 1;
-  const borne = events[0]?.header.epoch ?? epoch;
-  for (const [index, { header }] of events.entries()) {
-    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === borne;
-    if (!isOfKey || borne > epoch || header.seq !== firstSeq + index || firstSeq < 1) {
-      throw new ServiceError(
-        'internal',
-        {},
-        { message: 'a batch must be of one session and epoch, its seqs consecutive' },
-      );
-    }
-  }
 }

@@ -2,8 +2,8 @@
 // so: a log that is gone, or whose server has another past than when it was opened, is `log_lost` until opened again.
 
 import type { AppendResult, EventLog, LogKey, LogPage, OpenResult } from '../../contracts/event-log.ts';
-import { ServiceError } from '../../core/errors.ts';
 import type { StoredEvent } from '../../core/event.ts';
+import { assertBatch } from '../../core/event-batch.ts';
 import { EventDelivery, type Listener, type LogPlace } from './event-delivery.ts';
 import { packEvents, unpackEvents } from './event-frames.ts';
 import { type EventKeys, eventKeys } from './event-keys.ts';
@@ -179,20 +179,4 @@ const endFields = ['spoke', 'last'] as const;
 
 function endOf([epoch = null, seq = null]: readonly (string | null)[]): LogPlace | null {
   return epoch === null || seq === null ? null : { epoch: Number(epoch), seq: Number(seq) };
-}
-
-/** What the types cannot say: a batch that breaks it is a defect of the caller's. */
-function assertBatch(key: LogKey, epoch: number, events: readonly StoredEvent[]): void {
-  const firstSeq = events[0]?.header.seq ?? 1;
-  const borne = events[0]?.header.epoch ?? epoch;
-  for (const [index, { header }] of events.entries()) {
-    const isOfKey = header.tenant === key.tenant && header.sessionId === key.sessionId && header.epoch === borne;
-    if (!isOfKey || borne > epoch || header.seq !== firstSeq + index || firstSeq < 1) {
-      throw new ServiceError(
-        'internal',
-        {},
-        { message: 'a batch must be of one session and epoch, its seqs consecutive' },
-      );
-    }
-  }
 }

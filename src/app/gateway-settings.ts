@@ -1,0 +1,40 @@
+// What a gateway is told by the settings, wherever it runs.
+
+import type { Config } from '../config/resolve.ts';
+import type { SandboxMode } from '../core/session.ts';
+import { defaultGatewayLimits, type GatewayLimits, type GatewayParts } from '../gateway/gateway-parts.ts';
+import { gatewayLimits, httpLimits } from './limits.ts';
+import { fleetVersion } from './version.ts';
+
+export type GatewaySettings = Pick<
+  GatewayParts,
+  | 'version'
+  | 'listen'
+  | 'allowedOrigins'
+  | 'allowedHosts'
+  | 'allowedSandboxes'
+  | 'defaultSandbox'
+  | 'gcpProject'
+  | 'logPrompts'
+  | 'httpLimits'
+> & { readonly limits: GatewayLimits };
+
+export function gatewaySettings(config: Config): GatewaySettings {
+  const { log, server, sessions } = config;
+  return {
+    version: fleetVersion,
+    listen: { host: server.host, port: server.port },
+    allowedOrigins: server.allowedOrigins,
+    allowedHosts: server.allowedHosts,
+    allowedSandboxes: sessions.sandboxes,
+    defaultSandbox: defaultSandbox(sessions.sandboxes),
+    gcpProject: log.gcpProject,
+    logPrompts: log.prompts,
+    limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
+    httpLimits: httpLimits(config),
+  };
+}
+
+function defaultSandbox(allowed: readonly SandboxMode[]): SandboxMode {
+  return allowed.includes('workspace-write') ? 'workspace-write' : (allowed[0] ?? 'read-only');
+}
