@@ -2,6 +2,7 @@
 // says `running`, the run itself, and what becomes of the slot after it.
 
 import { toIsolation } from '../api/isolation.ts';
+import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { startedTurn, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import { buildTurnStart } from '../protocol/policy.ts';
@@ -31,6 +32,9 @@ export type SlotTurnParts = {
   readonly modelOf: (entry: QueuedTurn) => string;
   readonly onStarted: () => void;
 };
+
+const recordsPatienceMs = 15_000;
+const lookAgainMs = 250;
 
 /** Rejects when the turn never started. */
 export async function runOnSlot(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnOutcome> {
@@ -67,19 +71,24 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   if (entry.stopReason !== null) throw new ServiceError('turn_cancelled');
   deps.snapshots.turnBegins();
   const base = recorder.session.snapshot;
-  const running = await recorder.begin({
-    turn: entry.turn,
-    changeTurn: (turn) => {
-      const started = startedTurn(turn, parts.clock.now());
-      return started === null ? null : { ...started, base };
-    },
-    settleSession: (session) => ({
-      ...session,
-      status: 'running',
-      start: session.start ?? base ?? 'empty',
-      lastAccessedAt: parts.clock.now(),
+  const nowMs = parts.clock.now();
+  const running = await patiently(parts.clock, entry, () =>
+    recorder.begin({
+      turn: entry.turn,
+      changeTurn: (turn) => {
+        // An earlier attempt whose answer was lost had done it.
+        if (turn.status === 'running' && turn.startedAt === nowMs) return turn;
+        const started = startedTurn(turn, nowMs);
+        return started === null ? null : { ...started, base };
+      },
+      settleSession: (session) => ({
+        ...session,
+        status: 'running',
+        start: session.start ?? base ?? 'empty',
+        lastAccessedAt: nowMs,
+      }),
     }),
-  });
+  );
   if (running === null) throw new ServiceError('turn_ended');
   entry.turn = running;
   onStarted();
@@ -87,6 +96,20 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   const fields = { model: modelOf(entry), isolation: toIsolation(parts.isolation) };
   writer.write({ type: 'turn.started', turnId: entry.id, fields, raw: null });
   return running;
+}
+
+/** An accepted turn waits for records that are away for a moment: another process may hold their file. */
+async function patiently<T>(clock: Clock, entry: QueuedTurn, work: () => Promise<T>): Promise<T> {
+  const giveUpAtMs = clock.monotonicMs() + recordsPatienceMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const isPassing = isServiceError(error, 'store_unavailable') && entry.stopReason === null;
+      if (!isPassing || clock.monotonicMs() >= giveUpAtMs) throw error;
+      await new Promise<void>((resolve) => clock.after(lookAgainMs, resolve));
+    }
+  }
 }
 
 async function runGranted(
