@@ -81,12 +81,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     to: "mark.object === '') return 'they are of another turn';",
   },
   {
-    name: 'an end is written over another',
-    file: 'src/core/turn.ts',
-    from: '  if (isTerminal(turn.status)) return null;\n  return { ...turn, ...outcome',
-    to: '  return { ...turn, ...outcome',
-  },
-  {
     name: 'a session whose recovery failed is kept by who failed',
     file: 'src/worker/worker.ts',
     from: '      await leases.release(lease).catch(() => undefined);\n      throw error;',
