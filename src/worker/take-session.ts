@@ -77,15 +77,20 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
 }
 
 /** What is in the log and in no snapshot, whoever wrote it: its end is told behind the seal, turn after turn. */
-async function retainedSince({ clock, log }: HostParts, key: SessionKey, sealedSeq: number): Promise<RetainedEvents> {
+async function retainedSince(
+  { clock, log }: HostParts,
+  key: SessionKey,
+  { lastSeq, sealedSeq }: { readonly lastSeq: number; readonly sealedSeq: number },
+): Promise<RetainedEvents> {
   const retained = new RetainedEvents();
-  for (let after = sealedSeq; ; ) {
+  for (let after = sealedSeq; after < lastSeq; ) {
     const { events } = await answered(clock, log.read(key, after, retainedPageLimit));
     const last = events.at(-1);
-    if (last === undefined) return retained;
+    if (last === undefined) break;
     retained.keep(events);
     after = last.header.seq;
   }
+  return retained;
 }
 
 /**
@@ -130,7 +135,7 @@ async function openWriter(
     epoch: session.epoch,
     lastSeq,
     sealedSeq,
-    retained: parts.mayLogBeLost ? await retainedSince(parts, key, sealedSeq) : null,
+    retained: parts.mayLogBeLost ? await retainedSince(parts, key, { lastSeq, sealedSeq }) : null,
     isStillOurs: () => isOwner(parts, { ...key, epoch: session.epoch, boot }),
     clock,
     logger,
