@@ -328,15 +328,104 @@ const manager = z.strictObject({
   port: port(7200, { doc: 'The port that a session manager listens on for probes and metrics; 0 picks a free one.' }),
 });
 
+const google = z.strictObject({
+  project: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9.:-]{0,127}$/)
+      .nullable()
+      .default(null),
+    {
+      doc: 'The Google Cloud project of Firestore, Cloud Storage and Pub/Sub. Default: that of the credentials.',
+    },
+  ),
+  database: setting(
+    'text',
+    z
+      .string()
+      .regex(/^(\(default\)|[a-z][a-z0-9-]{2,61}[a-z0-9])$/)
+      .default('(default)'),
+    { doc: 'The Firestore database of the records; it is made in Native mode.' },
+  ),
+  bucket: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/)
+      .nullable()
+      .default(null),
+    { doc: 'The Cloud Storage bucket of the snapshots.' },
+  ),
+  prefix: setting(
+    'text',
+    z
+      .string()
+      .regex(/^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$/)
+      .default('codex-fleet'),
+    {
+      doc: 'What the names of our collections and objects begin with: fleets of different prefixes may share a database and a bucket.',
+    },
+  ),
+  timeoutMs: durationMs(second, 5 * minute, 10 * second, {
+    doc: 'How long a call to Firestore or a small one to Cloud Storage may take, with all its repeats.',
+  }),
+});
+
+const resourceName = (collection: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^(projects/[a-z0-9.:-]+/${collection}/)?[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`))
+    .nullable()
+    .default(null);
+
+const pubsub = z.strictObject({
+  jobsSubscription: setting('text', resourceName('subscriptions'), {
+    doc: 'The Pub/Sub subscription whose messages become jobs. Default: none is read.',
+  }),
+  deadLetterTopic: setting('text', resourceName('topics'), {
+    doc: 'Where messages go that can never become a job, with the reason. Default: they are refused until the dead-letter policy of the subscription takes them.',
+  }),
+  eventsTopic: setting('text', resourceName('topics'), {
+    doc: 'The Pub/Sub topic that everything is published to that a webhook could be told. Default: none.',
+  }),
+  maxMessages: count(1, 10_000, 100, {
+    doc: 'The most messages that are held at once before they have become jobs.',
+  }),
+});
+
+const jobs = z.strictObject({
+  sharePercent: count(1, 100, 50, {
+    doc: 'How much of all slots jobs may use together; at least one. The rest is for turns that somebody waits for.',
+  }),
+  maxOpenPerTenant: count(1, 1_000_000, 10_000, { doc: 'The most jobs of a tenant that have not ended.' }),
+  maxSchedulesPerTenant: count(0, 10_000, 100, { doc: 'The most schedules of a tenant.' }),
+  retainMs: durationMs(hour, 3650 * 24 * hour, 30 * 24 * hour, { doc: 'How long an ended job and its result are kept.' }),
+});
+
+const webhooks = z.strictObject({
+  maxPerTenant: count(0, 1_000, 20, { doc: 'The most webhooks of a tenant.' }),
+  timeoutMs: durationMs(second, 2 * minute, 15 * second, { doc: 'How long a receiver may take to answer.' }),
+  retainMs: durationMs(hour, 3650 * 24 * hour, 7 * 24 * hour, {
+    doc: 'How long deliveries that have ended are kept, to be looked at and replayed.',
+  }),
+  allowHttp: setting('boolean', z.boolean().default(false), {
+    doc: 'Whether receivers may be at http:// URLs, too; what is told is then readable on its way.',
+  }),
+  allowPrivate: setting('list', z.array(z.string().min(1)).default([]), {
+    doc: 'Address ranges of private networks that may be delivered to, such as 10.8.0.0/16; all others are refused.',
+  }),
+});
+
 export const settingsSchema = z.strictObject({
   dataDir: setting('path', z.string().min(1).optional(), {
     flag: '--data-dir',
     doc: 'Where tokens, sessions and workspaces are kept.',
     defaultDoc: '~/.codex-fleet',
   }),
-  storage: setting('choice', z.enum(['sqlite', 'memory']).default('sqlite'), {
+  storage: setting('choice', z.enum(['sqlite', 'memory', 'google']).default('sqlite'), {
     flag: '--storage',
-    doc: 'Where events and records are kept: sqlite, a file in the data directory that outlives every process; memory, lost at a stop.',
+    doc: 'Where records and snapshots are kept: sqlite, a file and folders in the data directory that outlive every process; memory, lost at a stop; google, Firestore and Cloud Storage, for a cluster of many hosts.',
   }),
   server: server.prefault({}),
   worker: worker.prefault({}),
@@ -351,6 +440,10 @@ export const settingsSchema = z.strictObject({
   cluster: cluster.prefault({}),
   modelProxy: modelProxy.prefault({}),
   manager: manager.prefault({}),
+  jobs: jobs.prefault({}),
+  webhooks: webhooks.prefault({}),
+  google: google.prefault({}),
+  pubsub: pubsub.prefault({}),
   tokens: setting('tables', z.array(token).default([]), {
     secret: true,
     doc: 'Credentials of several tenants: name, tenant, and token or token_sha256 each. They stand beside the token of the data directory.',

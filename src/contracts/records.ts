@@ -5,6 +5,8 @@ import type { ApprovalRecord, ApprovalStatus } from '../core/approval.ts';
 import type { SessionId, TenantId, TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
+import type { JobRecords, ScheduleRecords } from './job-records.ts';
+import type { DeliveryRecords, WebhookRecords } from './webhook-records.ts';
 
 export type PageQuery = {
   /**
@@ -33,6 +35,16 @@ export type CreateResult<T> =
   | { readonly outcome: 'created'; readonly record: T }
   /** The id (or the alias) is taken; nothing was written. */
   | { readonly outcome: 'exists'; readonly record: T };
+
+/** Records of one kind, each found by its tenant and id. Every write is durable before it resolves. */
+export interface KeyedRecords<T> {
+  create(record: T): Promise<CreateResult<T>>;
+  get(tenant: TenantId, id: string): Promise<T | null>;
+  /** As SessionRecords.replace. */
+  replace(next: T): Promise<T | null>;
+  /** Removing what is not there is harmless. */
+  erase(tenant: TenantId, id: string): Promise<void>;
+}
 
 export interface SessionRecords {
   /** The id and the alias (if any) must both be free within the tenant. */
@@ -93,6 +105,10 @@ export interface Records {
   readonly turns: TurnRecords;
   /** Erased with their session. */
   readonly approvals: ApprovalRecords;
+  readonly jobs: JobRecords;
+  readonly schedules: ScheduleRecords;
+  readonly webhooks: WebhookRecords;
+  readonly deliveries: DeliveryRecords;
   /**
    * Both or neither, as one step: null when either stands at another revision, or is gone. This is how
    * a turn ends: the session's record says at which snapshot, the turn's how.

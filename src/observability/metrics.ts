@@ -17,6 +17,9 @@ export const routeLabels = [
   'events',
   'items',
   'approvals',
+  'jobs',
+  'schedules',
+  'webhooks',
   'commands',
   'files',
   'archive',
@@ -82,6 +85,15 @@ export type StreamKind = (typeof streamKinds)[number];
 export const workerStateLabels = ['ready', 'draining', 'suspect', 'lost'] as const;
 export type WorkerStateLabel = (typeof workerStateLabels)[number];
 
+export const jobOutcomes = ['completed', 'failed', 'cancelled', 'retried'] as const;
+export type JobOutcome = (typeof jobOutcomes)[number];
+
+export const messageOutcomes = ['accepted', 'repeated', 'refused', 'put_back'] as const;
+export type MessageOutcome = (typeof messageOutcomes)[number];
+
+export const deliveryOutcomes = ['delivered', 'retried', 'failed'] as const;
+export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
+
 export type Metrics = {
   /** HTTP requests and WebSocket frames that ask for a turn, when answered. */
   readonly requests: LabelledCounter<{ readonly route: RouteLabel; readonly status_class: StatusClass }>;
@@ -112,6 +124,18 @@ export type Metrics = {
   readonly sessionsRecovered: Counter;
   /** As this session manager knows them. */
   readonly workers: LabelledGauge<{ readonly state: WorkerStateLabel }>;
+  /** Attempts of jobs that ended here, by what became of the job. */
+  readonly jobAttempts: LabelledCounter<{ readonly outcome: JobOutcome }>;
+  /** As the leading session manager knows them. */
+  readonly jobsDue: Gauge;
+  readonly jobsRunning: Gauge;
+  readonly jobWaitSeconds: Histogram;
+  readonly messages: LabelledCounter<{ readonly outcome: MessageOutcome }>;
+  /** Attempts of deliveries to webhooks and to the topic. */
+  readonly deliveries: LabelledCounter<{ readonly outcome: DeliveryOutcome }>;
+  readonly deliveriesDue: Gauge;
+  /** From what happened to its arrival. */
+  readonly deliveryLagSeconds: Histogram;
   render(): Promise<RenderedMetrics>;
   /** Names, help and labels, for the reference page. */
   describe(): readonly MetricDescription[];
@@ -252,6 +276,38 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
         help: 'Workers that a session manager knows now, by state; lost: in the last minute.',
       },
       { state: workerStateLabels },
+    ),
+    jobAttempts: labelledCounter(
+      registry,
+      { name: 'codex_fleet_job_attempts_total', help: 'Attempts of jobs that ended, by what became of the job.' },
+      { outcome: jobOutcomes },
+    ),
+    jobsDue: new Gauge({ name: 'codex_fleet_jobs_due', help: 'Jobs that are due and wait for their share.', registers }),
+    jobsRunning: new Gauge({ name: 'codex_fleet_jobs_running', help: 'Jobs whose turn was started.', registers }),
+    jobWaitSeconds: plainHistogram(
+      'codex_fleet_job_wait_seconds',
+      'How long due attempts of jobs waited before their turn was started.',
+      waitBuckets,
+    ),
+    messages: labelledCounter(
+      registry,
+      { name: 'codex_fleet_messages_total', help: 'Pub/Sub messages read, by what became of them.' },
+      { outcome: messageOutcomes },
+    ),
+    deliveries: labelledCounter(
+      registry,
+      { name: 'codex_fleet_deliveries_total', help: 'Attempts to deliver to webhooks and topics, by outcome.' },
+      { outcome: deliveryOutcomes },
+    ),
+    deliveriesDue: new Gauge({
+      name: 'codex_fleet_deliveries_due',
+      help: 'Deliveries that are due and wait for their turn.',
+      registers,
+    }),
+    deliveryLagSeconds: plainHistogram(
+      'codex_fleet_delivery_lag_seconds',
+      'From what happened to its arrival at a receiver.',
+      waitBuckets,
     ),
     describe: () => describeRegistry(registry),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),

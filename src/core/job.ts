@@ -1,0 +1,185 @@
+// A turn that no client waits for, with what is done when it fails. Pure steps on a record: who starts its
+// attempts and who is told of its end is not decided here.
+
+import type { SessionId, TenantId, TurnId } from './ids.ts';
+import type { ReasoningEffort, TerminalStatus, TurnError, TurnRecord } from './turn.ts';
+import { addUsage, noUsage, type Usage } from './usage.ts';
+
+/** queued: waits for its time, for its share of the fleet, or for the next attempt. */
+export const jobStatuses = ['queued', 'running', 'completed', 'failed', 'cancelled'] as const;
+export type JobStatus = (typeof jobStatuses)[number];
+
+/** Where it came from. */
+export const jobSources = ['api', 'schedule', 'pubsub'] as const;
+export type JobSource = (typeof jobSources)[number];
+
+/** How a turn may end that is worth another attempt. */
+export const retriedStatuses = ['failed', 'interrupted', 'timed_out'] as const;
+
+export type JobRetry = {
+  /** With the first; 1: none but that. */
+  readonly maxAttempts: number;
+  /** Before the second attempt; doubled before each further one. */
+  readonly firstDelayMs: number;
+  readonly longestDelayMs: number;
+};
+
+export const noRetry: JobRetry = { maxAttempts: 1, firstDelayMs: 10_000, longestDelayMs: 600_000 };
+
+/** What is asked of the agent; the same for every attempt, and what a schedule repeats. */
+export type JobSpec = {
+  readonly prompt: string;
+  /** As the client named it, made where there is none of that name; null: each attempt begins a session of its own. */
+  readonly sessionRef: string | null;
+  /** null: the session's, else the fleet's; so are those below. */
+  readonly model: string | null;
+  readonly effort: ReasoningEffort | null;
+  readonly outputSchema: Readonly<Record<string, unknown>> | null;
+  readonly timeoutMs: number;
+  readonly queueTimeoutMs: number;
+  readonly retry: JobRetry;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Who is told of this job beside the tenant's endpoints. */
+  readonly webhook: JobWebhook | null;
+};
+
+/** `secret`: as an endpoint's, with its prefix. */
+export type JobWebhook = { readonly url: string; readonly secret: string };
+
+export type JobAttempt = {
+  /** Follows from the job's id and the attempt's number: a second try to start it finds the same turn. */
+  readonly turnId: TurnId;
+  readonly sessionId: SessionId;
+  readonly startedAt: number;
+  /** null while it has not ended; so are those below. */
+  readonly endedAt: number | null;
+  readonly status: TerminalStatus | null;
+  /** null also of one that completed. */
+  readonly error: TurnError | null;
+};
+
+export type JobRecord = {
+  readonly tenant: TenantId;
+  readonly id: string;
+  readonly revision: number;
+  readonly status: JobStatus;
+  readonly spec: JobSpec;
+  readonly source: JobSource;
+  /** The schedule that made it. */
+  readonly scheduleId: string | null;
+  /** Hash of the request that made it, to recognise a repeat. */
+  readonly requestHash: string | null;
+  readonly requestId: string | null;
+  readonly createdBy: string;
+  /** The last of them, in order; see `attemptCount` for how many there were. */
+  readonly attempts: readonly JobAttempt[];
+  /** Of all that were begun: the number of the last one. */
+  readonly attemptCount: number;
+  /** Those that a retry policy allows are counted from here: a client that asks for another try begins anew. */
+  readonly countedFrom: number;
+  /** When the next attempt is due; null unless it is queued. */
+  readonly dueAt: number | null;
+  /** A client wants it to end, and its turn runs. */
+  readonly isCancelling: boolean;
+  /** The last attempt's; empty before. */
+  readonly finalMessage: string;
+  readonly error: TurnError | null;
+  /** Of all attempts together. */
+  readonly usage: Usage;
+  readonly createdAt: number;
+  readonly endedAt: number | null;
+};
+
+/** What is true of a job that has just been asked for. */
+export const newJob = {
+  revision: 1,
+  status: 'queued',
+  attempts: [],
+  attemptCount: 0,
+  countedFrom: 0,
+  isCancelling: false,
+  finalMessage: '',
+  error: null,
+  usage: noUsage,
+  endedAt: null,
+} as const;
+
+/** Of one job, the last: so many are kept in its record. */
+export const keptAttempts = 20;
+
+export function hasJobEnded({ status }: Pick<JobRecord, 'status'>): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}
+
+/** Its next attempt runs as this turn. null when it does not wait for one. */
+export function begunJob(
+  job: JobRecord,
+  turn: { readonly turnId: TurnId; readonly sessionId: SessionId },
+  nowMs: number,
+): JobRecord | null {
+  if (job.status !== 'queued') return null;
+  const attempt: JobAttempt = { ...turn, startedAt: nowMs, endedAt: null, status: null, error: null };
+  return {
+    ...job,
+    status: 'running',
+    dueAt: null,
+    attempts: [...job.attempts, attempt].slice(-keptAttempts),
+    attemptCount: job.attemptCount + 1,
+  };
+}
+
+/** Its turn has ended: so has the job, or it waits for its next attempt. null when it does not run that turn. */
+export function settledJob(job: JobRecord, turn: TurnRecord, nowMs: number): JobRecord | null {
+  const last = job.attempts.at(-1);
+  if (job.status !== 'running' || last?.turnId !== turn.id || turn.endedAt === null) return null;
+  const status = turn.status as TerminalStatus;
+  const ended: JobAttempt = { ...last, endedAt: turn.endedAt, status, error: turn.error };
+  const settled: JobRecord = {
+    ...job,
+    attempts: [...job.attempts.slice(0, -1), ended],
+    finalMessage: turn.finalMessage,
+    error: turn.error,
+    usage: addUsage(job.usage, turn.usage),
+  };
+  if (status === 'completed') return { ...settled, status: 'completed', isCancelling: false, endedAt: nowMs };
+  if (status === 'cancelled' || job.isCancelling) return { ...settled, ...cancelled(nowMs) };
+  return triedAgain(settled, nowMs) ?? { ...settled, status: 'failed', endedAt: nowMs };
+}
+
+/**
+ * Its attempt could not be begun, and trying again would not help (`isFinal`), or may: that counts as an attempt
+ * only where it is final. null when it does not wait for one.
+ */
+export function refusedJob(job: JobRecord, error: TurnError, nowMs: number, again: number | null): JobRecord | null {
+  if (job.status !== 'queued') return null;
+  if (again !== null) return { ...job, error, dueAt: again };
+  return { ...job, error, status: 'failed', dueAt: null, endedAt: nowMs };
+}
+
+/** null when it has ended, or was asked to already. `isCancelling` where its turn is still to be ended. */
+export function cancelledJob(job: JobRecord, nowMs: number): JobRecord | null {
+  if (hasJobEnded(job) || job.isCancelling) return null;
+  return job.status === 'running' ? { ...job, isCancelling: true } : { ...job, ...cancelled(nowMs) };
+}
+
+/** Once more from the beginning, as a client wants it. null unless it failed or was cancelled. */
+export function retriedJob(job: JobRecord, nowMs: number): JobRecord | null {
+  if (job.status !== 'failed' && job.status !== 'cancelled') return null;
+  return { ...job, status: 'queued', dueAt: nowMs, countedFrom: job.attemptCount, error: null, endedAt: null };
+}
+
+/** How long after its nth failure in a row the next attempt is due. */
+export function retryDelayMs({ firstDelayMs, longestDelayMs }: JobRetry, failures: number): number {
+  return Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(30, failures - 1));
+}
+
+function triedAgain(job: JobRecord, nowMs: number): JobRecord | null {
+  const { retry } = job.spec;
+  const failures = job.attemptCount - job.countedFrom;
+  if (failures >= retry.maxAttempts) return null;
+  return { ...job, status: 'queued', dueAt: nowMs + retryDelayMs(retry, failures) };
+}
+
+function cancelled(nowMs: number): Pick<JobRecord, 'status' | 'dueAt' | 'isCancelling' | 'endedAt'> {
+  return { status: 'cancelled', dueAt: null, isCancelling: false, endedAt: nowMs };
+}
