@@ -7,7 +7,7 @@ import { LocalCluster, RedisMissing } from './local-cluster.ts';
 
 const usage = `npm run cluster -- [--data-dir <dir>] [--port <port>] [--gateways 2] [--workers 3] [--managers 2]
                    [--redis-url redis://…] [--model-provider demo|openai|responses|ollama] [--model <name>]
-                   [--base-url <url>] [--slots <n>]
+                   [--base-url <url>] [--slots <n>] [--storage sqlite|google]
 Every other setting is taken from the environment (docs/reference/config.md).`;
 
 const options = {
@@ -21,6 +21,7 @@ const options = {
   model: { type: 'string' },
   'base-url': { type: 'string' },
   slots: { type: 'string' },
+  storage: { type: 'string', default: 'sqlite' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -54,6 +55,11 @@ function given(name: 'model-provider' | 'model' | 'base-url' | 'slots'): string[
   return value === undefined ? [] : [`--${name}`, value];
 }
 
+function storage(): 'sqlite' | 'google' {
+  if (values.storage === 'sqlite' || values.storage === 'google') return values.storage;
+  return leave(2, `--storage ${values.storage ?? ''}: must be sqlite or google`);
+}
+
 const model = [...given('model-provider'), ...given('model'), ...given('base-url')];
 
 async function main(): Promise<void> {
@@ -65,6 +71,7 @@ async function main(): Promise<void> {
     port: count('port', 0, 65_000),
     flags: { 'model-proxy': model, worker: given('slots') },
     env: process.env,
+    storage: storage(),
     ...(values['redis-url'] === undefined ? {} : { redisUrl: values['redis-url'] }),
     onLine: (member, line) => process.stderr.write(`${member.padEnd(17)} ${line}\n`),
   });

@@ -22,6 +22,8 @@ export type LocalClusterOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What one member finds there instead, such as other ways to the others. Asked at each start of it. */
   readonly memberEnv?: (member: string, env: Readonly<NodeJS.ProcessEnv>) => NodeJS.ProcessEnv;
+  /** google: Firestore and Cloud Storage as the environment has them, emulators too. Default: sqlite. */
+  readonly storage?: 'sqlite' | 'google';
   /** The Redis to use instead of one of its own. */
   readonly redisUrl?: string;
   /** More words for the command line of redis-server. */
@@ -156,6 +158,7 @@ export class LocalCluster {
 
   #command(role: Exclude<Role, 'redis'>, name: string, port: number): MemberCommand {
     const words = ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, '--data-dir', this.#dataDir];
+    if (role !== 'model-proxy') words.push('--storage', this.#options.storage ?? 'sqlite');
     if (role === 'gateway') words.push('--port', String(port));
     if (role === 'worker') words.push('--worker-port', '0');
     words.push(...(this.#options.flags?.[role] ?? []));
@@ -175,10 +178,17 @@ export class LocalCluster {
       CODEX_FLEET_MODEL_PROXY_URL: `http://127.0.0.1:${port}`,
       CODEX_FLEET_MODEL_PROXY_CONTROL_URL: `http://127.0.0.1:${controlPort}`,
       CODEX_FLEET_MANAGER_PORT: '0',
+      ...this.#sharedSecret(),
     };
     // The key is for the one that sends it, and for nobody who runs agents.
     if (role !== 'model-proxy') delete given[env['CODEX_FLEET_MODEL_API_KEY_ENV'] ?? 'OPENAI_API_KEY'];
     return given;
+  }
+
+  /** Roles on many hosts have no file of their own in common. */
+  #sharedSecret(): NodeJS.ProcessEnv {
+    if (this.#options.storage !== 'google') return {};
+    return { CODEX_FLEET_CLUSTER_SECRET: keptSecret(path.join(this.#dir, 'shared-secret')) };
   }
 
   async #startRedis(): Promise<void> {

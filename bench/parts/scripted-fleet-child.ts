@@ -16,6 +16,7 @@ import { startWorkerParts } from '../../src/app/worker-parts.ts';
 import { loadConfigFromProcess } from '../../src/config/load-from-process.ts';
 import type { ModelGrants } from '../../src/contracts/model-grants.ts';
 import type { WorkerLink } from '../../src/contracts/worker-link.ts';
+import { noOutbox } from '../../src/contracts/outbox.ts';
 import { formatCursor, type StoredEvent } from '../../src/core/event.ts';
 import { mintId } from '../../src/core/ids.ts';
 import { newTurn } from '../../src/core/turn.ts';
@@ -50,6 +51,7 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
   const { worker } = await startWorkerParts({
     config,
     dir: path.join(dataDir, 'worker'),
+    outbox: noOutbox,
     codex: {
       version: '0.0.0',
       isolation: { cage: 'own-root', cageProblem: null, innerSandbox: 'bubblewrap', innerSandboxProblem: null },

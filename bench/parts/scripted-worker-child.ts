@@ -8,6 +8,7 @@ import { openClusterDir, openWorkerDir } from '../../src/app/cluster-dir.ts';
 import { openClusterStores } from '../../src/app/cluster-stores.ts';
 import { Teardown } from '../../src/app/running-part.ts';
 import { fleetVersion } from '../../src/app/version.ts';
+import { openOutbox } from '../../src/app/outside.ts';
 import { startWorkerParts } from '../../src/app/worker-parts.ts';
 import { loadConfigFromProcess } from '../../src/config/load-from-process.ts';
 import { mintId } from '../../src/core/ids.ts';
@@ -49,6 +50,7 @@ async function start({ flags }: ScriptedMemberJob): Promise<ScriptedMemberReady>
   const { boot, snapshots, worker } = await startWorkerParts({
     ...{ config, stores, reserve: null, checksRecords: false, clock, logger, metrics },
     dir: own.path,
+    outbox: openOutbox({ config, records: stores.records, clock }),
     codex: {
       version: '0.0.0',
       isolation: { cage: 'own-root', cageProblem: null, innerSandbox: 'bubblewrap', innerSandboxProblem: null },

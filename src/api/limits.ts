@@ -20,3 +20,6 @@ export const maxSnapshotExcludes = 64;
 /** Texts given to one turn while it runs, and their length together. */
 export const maxSteers = 64;
 export const maxSteerCharacters = 4 * 1024 * 1024;
+/** Of one job, with the first. */
+export const maxJobAttempts = 10;
+export const maxRunAheadMs = 366 * 24 * 60 * 60 * 1000;

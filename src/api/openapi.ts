@@ -146,7 +146,8 @@ function idempotencyHeader(schemas: ComponentSchemas): JsonObject {
     name: 'Idempotency-Key',
     in: 'header',
     required: false,
-    description: 'The same key and body again are the same turn, for 24 hours; another body is refused.',
+    description:
+      'The same key and body again are the same turn, or the same job, for 24 hours; another body is refused.',
     schema: schemas.use(idempotencyKeySchema),
   };
 }

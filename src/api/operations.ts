@@ -18,6 +18,7 @@ import {
 } from './files.ts';
 import { healthSchema, modelSchema, ticketSchema, workerDrainSchema, workerPathSchema, workerSchema } from './fleet.ts';
 import { itemPathSchema, itemResourceSchema, itemsQuerySchema } from './items.ts';
+import { jobOperations } from './job-operations.ts';
 import { listQuerySchema, listSchema } from './list.ts';
 import { operation } from './operation.ts';
 import {
@@ -35,6 +36,7 @@ import {
   turnsQuerySchema,
 } from './turns.ts';
 import { usageQuerySchema, usageReportSchema } from './usage-report.ts';
+import { webhookOperations } from './webhook-operations.ts';
 
 const capacityErrors = ['queue_full', 'no_worker_ready', 'draining', 'store_unavailable'] as const;
 const sessionErrors = ['session_busy', 'session_failed', 'session_quarantined', 'session_full'] as const;
@@ -350,6 +352,9 @@ export const operations = {
     },
     errors: ['session_not_found', 'turn_not_found', 'snapshot_gone', 'session_corrupt'],
   }),
+
+  ...jobOperations,
+  ...webhookOperations,
 
   createTicket: operation('POST', '/api/v1/tickets', {
     id: 'createTicket',

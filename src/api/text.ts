@@ -2,6 +2,7 @@
 
 import * as z from 'zod';
 import { maxPromptCodePoints } from './limits.ts';
+import { invalidRequest } from './validation.ts';
 
 /** Counts no further than it must: text is measured before it is trusted. */
 export function hasAtMostCodePoints(text: string, most: number): boolean {
@@ -34,3 +35,10 @@ export function textSchema(bounds: { readonly min?: number; readonly max: number
 export const promptSchema = textSchema({ min: 1, max: maxPromptCodePoints }).describe(
   'What Codex is asked to do. At most 1,048,576 code points.',
 );
+
+/** A fleet may take less than our wire does. Throws `invalid_request`. */
+export function assertPromptFits(prompt: string, limit: number, field = 'prompt'): void {
+  if (hasAtMostCodePoints(prompt, limit)) return;
+  const message = `must have at most ${limit} characters, which is this fleet's limit`;
+  throw invalidRequest([{ field, message }], 'body');
+}

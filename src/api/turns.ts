@@ -17,6 +17,7 @@ import { idSchema, modelNameSchema, sessionRefSchema, timestampSchema, turnIdSch
 import { outputSchemaSchema } from './output-schema.ts';
 import { promptSchema } from './text.ts';
 import { toUsage, usageSchema } from './usage.ts';
+import { invalidRequest } from './validation.ts';
 
 /** What becomes of a prompt whose session has a turn already. */
 export const busyChoices = ['queue', 'steer', 'reject'] as const;
@@ -75,6 +76,14 @@ export function toTurnSpec(request: z.output<typeof startTurnRequestSchema>): Tu
     outputSchema: request.output_schema ?? null,
     onBusy: request.on_busy ?? 'queue',
   };
+}
+
+/** What a request says, or else the fleet's own. Throws `invalid_request` for more than the fleet allows. */
+export function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {
+  if (chosen === null) return fallback;
+  if (chosen > most)
+    throw invalidRequest([{ field, message: `must be at most ${most}, which is this fleet's limit` }], 'body');
+  return chosen;
 }
 
 export const turnErrorSchema = z

@@ -1,9 +1,11 @@
-// The directories of a cluster on one host: one that all its roles share, with records, snapshots and
-// secrets, and in it one for each worker, which that worker alone has.
+// The directories of a cluster: one that all its roles on a host share, with secrets, and with records and
+// snapshots where those are no others' business, and in it one for each worker, which that worker alone has.
 
+import { createHmac } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
+import { ServiceError } from '../core/errors.ts';
 import {
   acquireLock,
   type CallersSecrets,
@@ -28,15 +30,26 @@ export type ClusterDir = CallersSecrets & {
 /** Rejects with DataDirInUse while an embedded fleet has it. */
 export async function openClusterDir(config: Config): Promise<ClusterDir> {
   const directory = config.dataDir;
+  const isOnManyHosts = config.storage === 'google';
+  if (isOnManyHosts && config.cluster.secret === null) {
+    const message =
+      'a cluster of many hosts needs the secret by which its roles know one another: set cluster.secret ' +
+      '(CODEX_FLEET_CLUSTER_SECRET), the same for all of them';
+    throw new ServiceError('store_unavailable', {}, { message });
+  }
   await makeOurs(directory);
   const release = await acquireLock(directory, 'shared');
   try {
-    const secrets = await callersSecrets(directory);
+    const { idempotencySecret, token } = await callersSecrets(directory);
     const clusterSecret =
       config.cluster.secret ?? (await secretFile(path.join(directory, 'cluster-secret'), randomSecret));
     return {
       path: directory,
-      ...secrets,
+      token,
+      // A file of this host would not be that of another.
+      idempotencySecret: isOnManyHosts
+        ? createHmac('sha256', clusterSecret).update('idempotency').digest()
+        : idempotencySecret,
       clusterSecret,
       announce: (url) => writeOwner(directory, { pid: process.pid, url }),
       close: async () => {

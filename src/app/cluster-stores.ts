@@ -1,5 +1,5 @@
-// What the roles of a cluster on one host share: records and snapshots in the data directory, events, leases
-// and all else that must be fast in Redis. Opened the same way by every role.
+// What the roles of a cluster share: records and snapshots, in the data directory of one host or at Google for
+// many, events, leases and all else that must be fast in Redis. Opened the same way by every role.
 
 import { RedisConnection } from '../adapters/redis/redis-connection.ts';
 import { RedisEventLog } from '../adapters/redis/redis-event-log.ts';
@@ -17,7 +17,8 @@ import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { DiskReserve } from './disk-reserve.ts';
-import { claimOneDataDir } from './one-data-dir.ts';
+import { nameOfGoogle, openGoogleStores } from './google-stores.ts';
+import { claimOneTruth, nameOfDataDir } from './one-truth.ts';
 import { openStores, type Stores } from './stores.ts';
 
 export type ClusterStores = Stores & {
@@ -42,18 +43,12 @@ const dayMs = 24 * 3_600_000;
 
 /** Rejects, in words for a person, with `store_unavailable`, `store_corrupt` or `storage_full`. */
 export async function openClusterStores(options: ClusterStoresOptions): Promise<ClusterStores> {
-  const { checksRecords, clock, config, dataDir, logger, reserve } = options;
+  const { clock, config, logger } = options;
   const redis = await openRedis(config, clock, logger);
-  let endClaim = (): void => {};
+  let shared: SharedRecords | null = null;
   try {
-    const claims = new RedisLeadership(redis, 'records');
-    endClaim = await claimOneDataDir({ claims, dataDir, clock, logger });
-    const shared = await openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {
-      isOnlyOwner: false,
-      checksRecords,
-      reserve,
-      onForgotten: () => {},
-    });
+    const opened = await openRecords(options, new RedisLeadership(redis, 'records'));
+    shared = opened;
     const log = new RedisEventLog(redis, {
       // A turn may wait for a person for a day, and its events are in no snapshot yet.
       hotMs: config.events.retainMs + dayMs,
@@ -61,8 +56,9 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
         logger.error({ event: 'event_listener_failed', err: error }, 'a listener of events failed'),
     });
     return {
-      ...shared,
       kind: 'cluster',
+      records: opened.records,
+      snapshots: opened.snapshots,
       log,
       directory: new RedisSessionDirectory(redis),
       registry: new RedisWorkerRegistry(redis),
@@ -80,15 +76,49 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
         }
       },
       close: async () => {
-        endClaim();
+        opened.endClaim();
         log.close();
         await redis.close();
-        await shared.close();
+        await opened.close();
       },
     };
   } catch (error) {
-    endClaim();
+    shared?.endClaim();
+    await shared?.close();
     await redis.close();
+    throw error;
+  }
+}
+
+type SharedRecords = Pick<Stores, 'records' | 'snapshots' | 'close'> & { readonly endClaim: () => void };
+
+/** The claim goes first: who is refused has opened nothing. */
+async function openRecords(options: ClusterStoresOptions, claims: Leadership): Promise<SharedRecords> {
+  const { checksRecords, clock, config, dataDir, logger, reserve } = options;
+  if (config.storage === 'google') {
+    const name = nameOfGoogle(config);
+    const endClaim = await claimOneTruth({ claims, name, clock, logger });
+    return await endingClaim(endClaim, openGoogleStores(config, clock, logger));
+  }
+  const name = await nameOfDataDir(dataDir);
+  const endClaim = await claimOneTruth({ claims, name, clock, logger });
+  const opening = openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {
+    isOnlyOwner: false,
+    checksRecords,
+    reserve,
+    onForgotten: () => {},
+  });
+  return await endingClaim(endClaim, opening);
+}
+
+async function endingClaim<T extends object>(
+  endClaim: () => void,
+  opening: Promise<T>,
+): Promise<T & { readonly endClaim: () => void }> {
+  try {
+    return { ...(await opening), endClaim };
+  } catch (error) {
+    endClaim();
     throw error;
   }
 }

@@ -16,6 +16,7 @@ import { createWorkerServer } from '../worker/worker-server.ts';
 import { openClusterDir, openWorkerDir } from './cluster-dir.ts';
 import { connectModelProxy, defaultModelOf } from './cluster-model.ts';
 import { openClusterStores } from './cluster-stores.ts';
+import { openOutbox } from './outside.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
@@ -66,6 +67,7 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
       ...{ config, codex, stores, reserve, clock, logger, metrics },
       dir: own.path,
       grants: model.link,
+      outbox: openOutbox({ config, records: stores.records, clock }),
     });
     down.add(() => snapshots.stop());
     const sweep = new RestingSweep({

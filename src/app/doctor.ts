@@ -13,6 +13,7 @@ import { createSilentLogger } from '../observability/logger.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { pinnedVersion } from '../protocol/features.ts';
 import { discoverFleet } from './data-dir.ts';
+import { checkGoogle } from './doctor-google.ts';
 import { checkDataDir, checkDisk, checkNode, checkPort, checkSockets } from './doctor-host.ts';
 import { checkClock, checkResources, checkUserNamespaces } from './doctor-machine.ts';
 import { checkModel } from './doctor-model.ts';
@@ -30,6 +31,7 @@ export async function diagnose(config: Config): Promise<Check[]> {
     ['cage', checkIsolation(config, clock)],
     ['user_namespaces', checkUserNamespaces()],
     ['model', checkModel(config.model, () => readModelKey(config.model, readEnvironment()), deadlineMs - 500)],
+    ['google', checkGoogle(config, clock, deadlineMs - 500)],
     ['port', checkPort(config.server, async () => (await discoverFleet(config.dataDir))?.url ?? null)],
     ['clock', checkClock(clock)],
     ['data_dir', checkDataDir(config.dataDir)],

@@ -24,6 +24,7 @@ import { gatewaySettings } from './gateway-settings.ts';
 import { lookAfterSession } from './look-after.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openJobMessages, openOutbox, Outside } from './outside.ts';
 import { openStores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 import { salvageSlots, startWorkerParts } from './worker-parts.ts';
@@ -50,6 +51,7 @@ export async function startEmbedded(
   });
   const ownMetrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
+  let outside: Outside | null = null;
   try {
     const dataDir = await openDataDir(config.dataDir);
     down.add(() => dataDir.close());
@@ -86,6 +88,7 @@ export async function startEmbedded(
     });
     down.add(() => stores.close());
 
+    const outbox = openOutbox({ config, records: stores.records, clock, onPut: () => outside?.noticePut() });
     const { snapshots, worker } = await startWorkerParts({
       config,
       dir: workerDir,
@@ -93,6 +96,7 @@ export async function startEmbedded(
       stores,
       reserve,
       grants: model.link,
+      outbox,
       clock,
       logger,
       metrics,
@@ -108,7 +112,14 @@ export async function startEmbedded(
     const { limits } = settings;
 
     const erase = (session: SessionRecord): Promise<void> =>
-      eraseSession({ records, log, worker, clock, limits, logger }, session);
+      eraseSession({ records, log, worker, outbox, clock, limits, logger }, session);
+    outside = await Outside.open({
+      ...{ clock, config, log, logger, metrics, outbox, records, worker },
+      workers: async () => [await worker.status()],
+    });
+    const { jobMade } = outside;
+    down.add(() => outside?.close() ?? Promise.resolve());
+    const messages = await openJobMessages({ clock, config, logger, metrics, records }, jobMade);
     const housekeeper = new Housekeeper({
       clock,
       logger,
@@ -120,6 +131,7 @@ export async function startEmbedded(
         if (session !== null) await erase(session);
       },
       dropEventsBefore: stores.dropEventsBefore,
+      duties: [...outside.duties(), ...(messages === null ? [] : [messages])],
       settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },
     });
     housekeeper.start();
@@ -137,6 +149,8 @@ export async function startEmbedded(
       fleet: fleetOfOne(worker, () => void worker.stop(config.server.drainTimeoutMs).catch(() => undefined)),
       ticketStore: new MemoryTicketStore(clock),
       rateLimiter: new MemoryRateLimiter(clock),
+      outbox,
+      onJobMade: jobMade,
       isStorageLow: () => reserve.isLow,
       models: () => model.link.status(),
       wholeItem: itemOfLine,
@@ -171,7 +185,7 @@ export async function startEmbedded(
         isolation: codex.isolation,
         network: config.cage.network,
         slots: { limit: config.worker.slots, warm: config.worker.warmSlots },
-        storage: config.storage,
+        storage: stores.kind === 'memory' ? 'memory' : 'sqlite',
       }),
     };
   } catch (error) {

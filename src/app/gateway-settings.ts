@@ -1,5 +1,6 @@
 // What a gateway is told by the settings, wherever it runs.
 
+import { addressRanges } from '../api/receiver-url.ts';
 import type { Config } from '../config/resolve.ts';
 import type { SandboxMode } from '../core/session.ts';
 import { defaultGatewayLimits, type GatewayLimits, type GatewayParts } from '../gateway/gateway-parts.ts';
@@ -17,10 +18,11 @@ export type GatewaySettings = Pick<
   | 'gcpProject'
   | 'logPrompts'
   | 'httpLimits'
+  | 'receivers'
 > & { readonly limits: GatewayLimits };
 
 export function gatewaySettings(config: Config): GatewaySettings {
-  const { log, server, sessions } = config;
+  const { log, server, sessions, webhooks } = config;
   return {
     version: fleetVersion,
     listen: { host: server.host, port: server.port },
@@ -32,6 +34,7 @@ export function gatewaySettings(config: Config): GatewaySettings {
     logPrompts: log.prompts,
     limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
     httpLimits: httpLimits(config),
+    receivers: { allowHttp: webhooks.allowHttp, allowPrivate: addressRanges(webhooks.allowPrivate) },
   };
 }
 

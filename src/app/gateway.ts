@@ -16,6 +16,7 @@ import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { gatewaySettings } from './gateway-settings.ts';
 import { httpLimits } from './limits.ts';
+import { openOutbox } from './outside.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 import { fleetVersion } from './version.ts';
 
@@ -60,8 +61,9 @@ export async function startGateway(config: Config): Promise<RunningPart> {
     down.add(() => snapshots.stop());
 
     const { records } = stores;
+    const outbox = openOutbox({ config, records, clock });
     const gateway = createGateway({
-      ...{ clock, logger, metrics, records },
+      ...{ clock, logger, metrics, outbox, records },
       log: new SealedReplay(stores.log, records.sessions, snapshots),
       logKnownForMs: () => stores.directory.knownForMs(),
       worker: workers,

@@ -4,7 +4,7 @@ import type { Config } from '../config/resolve.ts';
 import type { GatewayLimits } from '../gateway/gateway-parts.ts';
 import type { HttpLimits } from '../http/server.ts';
 
-export function gatewayLimits({ limits, server, sessions, turns }: Config): Partial<GatewayLimits> {
+export function gatewayLimits({ jobs, limits, server, sessions, turns, webhooks }: Config): Partial<GatewayLimits> {
   return {
     defaultTimeoutMs: turns.timeoutMs,
     maxTimeoutMs: turns.maxTimeoutMs,
@@ -13,6 +13,9 @@ export function gatewayLimits({ limits, server, sessions, turns }: Config): Part
     maxWaitMs: turns.waitMs,
     maxPromptCodePoints: turns.maxPromptCodePoints,
     turnsPerMinute: limits.turnsPerMinute,
+    maxOpenJobs: jobs.maxOpenPerTenant,
+    maxSchedules: jobs.maxSchedulesPerTenant,
+    maxWebhooks: webhooks.maxPerTenant,
     promptBodyBytes: server.bodyLimitExecBytes,
     heartbeatMs: server.heartbeatMs,
     connectionBufferBytes: server.connectionBufferBytes,

@@ -1,19 +1,26 @@
 // Stores on a disk with a reserve: what ends or goes on may use it, what begins is refused while it is
 // given up. Adds nothing else to what the stores do.
 
+import type { KeyedRecords } from '../contracts/records.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import type { Stores } from './stores.ts';
 
 export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
   const { log, directory, snapshots } = stores;
-  const { sessions, turns, approvals } = stores.records;
+  const { sessions, turns, approvals, jobs, schedules, webhooks, deliveries } = stores.records;
   const guard = <T>(work: () => Promise<T>): Promise<T> => reserve.guard(work);
   /** Refused without a try: the reserve is not for this. */
   const begin = async <T>(work: () => Promise<T>): Promise<T> => {
     if (reserve.isLow) throw new ServiceError('storage_full');
     return reserve.watch(work);
   };
+  const keyed = <T>(records: KeyedRecords<T>, create: typeof begin): KeyedRecords<T> => ({
+    create: (record) => create(() => records.create(record)),
+    get: (tenant, id) => records.get(tenant, id),
+    replace: (next) => guard(() => records.replace(next)),
+    erase: (tenant, id) => guard(() => records.erase(tenant, id)),
+  });
   return {
     ...stores,
     log: {
@@ -57,6 +64,31 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
         replace: (next) => guard(() => approvals.replace(next)),
         list: (tenant, filter, query) => approvals.list(tenant, filter, query),
         listDue: (beforeMs, after, limit) => approvals.listDue(beforeMs, after, limit),
+      },
+      jobs: {
+        ...keyed(jobs, begin),
+        list: (tenant, filter, query) => jobs.list(tenant, filter, query),
+        countOpen: (tenant, most) => jobs.countOpen(tenant, most),
+        listDue: (beforeMs, after, limit) => jobs.listDue(beforeMs, after, limit),
+        listRunning: (after, limit) => jobs.listRunning(after, limit),
+        listEnded: (beforeMs, after, limit) => jobs.listEnded(beforeMs, after, limit),
+      },
+      schedules: {
+        ...keyed(schedules, begin),
+        list: (tenant, query) => schedules.list(tenant, query),
+        listDue: (beforeMs, after, limit) => schedules.listDue(beforeMs, after, limit),
+      },
+      webhooks: {
+        ...keyed(webhooks, begin),
+        list: (tenant, query) => webhooks.list(tenant, query),
+      },
+      deliveries: {
+        // They tell of what has happened already.
+        ...keyed(deliveries, guard),
+        list: (tenant, filter, query) => deliveries.list(tenant, filter, query),
+        listLane: (tenant, lane, limit) => deliveries.listLane(tenant, lane, limit),
+        listDue: (beforeMs, after, limit) => deliveries.listDue(beforeMs, after, limit),
+        listEnded: (beforeMs, after, limit) => deliveries.listEnded(beforeMs, after, limit),
       },
       commit: (session, turn) => guard(() => stores.records.commit(session, turn)),
     },

@@ -20,6 +20,7 @@ import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
 import { lookAfterSession } from './look-after.ts';
+import { openJobMessages, openOutbox, Outside } from './outside.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 
 const probeMs = 1_000;
@@ -30,6 +31,7 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
   const logger = createLogger({ level, role: 'session-manager', pretty: format === 'pretty' });
   const metrics = createMetrics({ processMetrics: true });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
+  let outside: Outside | null = null;
   try {
     const dir = await openClusterDir(config);
     down.add(() => dir.close());
@@ -47,9 +49,16 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
     down.add(() => worker.stop());
 
     const { log, records } = stores;
+    const outbox = openOutbox({ config, records, clock, onPut: () => outside?.noticePut() });
     const limits = { ...defaultGatewayLimits, ...gatewayLimits(config) };
     const erase = (session: SessionRecord): Promise<void> =>
-      eraseSession({ records, log, worker, clock, limits, logger }, session);
+      eraseSession({ records, log, worker, outbox, clock, limits, logger }, session);
+    const opened = await Outside.open({
+      ...{ clock, config, log, logger, metrics, outbox, records, worker },
+      workers: () => worker.workers(),
+    });
+    outside = opened;
+    down.add(() => opened.close());
     const manager = new SessionManager({
       clock,
       logger,
@@ -67,6 +76,7 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
         if (session !== null) await erase(session);
       },
       dropEventsBefore: stores.dropEventsBefore,
+      duties: () => opened.duties(),
       settings: { retainEventsMs: config.events.retainMs, retainSessionsMs: config.sessions.retainMs },
       heartbeatMs: config.cluster.heartbeatMs,
       leaseMs: config.cluster.leaseMs,
@@ -91,6 +101,10 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
       server.beginDraining();
       await manager.stop();
     });
+    // Each of them reads: a job that two make is one.
+    const messages = await openJobMessages({ clock, config, logger, metrics, records }, opened.jobMade);
+    messages?.start();
+    down.add(() => messages?.stop() ?? Promise.resolve());
     logger.info({ event: 'session_manager_ready', url }, 'session manager ready');
     return down.part(url);
   } catch (error) {

@@ -8,7 +8,14 @@ import type { Config } from '../config/resolve.ts';
 import { createLogger } from '../observability/logger.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { storedEvents } from '../testing/stored-events.ts';
-import { sessionRecord, turnRecord } from '../testing/stored-records.ts';
+import {
+  deliveryRecord,
+  jobRecord,
+  scheduleRecord,
+  sessionRecord,
+  turnRecord,
+  webhookRecord,
+} from '../testing/stored-records.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { openStores, type Stores, type StoresOptions } from './stores.ts';
 import { mountTinyDisk } from '../testing/tiny-disk.ts';
@@ -104,6 +111,19 @@ test('a session that memory forgets is told by its key', async () => {
   });
 });
 
+test('a delivery that memory forgets before it arrived is said', async () => {
+  await withDir(async ({ lines, open }) => {
+    const { records } = await open('memory');
+    for (let number = 0; number <= 20_000; number++) {
+      await records.deliveries.create(deliveryRecord({ id: `delivery-${number}`, dueAt: number }));
+    }
+    assert.deepEqual(
+      lines.map(({ event, delivery_id }) => [event, delivery_id]),
+      [['delivery_forgotten', 'delivery-0']],
+    );
+  });
+});
+
 test('a database whose tables are damaged is said to be, and opens for what is whole', async () => {
   await withDir(async ({ dir, lines, open }) => {
     const first = await open();
@@ -166,6 +186,7 @@ test('on a full disk what began can be recorded to its end, nothing begins, and 
       const stores = await open('sqlite', { reserve });
       await stores.records.sessions.create(sessionRecord());
       await stores.records.turns.create(turnRecord());
+      await stores.records.jobs.create(jobRecord());
       fill(join(dir, 'filling'));
       await assert.rejects(stores.snapshots.put(key, 'pack', [Buffer.alloc(100_000)]), { code: 'storage_full' });
       assert.equal(reserve.isLow, true);
@@ -173,6 +194,15 @@ test('on a full disk what began can be recorded to its end, nothing begins, and 
       assert.equal((await stores.log.append(key, 1, storedEvents(key, 1, 1, 5))).outcome, 'appended');
       assert.equal(await stores.directory.claim(lease, 60_000), null);
       await assert.rejects(stores.records.turns.create(turnRecord({ id: 'another' })), { code: 'storage_full' });
+      for (const begin of [
+        () => stores.records.jobs.create(jobRecord({ id: 'another' })),
+        () => stores.records.schedules.create(scheduleRecord()),
+        () => stores.records.webhooks.create(webhookRecord()),
+      ]) {
+        await assert.rejects(begin(), { code: 'storage_full' });
+      }
+      assert.notEqual(await stores.records.jobs.replace(jobRecord({ status: 'failed', dueAt: null })), null);
+      assert.equal((await stores.records.deliveries.create(deliveryRecord())).outcome, 'created');
       await reserve.close();
       await stores.close();
       // A restart on the disk that is full still: what was given back before is enough to open it.

@@ -55,10 +55,16 @@ export async function openStores(
   logger: Logger,
   options: StoresOptions,
 ): Promise<Stores> {
+  if (config.storage === 'google') {
+    const message =
+      '--storage google is for a cluster: its events and leases are in Redis, which a fleet of one process does not ' +
+      'use; start the roles one by one (docs/cluster.md), or take --storage sqlite';
+    throw new ServiceError('store_unavailable', {}, { message });
+  }
   const stores =
     config.storage === 'sqlite'
       ? await openSqlite(dataDir, clock, logger, options)
-      : await openMemory(dataDir, clock, options);
+      : await openMemory(dataDir, clock, logger, options);
   return options.reserve === null ? stores : onReserve(stores, options.reserve);
 }
 
@@ -98,7 +104,12 @@ async function openSqlite(
   };
 }
 
-async function openMemory(dataDir: string, clock: Clock, { onForgotten }: StoresOptions): Promise<Stores> {
+async function openMemory(
+  dataDir: string,
+  clock: Clock,
+  logger: Logger,
+  { onForgotten }: StoresOptions,
+): Promise<Stores> {
   // A place of its own: those that SQLite's records speak of must survive a trial of --storage memory.
   const snapshots = path.join(dataDir, 'memory-snapshots');
   await rm(snapshots, { recursive: true, force: true });
@@ -106,7 +117,14 @@ async function openMemory(dataDir: string, clock: Clock, { onForgotten }: Stores
     kind: 'memory',
     log: new MemoryEventLog({ maxCharacters: eventMemoryCharacters() }),
     directory: new MemorySessionDirectory(clock),
-    records: new MemoryRecords({ onForgotten: ({ tenant, id }) => onForgotten({ tenant, sessionId: id }) }),
+    records: new MemoryRecords({
+      onForgotten: ({ tenant, id }) => onForgotten({ tenant, sessionId: id }),
+      onUndelivered: ({ id, target, tenant }) =>
+        logger.warn(
+          { event: 'delivery_forgotten', tenant, delivery_id: id, target_id: target.id },
+          'a delivery that had not arrived was forgotten: memory holds no more of them',
+        ),
+    }),
     snapshots: new FileSnapshotStore(snapshots, { durable: false }),
     // It is bounded by what it holds, not by age.
     dropEventsBefore: async () => 0,

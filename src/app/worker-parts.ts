@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { hostTime } from '../adapters/sqlite/host-time.ts';
 import type { Config } from '../config/resolve.ts';
+import type { Outbox } from '../contracts/outbox.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
 import type { Clock } from '../core/clock.ts';
 import { mintId } from '../core/ids.ts';
@@ -29,6 +30,7 @@ export type WorkerParts = {
   /** Of the disk that `dir` is on; null: its being full is said, and nothing else. */
   readonly reserve: DiskReserve | null;
   readonly grants: ModelGrants;
+  readonly outbox: Outbox;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -50,7 +52,7 @@ const maxPendingEvents = 100_000;
 
 /** Started and taking turns. */
 export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorker> {
-  const { clock, codex, config, grants, logger, metrics, reserve, stores } = parts;
+  const { clock, codex, config, grants, logger, metrics, outbox, reserve, stores } = parts;
   const { sessionsDir, slotsDir } = dirsIn(parts.dir, stores.kind);
   // With records in memory no session outlives a process: neither do its files.
   if (stores.kind === 'memory') await Promise.all([sessionsDir, slotsDir].map(removeTree));
@@ -100,6 +102,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       mayLogBeLost: stores.kind === 'cluster',
       ...(stores.dropSealed === undefined ? {} : { dropSealed: stores.dropSealed }),
       grants,
+      outbox,
       records: stores.records,
       log: stores.log,
       clock,
@@ -147,7 +150,7 @@ export async function salvageSlots({
 }
 
 /** Places of their own: those of sessions that SQLite's records speak of survive a trial of memory storage. */
-function dirsIn(dir: string, storage: Stores['kind']): { sessionsDir: string; slotsDir: string } {
+function dirsIn(dir: string, storage: Stores['kind'] | Config['storage']): { sessionsDir: string; slotsDir: string } {
   const prefix = storage === 'memory' ? 'memory-' : '';
   return { sessionsDir: path.join(dir, `${prefix}sessions`), slotsDir: path.join(dir, `${prefix}slots`) };
 }

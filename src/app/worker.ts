@@ -3,6 +3,7 @@
 
 import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
+import { noOutbox } from '../contracts/outbox.ts';
 import { TokenSet } from '../http/bearer.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
@@ -47,8 +48,12 @@ async function startLoneWorker(config: Config): Promise<RunningPart> {
       onForgotten: () => {},
     });
     down.add(() => stores.close());
-    const parts = { config, dir, codex, stores, reserve, grants: model.link, clock, logger, metrics };
-    const { snapshots, worker } = await startWorkerParts(parts);
+    const { snapshots, worker } = await startWorkerParts({
+      ...{ config, dir, codex, stores, reserve, clock, logger, metrics },
+      grants: model.link,
+      // Whoever asks it is told by its answer.
+      outbox: noOutbox,
+    });
     down.add(() => snapshots.stop());
     down.add(
       (deadlineMs) => worker.stop(deadlineMs),

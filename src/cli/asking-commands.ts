@@ -1,9 +1,17 @@
-// The commands that ask a running fleet: sessions, approvals, workers, usage. Their options; what they do is in commands/.
+// The commands that ask a running fleet: sessions, jobs, approvals, workers, usage. Their options; what they do is in commands/.
 
 import type { Command, CommandOptions } from 'commander';
 import type { CliContext } from './cli-context.ts';
 import { type ApprovalListOptions, runApprovalDecide, runApprovalsList } from './commands/approvals.ts';
 import { runUsage, runWorkers } from './commands/fleet.ts';
+import {
+  type JobCreateOptions,
+  type JobListOptions,
+  runJobsCreate,
+  runJobsList,
+  runJobsMove,
+  runJobsShow,
+} from './commands/jobs.ts';
 import { runSessionLogs, type LogsOptions } from './commands/session-logs.ts';
 import {
   runSessionsList,
@@ -21,6 +29,10 @@ type AsJson = { readonly json?: boolean };
 const whichFleet = `
 The fleet that answers: the one at CODEX_FLEET_URL (with CODEX_FLEET_TOKEN), else the one that runs on
 the data directory.`;
+
+const waitHelp = `
+With --wait the exit code says how the job ended: 0 completed, 1 failed, 124 timed out, 130 cancelled. Ctrl-C
+ends the waiting; the job goes on.`;
 
 export function addAskingCommands(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {
   const asking = askingCommands(program);
@@ -76,6 +88,7 @@ export function addAskingCommands(program: Command, context: CliContext, finish:
     finish(await runSessionsRemove(context, refs, options, givenSettings(remove)));
   });
 
+  addJobs(program, context, finish);
   addApprovals(program, context, finish);
 
   const workers = asking(program, 'workers', 'list the workers').option('--json', 'print what the fleet answers');
@@ -88,6 +101,58 @@ export function addAskingCommands(program: Command, context: CliContext, finish:
   usage.action(async (options: AsJson & { readonly since?: string }) => {
     finish(await runUsage(context, options, givenSettings(usage)));
   });
+}
+
+function addJobs(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {
+  const asking = askingCommands(program);
+  const jobs = program
+    .command('jobs')
+    .copyInheritedSettings(program)
+    .description('prompts that run without anybody waiting for them');
+  const create = asking(jobs, 'create', 'have a prompt run, now or later')
+    .argument('[prompt]', 'what the agent should do; - or nothing: from stdin')
+    .option('--session <id>', 'the session to go on with, by id or by a name of your own')
+    .option('--model <name>', 'the model to use')
+    .option('--effort <level>', 'how much the model reasons: none, minimal, low, medium, high, xhigh')
+    .option('--output-schema <file>', 'a JSON Schema that the answer must fit')
+    .option('--timeout <duration>', 'the longest that each attempt may run: seconds, or 90s, 5m, 2h')
+    .option('--attempts <n>', 'how often it is tried when it fails, 1 to 10 (default: 1)')
+    .option('--at <time>', 'not before this time, such as 2026-12-24T18:00:00Z')
+    .option('--webhook <url>', 'who is told of it')
+    .option('--wait', 'until it has ended; print its answer')
+    .option('--json', 'print what the fleet answers')
+    .addHelpText('after', waitHelp);
+  create.action(async (prompt: string | undefined, options: JobCreateOptions) => {
+    finish(await runJobsCreate(context, prompt, options, givenSettings(create)));
+  });
+  const list = asking(jobs, 'ls', 'list jobs, the latest first')
+    .option('--status <status>', 'only those: queued, running, completed, failed, cancelled')
+    .option('--schedule <id>', 'only those that this schedule made')
+    .option('--limit <n>', 'how many, 1 to 100 (default: 20)')
+    .option('--after <id>', 'go on behind this job')
+    .option('--json', 'print what the fleet answers');
+  list.action(async (options: JobListOptions) => {
+    finish(await runJobsList(context, options, givenSettings(list)));
+  });
+  const show = asking(jobs, 'show', 'look at one job: how it stands, its attempts, its answer')
+    .argument('<job>', 'its id')
+    .option('--wait', 'until it has ended')
+    .option('--json', 'print what the fleet answers')
+    .addHelpText('after', waitHelp);
+  show.action(async (id: string, options: AsJson & { readonly wait?: boolean }) => {
+    finish(await runJobsShow(context, id, options, givenSettings(show)));
+  });
+  for (const [what, description] of [
+    ['cancel', 'end jobs that wait or run'],
+    ['retry', 'try jobs again that failed or were cancelled'],
+  ] as const) {
+    const move = asking(jobs, what, description)
+      .argument('<job...>', 'their ids')
+      .option('--json', 'print what the fleet answers');
+    move.action(async (ids: readonly string[], options: AsJson) => {
+      finish(await runJobsMove(context, ids, what, options, givenSettings(move)));
+    });
+  }
 }
 
 function addApprovals(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {

@@ -328,6 +328,18 @@ const manager = z.strictObject({
   port: port(7200, { doc: 'The port that a session manager listens on for probes and metrics; 0 picks a free one.' }),
 });
 
+/** host:port, with or without http:// in front, as the emulators' own names of variables have it. */
+const emulator = (service: string, variable: string) =>
+  setting(
+    'text',
+    z
+      .string()
+      .regex(/^(?:https?:\/\/)?[A-Za-z0-9.[\]:_-]+:\d+\/?$/)
+      .nullable()
+      .default(null),
+    { envAliases: [variable], doc: `Where an emulator of ${service} is, instead of the service itself: host:port.` },
+  );
+
 const google = z.strictObject({
   project: setting(
     'text',
@@ -367,6 +379,9 @@ const google = z.strictObject({
       doc: 'What the names of our collections and objects begin with: fleets of different prefixes may share a database and a bucket.',
     },
   ),
+  firestoreEmulator: emulator('Firestore', 'FIRESTORE_EMULATOR_HOST'),
+  storageEmulator: emulator('Cloud Storage', 'STORAGE_EMULATOR_HOST'),
+  pubsubEmulator: emulator('Pub/Sub', 'PUBSUB_EMULATOR_HOST'),
   timeoutMs: durationMs(second, 5 * minute, 10 * second, {
     doc: 'How long a call to Firestore or a small one to Cloud Storage may take, with all its repeats.',
   }),

@@ -47,9 +47,13 @@ export type JobSpec = {
 export type JobWebhook = { readonly url: string; readonly secret: string };
 
 export type JobAttempt = {
-  /** Follows from the job's id and the attempt's number: a second try to start it finds the same turn. */
+  /**
+   * Follows from the job's id and the attempt's number: a second try to start it finds the same turn. Others that
+   * went on with that turn, where it was interrupted, belong to the attempt.
+   */
   readonly turnId: TurnId;
-  readonly sessionId: SessionId;
+  /** null until the turn is known to have been started: before that, that there is no such turn means nothing. */
+  readonly sessionId: SessionId | null;
   readonly startedAt: number;
   /** null while it has not ended; so are those below. */
   readonly endedAt: number | null;
@@ -111,14 +115,13 @@ export function hasJobEnded({ status }: Pick<JobRecord, 'status'>): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
 
-/** Its next attempt runs as this turn. null when it does not wait for one. */
-export function begunJob(
-  job: JobRecord,
-  turn: { readonly turnId: TurnId; readonly sessionId: SessionId },
-  nowMs: number,
-): JobRecord | null {
+/**
+ * Its next attempt is to be started, as this turn. On record before the turn is: a turn that no job knows of would
+ * be nobody's to end. null when it does not wait for one.
+ */
+export function begunJob(job: JobRecord, turnId: TurnId, nowMs: number): JobRecord | null {
   if (job.status !== 'queued') return null;
-  const attempt: JobAttempt = { ...turn, startedAt: nowMs, endedAt: null, status: null, error: null };
+  const attempt = { turnId, sessionId: null, startedAt: nowMs, endedAt: null, status: null, error: null };
   return {
     ...job,
     status: 'running',
@@ -128,32 +131,65 @@ export function begunJob(
   };
 }
 
-/** Its turn has ended: so has the job, or it waits for its next attempt. null when it does not run that turn. */
-export function settledJob(job: JobRecord, turn: TurnRecord, nowMs: number): JobRecord | null {
-  const last = job.attempts.at(-1);
-  if (job.status !== 'running' || last?.turnId !== turn.id || turn.endedAt === null) return null;
-  const status = turn.status as TerminalStatus;
-  const ended: JobAttempt = { ...last, endedAt: turn.endedAt, status, error: turn.error };
-  const settled: JobRecord = {
-    ...job,
-    attempts: [...job.attempts.slice(0, -1), ended],
-    finalMessage: turn.finalMessage,
-    error: turn.error,
-    usage: addUsage(job.usage, turn.usage),
-  };
-  if (status === 'completed') return { ...settled, status: 'completed', isCancelling: false, endedAt: nowMs };
-  if (status === 'cancelled' || job.isCancelling) return { ...settled, ...cancelled(nowMs) };
-  return triedAgain(settled, nowMs) ?? { ...settled, status: 'failed', endedAt: nowMs };
+/** A worker has the turn of its attempt. null when that is known, or it is another's turn. */
+export function startedJob(job: JobRecord, turn: Pick<TurnRecord, 'id' | 'sessionId'>): JobRecord | null {
+  const last = unstartedAttempt(job);
+  return last?.turnId === turn.id ? { ...job, attempts: withLast(job, { ...last, sessionId: turn.sessionId }) } : null;
+}
+
+/** The attempt that was begun, where nobody knows whether its turn was started. */
+export function unstartedAttempt(job: JobRecord): JobAttempt | null {
+  const last = job.status === 'running' ? job.attempts.at(-1) : undefined;
+  return last === undefined || last.sessionId !== null ? null : last;
 }
 
 /**
- * Its attempt could not be begun, and trying again would not help (`isFinal`), or may: that counts as an attempt
- * only where it is final. null when it does not wait for one.
+ * The turn of its attempt has ended: so has the job, or it waits for its next attempt. null when it does not run
+ * that turn. `earlier`: those that it goes on with, the first of them the attempt's own. That it is being cancelled
+ * keeps it from another attempt, and does not make another end of the one it had.
+ */
+export function settledJob(
+  job: JobRecord,
+  turn: TurnRecord,
+  nowMs: number,
+  earlier: readonly TurnRecord[] = [],
+): JobRecord | null {
+  const last = job.attempts.at(-1);
+  const isIts = last?.turnId === (earlier[0] ?? turn).id;
+  if (job.status !== 'running' || last === undefined || !isIts || turn.endedAt === null) return null;
+  const status = turn.status as TerminalStatus;
+  const { endedAt, error, finalMessage, sessionId } = turn;
+  const settled: JobRecord = {
+    ...job,
+    attempts: withLast(job, { ...last, sessionId, endedAt, status, error }),
+    finalMessage,
+    error,
+    usage: [...earlier, turn].reduce((sum, { usage }) => addUsage(sum, usage), job.usage),
+  };
+  if (status === 'completed') return { ...settled, status: 'completed', isCancelling: false, endedAt: nowMs };
+  if (status === 'cancelled') return { ...settled, ...cancelled(nowMs) };
+  const next = triedAgain(settled, nowMs);
+  if (next === null) return { ...settled, ...failed(nowMs) };
+  return job.isCancelling ? { ...settled, ...cancelled(nowMs) } : next;
+}
+
+/**
+ * Its attempt was begun, and nothing could be started. Due again at that time, and not counted as an attempt; or
+ * failed where `again` is null: trying again would not help. null when its turn may run.
  */
 export function refusedJob(job: JobRecord, error: TurnError, nowMs: number, again: number | null): JobRecord | null {
-  if (job.status !== 'queued') return null;
-  if (again !== null) return { ...job, error, dueAt: again };
-  return { ...job, error, status: 'failed', dueAt: null, endedAt: nowMs };
+  const last = unstartedAttempt(job);
+  if (last === null) return null;
+  if (again === null) return { ...job, ...failedAttempt(job, last, error, nowMs) };
+  const withdrawn = { ...job, attempts: job.attempts.slice(0, -1), attemptCount: job.attemptCount - 1, error };
+  return job.isCancelling ? { ...withdrawn, ...cancelled(nowMs) } : { ...withdrawn, status: 'queued', dueAt: again };
+}
+
+/** The turn of its attempt was started and is gone: nobody will ever know how it ended. null when it runs none. */
+export function lostJob(job: JobRecord, error: TurnError, nowMs: number): JobRecord | null {
+  const last = job.attempts.at(-1);
+  if (job.status !== 'running' || last === undefined) return null;
+  return { ...job, ...failedAttempt(job, last, error, nowMs) };
 }
 
 /** null when it has ended, or was asked to already. `isCancelling` where its turn is still to be ended. */
@@ -180,6 +216,26 @@ function triedAgain(job: JobRecord, nowMs: number): JobRecord | null {
   return { ...job, status: 'queued', dueAt: nowMs + retryDelayMs(retry, failures) };
 }
 
-function cancelled(nowMs: number): Pick<JobRecord, 'status' | 'dueAt' | 'isCancelling' | 'endedAt'> {
+function failedAttempt(
+  job: JobRecord,
+  attempt: JobAttempt,
+  error: TurnError,
+  nowMs: number,
+): Ended & Pick<JobRecord, 'attempts' | 'error'> {
+  const ended: JobAttempt = { ...attempt, endedAt: nowMs, status: 'failed', error };
+  return { attempts: withLast(job, ended), error, ...failed(nowMs) };
+}
+
+function withLast(job: JobRecord, attempt: JobAttempt): readonly JobAttempt[] {
+  return [...job.attempts.slice(0, -1), attempt];
+}
+
+type Ended = Pick<JobRecord, 'status' | 'dueAt' | 'isCancelling' | 'endedAt'>;
+
+function cancelled(nowMs: number): Ended {
   return { status: 'cancelled', dueAt: null, isCancelling: false, endedAt: nowMs };
+}
+
+function failed(nowMs: number): Ended {
+  return { status: 'failed', dueAt: null, isCancelling: false, endedAt: nowMs };
 }

@@ -72,6 +72,8 @@ export type TurnRecord = {
   readonly createdAt: number;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** The job that it is an attempt of. */
+  readonly jobId?: string;
   /** The X-Request-Id of the request that made it, where one did. */
   readonly requestId?: string;
 };

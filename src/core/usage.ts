@@ -17,6 +17,9 @@ export const noUsage: Usage = {
   costUsd: null,
 };
 
+/** How the model proxy says so, and how a worker knows that it was said: Codex hands on the words alone. */
+export const turnBudgetUsedUp = 'The turn has used up its model calls.';
+
 export function addUsage(a: Usage, b: Usage): Usage {
   return {
     inputTokens: a.inputTokens + b.inputTokens,

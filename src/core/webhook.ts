@@ -134,18 +134,106 @@ export function redeliveryDelayMs(failures: number, random: number): number {
   return Math.round(delayMs * (0.9 + 0.2 * random));
 }
 
-/** After this attempt: arrived, given up, or due again. */
+/** What the answer asks for beyond its status. */
+export type DeliveryWish = {
+  /** Not before so much later; null: nothing was said. */
+  readonly retryAfterMs: number | null;
+  /** It is not to be tried again. */
+  readonly isFinal: boolean;
+};
+
+const noWish: DeliveryWish = { retryAfterMs: null, isFinal: false };
+
+/**
+ * After this attempt: arrived, given up, or due again. The last one is made when it would be given up, however
+ * long the delays have become: who is back after a day less a minute gets it.
+ */
 export function attemptedDelivery(
   delivery: DeliveryRecord,
   attempt: DeliveryAttempt,
   nowMs: number,
   random: number,
+  wish: DeliveryWish = noWish,
 ): DeliveryRecord {
   const attempts = [...delivery.attempts, attempt].slice(-keptDeliveryAttempts);
   const attemptCount = delivery.attemptCount + 1;
   const tried = { ...delivery, attempts, attemptCount };
   if (attempt.error === null) return { ...tried, status: 'delivered', dueAt: null, endedAt: nowMs };
-  const dueAt = nowMs + redeliveryDelayMs(attemptCount, random);
-  if (dueAt > delivery.giveUpAt) return { ...tried, status: 'failed', dueAt: null, endedAt: nowMs };
-  return { ...tried, dueAt };
+  if (wish.isFinal || nowMs >= delivery.giveUpAt) return { ...tried, status: 'failed', dueAt: null, endedAt: nowMs };
+  const delayMs = Math.max(redeliveryDelayMs(attemptCount, random), wish.retryAfterMs ?? 0);
+  return { ...tried, dueAt: Math.min(nowMs + delayMs, delivery.giveUpAt) };
+}
+
+/** Nothing more is sent: its last entry says why, and is not counted as an attempt. */
+export function abandonedDelivery(delivery: DeliveryRecord, reason: string, nowMs: number): DeliveryRecord {
+  const entry: DeliveryAttempt = { at: nowMs, durationMs: 0, httpStatus: null, error: reason };
+  const attempts = [...delivery.attempts, entry].slice(-keptDeliveryAttempts);
+  return { ...delivery, attempts, status: 'failed', dueAt: null, endedAt: nowMs };
+}
+
+/** `id` follows from the target and the notice's identity. */
+export function newDelivery(notice: Notice, target: DeliveryTarget, id: string, nowMs: number): DeliveryRecord {
+  return {
+    tenant: notice.tenant,
+    id,
+    revision: 1,
+    target,
+    type: notice.type,
+    lane: `${target.id}/${notice.lane}`,
+    order: notice.order,
+    noticeAt: notice.at,
+    data: notice.data,
+    status: 'pending',
+    attempts: [],
+    attemptCount: 0,
+    dueAt: nowMs,
+    giveUpAt: nowMs + deliveryPatienceMs,
+    replayOf: null,
+    createdAt: nowMs,
+    endedAt: null,
+  };
+}
+
+/** The same told again, as a client asks for: under another id, and in nobody's order. */
+export function replayedDelivery(delivery: DeliveryRecord, id: string, nowMs: number): DeliveryRecord {
+  const { data, noticeAt: at, tenant, type } = delivery;
+  const notice: Notice = { tenant, identity: id, lane: `replay/${id}`, order: 0, type, at, data };
+  return { ...newDelivery(notice, delivery.target, id, nowMs), replayOf: delivery.id };
+}
+
+/** Whose lane it is: an id without a slash, of a webhook or a job, or `topic`. */
+export function targetIdOfLane(lane: string): string {
+  const end = lane.indexOf('/');
+  return end === -1 ? lane : lane.slice(0, end);
+}
+
+/** A question about an endpoint is for that endpoint alone: its notice's lane is the endpoint's id. */
+export function wantsNotice(webhook: WebhookRecord, { lane, type }: Pick<Notice, 'lane' | 'type'>): boolean {
+  if (webhook.disabled !== null) return false;
+  if (type === testNoticeType) return webhook.id === lane;
+  return webhook.types === null || webhook.types.includes(type);
+}
+
+/** Those that sign now; never none, whatever the clock says. */
+export function signingSecrets({ secrets }: Pick<WebhookRecord, 'secrets'>, nowMs: number): readonly string[] {
+  const valid = secrets.filter(({ endsAt }, index) => index === 0 || endsAt === null || endsAt > nowMs);
+  return valid.map(({ secret }) => secret);
+}
+
+/** null when it is known already, or nobody is to be told anything. */
+export function failingWebhook(webhook: WebhookRecord, sinceMs: number): WebhookRecord | null {
+  return webhook.failingSince !== null || webhook.disabled !== null ? null : { ...webhook, failingSince: sinceMs };
+}
+
+export function recoveredWebhook(webhook: WebhookRecord): WebhookRecord | null {
+  return webhook.failingSince === null ? null : { ...webhook, failingSince: null };
+}
+
+export function disabledWebhook(webhook: WebhookRecord, reason: DisabledReason): WebhookRecord | null {
+  return webhook.disabled !== null ? null : { ...webhook, disabled: reason };
+}
+
+/** Whether nothing has arrived for so long that nothing more is sent. */
+export function isHopeless({ failingSince }: Pick<WebhookRecord, 'failingSince'>, nowMs: number): boolean {
+  return failingSince !== null && nowMs - failingSince >= deliveryPatienceMs;
 }

@@ -1,8 +1,8 @@
 // From a request to a turn that a worker has: finds or makes the session, makes the records durable,
 // recognises repeats, hands over. What the caller sees of the turn afterwards comes from the log.
 
-import type { TurnSpec } from '../api/turns.ts';
-import { invalidRequest } from '../api/validation.ts';
+import { assertPromptFits } from '../api/text.ts';
+import { chosenMs, type TurnSpec } from '../api/turns.ts';
 import { isServiceError, ServiceError, type ErrorCode } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
@@ -13,7 +13,7 @@ import type { Gear } from './gateway-parts.ts';
 import { derivedId, type IdempotencyScope, requestHash } from './idempotency.ts';
 import { endOfLog, placeBeforeTurn } from './log-places.ts';
 import { findOrMakeSession } from './session-door.ts';
-import { assertPromptFits, steerSession } from './steer.ts';
+import { steerSession } from './steer.ts';
 
 /** With these a worker says that it has not even looked at the session. */
 const untouchedCodes: readonly ErrorCode[] = ['queue_full', 'draining', 'no_worker_ready', 'worker_unreachable'];
@@ -163,11 +163,4 @@ async function recordTurn(gear: Gear, draft: TurnRecord): Promise<{ turn: TurnRe
   if (retried !== null) return { turn: retried, isNew: true };
   const current = await gear.records.turns.get(draft.tenant, draft.id);
   return { turn: current ?? made.record, isNew: false };
-}
-
-function chosenMs(field: string, chosen: number | null, fallback: number, most: number): number {
-  if (chosen === null) return fallback;
-  if (chosen > most)
-    throw invalidRequest([{ field, message: `must be at most ${most}, which is this fleet's limit` }], 'body');
-  return chosen;
 }

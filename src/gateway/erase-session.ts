@@ -1,13 +1,14 @@
 // Ends a session for good. The record is marked first and goes last: from the mark on nobody finds the
 // session, and whoever names it again finishes what a crash cut short. Each step may be repeated.
 
+import { toSessionResource } from '../api/sessions.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { askWorker } from './ask-worker.ts';
 import type { Gear } from './gateway-parts.ts';
 
-type Parts = Pick<Gear, 'records' | 'log' | 'worker' | 'clock' | 'limits' | 'logger'>;
+type Parts = Pick<Gear, 'records' | 'log' | 'worker' | 'outbox' | 'clock' | 'limits' | 'logger'>;
 
 /** A worker writes the record too. */
 const markTries = 5;
@@ -20,6 +21,7 @@ export async function eraseSession(parts: Parts, session: SessionRecord): Promis
   // The worker first: what it still wrote afterwards would come back from the dead.
   await eraseOnWorker(parts, key);
   await log.erase(key);
+  await tellErased(parts, session);
   await records.sessions.erase(key.tenant, key.sessionId);
   // A turn that was on its way when the mark was set has brought it back; from here on nobody can.
   await eraseOnWorker(parts, key).catch((error: unknown) =>
@@ -29,6 +31,16 @@ export async function eraseSession(parts: Parts, session: SessionRecord): Promis
     ),
   );
   await log.erase(key);
+}
+
+/** Before the record goes: whoever finishes what was cut short says it again. */
+async function tellErased({ clock, outbox }: Parts, session: SessionRecord): Promise<void> {
+  const { id, tenant } = session;
+  const type = 'session.deleted';
+  const data = JSON.stringify(toSessionResource(session));
+  // Nothing comes after it.
+  const order = Number.MAX_SAFE_INTEGER;
+  await outbox.put([{ tenant, identity: `${id} ${type}`, lane: id, order, type, at: clock.now(), data }]);
 }
 
 function eraseOnWorker(parts: Parts, key: SessionKey): Promise<void> {

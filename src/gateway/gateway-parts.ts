@@ -1,8 +1,10 @@
 // What a gateway is made of and how much it takes. Everything is given from outside; nothing here is
 // kept that a restart would miss.
 
+import type { ReceiverRules } from '../api/receiver-url.ts';
 import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
+import { noOutbox, type Outbox } from '../contracts/outbox.ts';
 import type { RateLimiter } from '../contracts/rate-limiter.ts';
 import type { Records } from '../contracts/records.ts';
 import type { TicketStore } from '../contracts/ticket-store.ts';
@@ -33,6 +35,10 @@ export type GatewayLimits = {
   readonly maxPromptCodePoints: number;
   /** Of one tenant, at all gateways; 0: as many as it likes. */
   readonly turnsPerMinute: number;
+  /** Of one tenant: jobs that have not ended, schedules, webhooks. */
+  readonly maxOpenJobs: number;
+  readonly maxSchedules: number;
+  readonly maxWebhooks: number;
   /** Bodies with prompts in them. */
   readonly promptBodyBytes: number;
   /** Bodies that are a file, or an archive. */
@@ -62,6 +68,9 @@ export const defaultGatewayLimits: GatewayLimits = {
   maxWaitMs: 600_000,
   maxPromptCodePoints: 1_048_576,
   turnsPerMinute: 0,
+  maxOpenJobs: 10_000,
+  maxSchedules: 100,
+  maxWebhooks: 20,
   promptBodyBytes: 16 * 1024 * 1024,
   fileBytes: 256 * 1024 * 1024,
   archiveBytes: 2 * 1024 * 1024 * 1024,
@@ -101,6 +110,12 @@ export type GatewayParts = {
   /** Of all gateways: a ticket that one issued opens a socket at another. */
   readonly ticketStore: TicketStore;
   readonly rateLimiter: RateLimiter;
+  /** Where what happens here is told. Default: nowhere. */
+  readonly outbox?: Outbox;
+  /** A job was made, or is to be looked at: whoever runs jobs in this process need not wait for its next look. */
+  readonly onJobMade?: () => void;
+  /** Where webhooks may lead. Default: to public addresses, by https. */
+  readonly receivers?: ReceiverRules;
   /** The disk is nearly full: nothing new is taken, so that what runs can be recorded. Absent: it never is. */
   readonly isStorageLow?: () => boolean;
   /** As SessionDirectory.knownForMs, of what keeps the log. Absent: it loses nothing. */
@@ -152,6 +167,9 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
     turnRate: new TurnRate({ ...parts, limits }),
     fleet: parts.fleet ?? fleetOfOne(parts.worker, null),
     operatorTenant: parts.operatorTenant ?? 'default',
+    outbox: parts.outbox ?? noOutbox,
+    onJobMade: parts.onJobMade ?? (() => undefined),
+    receivers: parts.receivers ?? { allowHttp: false, allowPrivate: [] },
     models: parts.models ?? null,
     isStorageLow: parts.isStorageLow ?? (() => false),
     logKnownForMs: parts.logKnownForMs ?? (async () => Infinity),

@@ -17,9 +17,12 @@ import { registerExec } from './routes/exec.ts';
 import { registerFiles } from './routes/files.ts';
 import { assertReady, registerFleet } from './routes/fleet.ts';
 import { registerItems } from './routes/items.ts';
+import { registerJobs } from './routes/jobs.ts';
+import { registerSchedules } from './routes/schedules.ts';
 import { registerSessions } from './routes/sessions.ts';
 import { registerTurns } from './routes/turns.ts';
 import { registerUsage } from './routes/usage.ts';
+import { registerWebhooks } from './routes/webhooks.ts';
 import { Tickets } from './tickets.ts';
 import { openWsDoor } from './ws-door.ts';
 
@@ -66,6 +69,9 @@ export function createGateway(parts: GatewayParts): Gateway {
   registerFiles(gear, server);
   registerArchive(gear, server);
   registerDiff(gear, server);
+  registerJobs(gear, server);
+  registerSchedules(gear, server);
+  registerWebhooks(gear, server);
   registerUsage(gear, server);
   registerDocs(gear, server);
   openWsDoor(gear, server, authenticator);

@@ -8,7 +8,7 @@ export type IdempotencyScope = { readonly tenant: TenantId; readonly route: stri
 
 export function derivedId(
   secret: string | Uint8Array,
-  kind: 'turn' | 'session' | 'steer',
+  kind: 'turn' | 'session' | 'steer' | 'job',
   scope: IdempotencyScope,
 ): string {
   // As a JSON array, so that no part can run into the next.

@@ -11,7 +11,7 @@ import type { Gear } from './gateway-parts.ts';
 
 type Parts = Pick<
   Gear,
-  'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes' | 'log' | 'worker' | 'limits' | 'logger'
+  'records' | 'clock' | 'defaultSandbox' | 'allowedSandboxes' | 'log' | 'worker' | 'outbox' | 'limits' | 'logger'
 >;
 
 /** Also one whose erasure was asked for and has not come to its end. */

@@ -2,8 +2,6 @@
 // once: who asks again is shown the turn that has it, also when that has ended. Queues nothing.
 
 import { maxSteerCharacters, maxSteers } from '../api/limits.ts';
-import { hasAtMostCodePoints } from '../api/text.ts';
-import { invalidRequest } from '../api/validation.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { isTerminal, type TurnRecord } from '../core/turn.ts';
@@ -60,12 +58,6 @@ export async function steerTurn(parts: Parts, turn: TurnRecord, request: SteerRe
     if (now === null || !hasSteer(now, request.id)) throw error;
     return withSamePrompt(now, request);
   }
-}
-
-export function assertPromptFits(prompt: string, limit: number): void {
-  if (hasAtMostCodePoints(prompt, limit)) return;
-  const message = `must have at most ${limit} characters, which is this fleet's limit`;
-  throw invalidRequest([{ field: 'prompt', message }], 'body');
 }
 
 async function giveTo(parts: Parts, turn: TurnRecord, request: SteerRequest): Promise<TurnRecord> {

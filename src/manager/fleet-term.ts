@@ -4,6 +4,7 @@
 import type { SessionDirectory } from '../contracts/session-directory.ts';
 import { within } from '../core/deadline.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { Duty } from './duty.ts';
 import { Failover } from './failover.ts';
 import type { Term } from './lead.ts';
 import { OrphanSweep, type OrphanSweepParts } from './orphan-sweep.ts';
@@ -21,6 +22,8 @@ export type FleetTermParts = RecoveryDeskParts &
     readonly directory: Pick<SessionDirectory, 'knownForMs' | 'lookup' | 'release'>;
     readonly watch: Pick<WorkerWatch, 'trustedForMs' | 'verdict'>;
     readonly leaseMs: number;
+    /** What else a leader does; made anew for each term. */
+    readonly duties?: () => readonly Duty[];
     readonly onPass: () => void;
   };
 
@@ -34,7 +37,7 @@ export class FleetTerm implements Term {
   readonly #failover: Failover;
   readonly #failoverLoop: Recurring;
   readonly #recovery: SessionRecovery;
-  readonly #loops: readonly Recurring[];
+  readonly #duties: readonly Duty[];
 
   constructor(parts: FleetTermParts) {
     const { clock, onPass } = parts;
@@ -50,7 +53,7 @@ export class FleetTerm implements Term {
     this.#failover = failover;
     this.#recovery = recovery;
     this.#failoverLoop = new Recurring(clock, (isStopping) => failover.pass(isStopping));
-    this.#loops = [
+    this.#duties = [
       this.#failoverLoop,
       new Recurring(clock, (isStopping) => dispatch.pass(isStopping)),
       new Recurring(clock, async () => {
@@ -60,13 +63,14 @@ export class FleetTerm implements Term {
       }),
       new Recurring(clock, (isStopping) => upkeep.pass(isStopping)),
       new Recurring(clock, (isStopping) => sweep.pass(isStopping)),
+      ...(parts.duties?.() ?? []),
     ];
   }
 
   /** Those who were lost before this term are found as well: the first pass begins at once. */
   start(): void {
     this.#failover.called();
-    for (const loop of this.#loops) loop.start();
+    for (const duty of this.#duties) duty.start();
   }
 
   workerLost(): void {
@@ -78,7 +82,7 @@ export class FleetTerm implements Term {
   async stop(): Promise<void> {
     this.#recovery.stop();
     this.#desk.stop();
-    await Promise.all(this.#loops.map((loop) => loop.stop()));
+    await Promise.all(this.#duties.map((duty) => duty.stop()));
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { SessionDirectory } from '../contracts/session-directory.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
+import type { Duty } from './duty.ts';
 import { RecoveryDesk, type RecoveryDeskParts } from './recovery-desk.ts';
 import { Recurring } from './recurring.ts';
 import { type RecoveryPace, SessionRecovery } from './session-recovery.ts';
@@ -11,6 +12,8 @@ import { Upkeep, type UpkeepParts } from './upkeep.ts';
 export type HousekeeperParts = RecoveryDeskParts &
   UpkeepParts & {
     readonly directory: Pick<SessionDirectory, 'lookup'>;
+    /** What else is to be done for as long as the fleet runs. */
+    readonly duties?: readonly Duty[];
   };
 
 /** The one worker of the process looks after its own: what is found here was left by an earlier run. */
@@ -24,7 +27,7 @@ const pace: RecoveryPace = {
 export class Housekeeper {
   readonly #desk: RecoveryDesk;
   readonly #recovery: SessionRecovery;
-  readonly #loops: readonly Recurring[];
+  readonly #duties: readonly Duty[];
 
   constructor(parts: HousekeeperParts) {
     const { clock, directory, logger, records } = parts;
@@ -35,21 +38,22 @@ export class Housekeeper {
     const upkeep = new Upkeep(parts);
     this.#desk = desk;
     this.#recovery = recovery;
-    this.#loops = [
+    this.#duties = [
       new Recurring(clock, () => recovery.pass()),
       new Recurring(clock, (isStopping) => upkeep.pass(isStopping)),
+      ...(parts.duties ?? []),
     ];
   }
 
   /** Once the worker takes turns. The first passes begin at once. */
   start(): void {
-    for (const loop of this.#loops) loop.start();
+    for (const duty of this.#duties) duty.start();
   }
 
   /** Nothing is begun any more, and what was is waited for, but for sessions that the worker has in hand. */
   async stop(): Promise<void> {
     this.#recovery.stop();
     this.#desk.stop();
-    await Promise.all(this.#loops.map((loop) => loop.stop()));
+    await Promise.all(this.#duties.map((duty) => duty.stop()));
   }
 }

@@ -3,6 +3,7 @@
 // whatever a repetition cannot help is a 400; `code` says what it was.
 
 import type { ServerResponse } from 'node:http';
+import { turnBudgetUsedUp } from '../core/usage.ts';
 
 const refusals = {
   invalid_api_key: { status: 401, message: 'The credential is missing or unknown.' },
@@ -13,7 +14,7 @@ const refusals = {
   invalid_json: { status: 400, message: 'The body is not a JSON object with a model.' },
   unsupported_encoding: { status: 400, message: 'The content encoding is not supported.' },
   body_too_large: { status: 400, message: 'The body is too large.' },
-  turn_budget_exhausted: { status: 400, message: 'The turn has used up its model calls.' },
+  turn_budget_exhausted: { status: 400, message: turnBudgetUsedUp },
   too_many_calls: { status: 429, message: 'The session has too many model calls under way.' },
   overloaded: { status: 503, message: 'The model proxy is busy or stopping.' },
   grants_unavailable: { status: 503, message: 'Whether the credential is good is not known at the moment.' },

@@ -33,6 +33,8 @@ export class ApprovalOffice {
   readonly events: EventDraft[] = [];
   readonly waits: boolean[] = [];
   readonly cancelled: string[] = [];
+  /** What was said to those outside. */
+  readonly notices: string[] = [];
   session: SessionRecord = sessionRecord({ policy: { ...policy, approvals: 'untrusted' } });
   desk = this.reopen();
 
@@ -47,6 +49,10 @@ export class ApprovalOffice {
     this.desk = new ApprovalDesk({
       records: this.stored,
       writer: { write: (draft) => String(this.events.push(draft)) },
+      notices: {
+        approval: (type, { id }) => this.notices.push(`${type} ${id}`),
+        requiresAction: ({ id }) => this.notices.push(`turn.requires_action ${id}`),
+      },
       clock: this.clock,
       logger: createSilentLogger(),
       session: () => this.session,

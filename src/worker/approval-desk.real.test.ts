@@ -56,6 +56,7 @@ class Scene {
     const desk = new ApprovalDesk({
       records: this.records,
       writer: { write: (draft) => this.#told(draft) },
+      notices: { approval: () => {}, requiresAction: () => {} },
       clock: this.clock,
       logger: createSilentLogger(),
       session: () => this.session,

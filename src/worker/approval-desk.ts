@@ -19,12 +19,14 @@ import { expire, OpenApproval } from './open-approval.ts';
 import type { TurnWaiting } from './pausable-timer.ts';
 import { RecentPatches } from './recent-patches.ts';
 import { changeTurn } from './record-changes.ts';
+import type { SessionNotices } from './session-notices.ts';
 import type { SessionWriter } from './session-writer.ts';
 import { answered } from './store-answer.ts';
 
 export type ApprovalDeskOptions = {
   readonly records: Pick<Records, 'approvals' | 'turns'>;
   readonly writer: Pick<SessionWriter, 'write'>;
+  readonly notices: Pick<SessionNotices, 'approval' | 'requiresAction'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly session: () => Pick<SessionRecord, 'tenant' | 'id' | 'policy'>;
@@ -260,6 +262,7 @@ export class ApprovalDesk implements TurnWaiting {
     if (!isFirst) return;
     const fields = { approval_id: approval.id };
     this.#options.writer.write({ type: 'turn.requires_action', turnId: approval.turnId, fields, raw: null });
+    this.#options.notices.requiresAction(approval);
   }
 
   #tellEnd(approval: OpenApproval, settled: ApprovalRecord): void {
@@ -284,6 +287,7 @@ export class ApprovalDesk implements TurnWaiting {
   #writeEvent(type: 'approval.requested' | 'approval.resolved', approval: ApprovalRecord): void {
     const fields = { approval: toApprovalResource(approval) };
     this.#options.writer.write({ type, turnId: approval.turnId, fields, raw: null });
+    this.#options.notices.approval(type, approval);
   }
 
   /** `work` has deadlines of its own and may be repeated. */

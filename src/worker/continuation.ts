@@ -2,7 +2,7 @@
 // the interrupted turn's: a recovery that is cut short and repeated makes it once.
 
 import { createHash } from 'node:crypto';
-import { idOfDigest } from '../core/ids.ts';
+import { idOfDigest, type TurnId } from '../core/ids.ts';
 import type { SessionPolicy } from '../core/session.ts';
 import { newTurn, type TurnRecord } from '../core/turn.ts';
 import type { HostParts } from './host-parts.ts';
@@ -25,6 +25,10 @@ const introductions: Readonly<Record<Interruption, string>> = {
     'here. What you did is kept, but commands that were still running have been ended. What you had been asked to do:',
 };
 
+export function continuationId(turnId: TurnId): TurnId {
+  return idOfDigest(createHash('sha256').update(`continue ${turnId}`).digest());
+}
+
 /** null when nothing is to follow. */
 export async function continuationOf(
   parts: Pick<HostParts, 'clock' | 'records'>,
@@ -39,7 +43,7 @@ export async function continuationOf(
   return {
     ...newTurn,
     tenant: turn.tenant,
-    id: idOfDigest(createHash('sha256').update(`continue ${turn.id}`).digest()),
+    id: continuationId(turn.id),
     sessionId: turn.sessionId,
     prompt: `${introductions[why]}\n\n${await requestOf(parts, turn)}`,
     model: turn.model,
@@ -51,6 +55,7 @@ export async function continuationOf(
     queueTimeoutMs: turn.queueTimeoutMs,
     requestHash: null,
     createdAt: parts.clock.now(),
+    ...(turn.jobId === undefined ? {} : { jobId: turn.jobId }),
     ...(turn.requestId === undefined ? {} : { requestId: turn.requestId }),
   };
 }

@@ -2,6 +2,7 @@
 
 import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
+import type { Outbox } from '../contracts/outbox.ts';
 import type { Records } from '../contracts/records.ts';
 import type { IsolationReport } from '../contracts/worker-link.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
@@ -33,6 +34,8 @@ export type HostParts = {
   readonly grants: ModelGrants;
   readonly records: Records;
   readonly log: EventLog;
+  /** For what those outside are to be told. */
+  readonly outbox: Outbox;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;

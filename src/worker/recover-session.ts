@@ -12,6 +12,7 @@ import { addUsage } from '../core/usage.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
 import { continuationOf } from './continuation.ts';
 import type { HostParts } from './host-parts.ts';
+import type { SessionNotices } from './session-notices.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import type { SessionSnapshots } from './session-snapshots.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -23,6 +24,7 @@ export type RecoveryParts = {
   readonly parts: HostParts;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
+  readonly notices: SessionNotices;
   readonly snapshots: SessionSnapshots;
   readonly approvals: ApprovalDesk;
   readonly mayNotRecord: () => boolean;
@@ -34,13 +36,14 @@ const pageSize = 100;
 
 /** Whoever takes the epoch says so first; then every open turn has an owner or an end. */
 export async function recoverSession(recovery: RecoveryParts): Promise<void> {
-  const { recorder, writer } = recovery;
+  const { notices, recorder, writer } = recovery;
   writer.write({ type: 'session.recovering', turnId: null, fields: {}, raw: null });
   await tellUntold(recovery);
   const waiting = await settleOpenTurns(recovery);
   await keepWhatRests(recovery);
   if (recorder.isClosed) throw new ServiceError('stale_epoch');
   writer.write({ type: 'session.recovered', turnId: null, fields: {}, raw: null });
+  notices.session('session.recovered');
   for (const turn of waiting) recovery.enqueue(turn);
 }
 
@@ -67,7 +70,7 @@ async function settleOpenTurns(recovery: RecoveryParts): Promise<readonly TurnRe
 
 /** Ends a turn that nobody runs any more. What is to go on with it is recorded first: no crash may lose that. */
 async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<readonly TurnRecord[]> {
-  const { approvals, mayNotRecord, parts, recorder, snapshots, writer } = recovery;
+  const { approvals, mayNotRecord, notices, parts, recorder, snapshots, writer } = recovery;
   await approvals.expireOf(turn.id, 'worker_lost');
   const { finalMessage, usage } = turn;
   const outcome: TurnOutcome = { finalMessage, usage, ...stopped('worker_lost') };
@@ -79,6 +82,7 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
     parts,
     writer,
     recorder,
+    notices,
     turn,
     outcome,
     mayNotRecord,
@@ -124,7 +128,8 @@ async function keepWhatRests(recovery: RecoveryParts): Promise<void> {
 }
 
 /** Turns whose end was recorded by a process that died before it could tell. */
-async function tellUntold({ parts, recorder, writer }: RecoveryParts): Promise<void> {
+async function tellUntold(recovery: RecoveryParts): Promise<void> {
+  const { notices, parts, recorder, writer } = recovery;
   const { clock, records } = parts;
   const { id, snapshot, tenant, untold } = recorder.session;
   if (untold.length === 0) return;
@@ -134,8 +139,10 @@ async function tellUntold({ parts, recorder, writer }: RecoveryParts): Promise<v
   for (const turnId of untold) {
     const turn = await answered(clock, records.turns.get(tenant, turnId));
     const isKept = writer.keeps(({ header }) => header.turnId === turnId && isTerminalEventType(header.type));
-    if (turn === null || told.has(turnId) || isKept) recorder.told(turnId);
-    else await tellEnd(writer, recorder, turn);
+    if (turn === null) recorder.told(turnId);
+    // In the log, and perhaps not on its way to those outside.
+    else if (told.has(turnId) || isKept) notices.turnEnded(turn);
+    else await tellEnd(recovery, turn);
   }
 }
 

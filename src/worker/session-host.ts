@@ -14,6 +14,7 @@ import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
 import { adoptOpenTurns, recoverSession, type RecoveryParts } from './recover-session.ts';
 import { runSessionCommand } from './session-command.ts';
+import { SessionNotices } from './session-notices.ts';
 import { SessionRecorder } from './session-recorder.ts';
 import { SessionSnapshots } from './session-snapshots.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
@@ -24,6 +25,10 @@ import type { StopReason } from './turn-outcomes.ts';
 
 /** After a stop was asked for: interrupting, ending the cage, recording. Then it stops without a record. */
 const stopPatienceMs = 60_000;
+/** For what is still to be told outside; what is not by then is told by whoever takes the session next. */
+const noticePatienceMs = 5_000;
+/** A session that is older has been told of. */
+const createdNoticeMs = 3_600_000;
 
 export type HostOptions = {
   readonly parts: HostParts;
@@ -43,6 +48,7 @@ export class SessionHost {
   readonly #ear: AgentEar;
   readonly #slot: SessionSlot;
   readonly #recorder: SessionRecorder;
+  readonly #notices: SessionNotices;
   readonly #snapshots: SessionSnapshots;
   readonly #approvals: ApprovalDesk;
   /** What uses the slot and is no turn: a command, a change of files. */
@@ -69,6 +75,14 @@ export class SessionHost {
       mayLogBeLost: parts.mayLogBeLost,
       onStale: onLost,
     });
+    this.#notices = new SessionNotices({
+      outbox: parts.outbox,
+      session: () => this.#recorder.session,
+      lastSeq: () => writer.lastSeq,
+      onTold: (turnId) => this.#recorder.told(turnId),
+      clock,
+      logger,
+    });
     this.#snapshots = new SessionSnapshots({
       parts,
       recorder: this.#recorder,
@@ -78,6 +92,7 @@ export class SessionHost {
     this.#approvals = new ApprovalDesk({
       records,
       writer,
+      notices: this.#notices,
       clock,
       logger,
       session: () => this.#recorder.session,
@@ -103,6 +118,7 @@ export class SessionHost {
       parts,
       writer,
       recorder: this.#recorder,
+      notices: this.#notices,
       ear,
       slot: this.#slot,
       snapshots: this.#snapshots,
@@ -118,6 +134,9 @@ export class SessionHost {
       tendSlot: (hasMore) => this.#tendSlot(hasMore),
       onIdle: () => this.#becameIdle(),
     });
+    // Again after a crash before it was said; said twice it is the same.
+    const isYoung = clock.now() - session.createdAt < createdNoticeMs;
+    if (isYoung || writer.lastSeq === 1) this.#notices.session('session.created');
   }
 
   get key(): SessionKey {
@@ -178,6 +197,7 @@ export class SessionHost {
       parts: this.#parts,
       writer: this.#writer,
       recorder: this.#recorder,
+      notices: this.#notices,
       snapshots: this.#snapshots,
       approvals: this.#approvals,
       mayNotRecord: () => this.#mayNotRecord,
@@ -385,6 +405,7 @@ export class SessionHost {
   async #letGo(isErased: boolean): Promise<void> {
     await this.#recorder.settled();
     await this.#writer.flushed();
+    await within(this.#parts.clock, noticePatienceMs, this.#notices.settled(), undefined);
     if (!isErased && !this.#mayNotRecord) await this.#snapshots.sealRest();
     await this.#snapshots.clear();
     await this.#parts.snapshots.forget(this.key, this.#parts.files.restingPlace(this.key).index);
@@ -415,6 +436,7 @@ export class SessionHost {
   #recordNothing(): void {
     this.#mayNotRecord = true;
     this.#approvals.close();
+    this.#notices.close();
     this.#writer.close();
     this.#recorder.close();
   }

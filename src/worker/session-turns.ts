@@ -12,6 +12,7 @@ import type { AgentEar } from './agent-ear.ts';
 import type { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
+import type { SessionNotices } from './session-notices.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import { buildTurnSteer } from '../protocol/policy.ts';
 import { continuationOf } from './continuation.ts';
@@ -30,6 +31,7 @@ export type SessionTurnsOptions = {
   readonly parts: HostParts;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
+  readonly notices: SessionNotices;
   readonly ear: AgentEar;
   readonly slot: SessionSlot;
   readonly snapshots: SessionSnapshots;
@@ -297,7 +299,7 @@ export class SessionTurns {
       const turn = entry.turn;
       if (wasRunning && kept.outcome.reason === 'drain') await this.#handOver(turn);
       entry.turn = await recordEnd({
-        ...{ parts, writer, recorder, turn, mayNotRecord, settle },
+        ...{ parts, writer, recorder, notices: this.#options.notices, turn, mayNotRecord, settle },
         outcome: kept.outcome,
         onGivenUp: this.#options.onGivenUp,
       });
@@ -376,10 +378,11 @@ export class SessionTurns {
   }
 
   #tellQuarantine(ended: TurnRecord): void {
-    const { recorder, writer } = this.#options;
+    const { notices, recorder, writer } = this.#options;
     if (recorder.session.status !== 'quarantined' || !hasCrashed(ended)) return;
     const fields = { crashes: recorder.session.crashes };
     writer.write({ type: 'session.quarantined', turnId: null, fields, raw: null });
+    notices.session('session.quarantined');
   }
 
   #settled(session: SessionRecord, ended: TurnRecord, ref: SnapshotRef | null): SessionRecord {

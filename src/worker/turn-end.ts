@@ -5,6 +5,7 @@ import { toTurnResult } from '../api/turns.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { endedTurn, executionTimeMs, wasNeverTaken, type TurnOutcome, type TurnRecord } from '../core/turn.ts';
 import type { HostParts } from './host-parts.ts';
+import type { SessionNotices } from './session-notices.ts';
 import type { SessionRecorder } from './session-recorder.ts';
 import { answered } from './store-answer.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -13,6 +14,7 @@ export type TurnEnd = {
   readonly parts: Pick<HostParts, 'clock' | 'logger' | 'metrics' | 'records'>;
   readonly writer: SessionWriter;
   readonly recorder: SessionRecorder;
+  readonly notices: SessionNotices;
   readonly turn: TurnRecord;
   readonly outcome: TurnOutcome;
   /** The right to write the session is gone, or nobody waits for the store any longer. */
@@ -29,7 +31,7 @@ const patienceMs = 120_000;
 
 /** Resolves with the turn as it stands; never rejects: what could not be recorded is in the log of the process. */
 export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
-  const { outcome, parts, recorder, turn, writer } = end;
+  const { outcome, parts, turn } = end;
   const { clock, logger, metrics } = parts;
   const nowMs = clock.now();
   try {
@@ -39,7 +41,7 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
       logger.warn({ event: 'turn_ended_twice', turn_id: turn.id }, 'a turn had been ended by another');
       return (await tellRefused(end)) ?? endedTurn(turn, outcome, nowMs) ?? turn;
     }
-    await tellEnd(writer, recorder, ended);
+    await tellEnd(end, ended);
     const durationMs = executionTimeMs(ended, nowMs);
     metrics.turns.inc({ outcome: outcome.status });
     if (ended.startedAt !== null) metrics.turnDurationSeconds.observe(durationMs / 1000);
@@ -71,15 +73,19 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
  * A gateway gave up a turn that it could not hand over, while somebody else had: its record has ended, and
  * only who holds the session can tell. null when it was ended by who tells of it.
  */
-async function tellRefused({ parts, recorder, turn, writer }: TurnEnd): Promise<TurnRecord | null> {
+async function tellRefused(end: TurnEnd): Promise<TurnRecord | null> {
+  const { parts, turn } = end;
   const standing = await answered(parts.clock, parts.records.turns.get(turn.tenant, turn.id));
   if (standing === null || !wasNeverTaken(standing)) return null;
-  await tellEnd(writer, recorder, standing);
+  await tellEnd(end, standing);
   return standing;
 }
 
 /** The one terminal event of a turn whose end is recorded. The whole answer, so that a stream needs no second call. */
-export async function tellEnd(writer: SessionWriter, recorder: SessionRecorder, ended: TurnRecord): Promise<void> {
+export async function tellEnd(
+  { notices, recorder, writer }: Pick<TurnEnd, 'notices' | 'recorder' | 'writer'>,
+  ended: TurnRecord,
+): Promise<void> {
   writer.write({
     type: `turn.${ended.status}`,
     turnId: ended.id,
@@ -88,7 +94,7 @@ export async function tellEnd(writer: SessionWriter, recorder: SessionRecorder, 
   });
   recorder.telling(ended.id, writer.lastSeq);
   await writer.flushed();
-  if (!writer.isClosed) recorder.told(ended.id);
+  if (!writer.isClosed) notices.turnEnded(ended);
 }
 
 /** null when the turn had ended already, or is gone. */

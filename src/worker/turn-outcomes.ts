@@ -3,7 +3,7 @@
 import { CodexRefused } from '../codex/connection-errors.ts';
 import { type ErrorCode, errorRegister, isServiceError } from '../core/errors.ts';
 import type { EndReason, TurnError, TurnOutcome, TurnRecord } from '../core/turn.ts';
-import { noUsage } from '../core/usage.ts';
+import { noUsage, turnBudgetUsedUp } from '../core/usage.ts';
 import type { TurnTranslator } from '../protocol/translate.ts';
 
 export type StopReason = Extract<EndReason, 'user' | 'timeout' | 'drain' | 'storage' | 'worker_lost'>;
@@ -22,10 +22,14 @@ export function codexOutcome(translator: TurnTranslator): Verdict {
     case 'completed':
       return { status: 'completed', reason: null, error: null };
     case 'failed':
-      return { status: 'failed', reason: 'model', error: ended.error };
+      return { status: 'failed', reason: isOverBudget(ended.error) ? 'budget' : 'model', error: ended.error };
     case 'interrupted':
       return { status: 'interrupted', reason: 'crash', error: ended.error };
   }
+}
+
+function isOverBudget(error: TurnError | null): boolean {
+  return error?.message.includes(turnBudgetUsedUp) === true;
 }
 
 /** How a turn that somebody ended is recorded; for one that never started, too. */

@@ -1,8 +1,8 @@
 // The records of one process: nothing survives it. Conditional writes need no lock here, because
 // every method does its work before it first yields.
 
+import type { JobRecords, ScheduleRecords } from '../../contracts/job-records.ts';
 import type {
-  ApprovalFilter,
   ApprovalRecords,
   CreateResult,
   FleetPlace,
@@ -12,27 +12,48 @@ import type {
   SessionRecords,
   TurnRecords,
 } from '../../contracts/records.ts';
-import type { ApprovalRecord } from '../../core/approval.ts';
+import type { DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
 import { isHeld, type SessionRecord } from '../../core/session.ts';
 import { isTerminal, type TurnRecord } from '../../core/turn.ts';
+import type { DeliveryRecord } from '../../core/webhook.ts';
+import { MemoryApprovalRecords } from './memory-approval-records.ts';
+import { MemoryJobRecords, MemoryScheduleRecords } from './memory-job-records.ts';
+import { MemoryDeliveryRecords, MemoryWebhookRecords } from './memory-webhook-records.ts';
 import { RecordTable } from './record-table.ts';
 import { tenantKey } from './tenant-key.ts';
-import { type UsedSession, UseOrder } from './use-order.ts';
+import { type OnUse, type UsedSession, UseOrder } from './use-order.ts';
 
 export type MemoryRecordsOptions = {
   readonly maxSessions: number;
   /** Of prompts, answers and approvals, over all sessions. */
   readonly maxCharacters: number;
+  /** Beyond them ended ones are forgotten; with none that has ended, new ones are refused. */
+  readonly maxJobs: number;
+  readonly maxJobCharacters: number;
+  readonly maxSchedules: number;
+  readonly maxWebhooks: number;
+  /** Beyond them ended ones are forgotten, then pending ones: a receiver that is down stops nobody's work. */
+  readonly maxDeliveries: number;
+  readonly maxDeliveryCharacters: number;
   /** A session was forgotten to make room: what others hold of it can go. */
   readonly onForgotten: (session: UsedSession) => void;
+  /** A delivery that had not arrived was forgotten to make room. */
+  readonly onUndelivered: (delivery: DeliveryRecord) => void;
 };
 
 const defaults: MemoryRecordsOptions = {
   maxSessions: 20_000,
   maxCharacters: 256 * 1024 * 1024,
+  maxJobs: 20_000,
+  maxJobCharacters: 64 * 1024 * 1024,
+  maxSchedules: 20_000,
+  maxWebhooks: 20_000,
+  maxDeliveries: 20_000,
+  maxDeliveryCharacters: 64 * 1024 * 1024,
   onForgotten: () => {},
+  onUndelivered: () => {},
 };
 /** Busy sessions are passed over when room is made; so many in a row, and the bound waits for them. */
 const mostPassedOver = 1_000;
@@ -41,24 +62,32 @@ export class MemoryRecords implements Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
   readonly approvals: ApprovalRecords;
+  readonly jobs: JobRecords;
+  readonly schedules: ScheduleRecords;
+  readonly webhooks: WebhookRecords;
+  readonly deliveries: DeliveryRecords;
   readonly #options: MemoryRecordsOptions;
   readonly #order = new UseOrder();
   readonly #sessionTable = new RecordTable<SessionRecord>({
     sessionOf: ({ id }) => id,
     listsOf: ({ tenant }) => [tenant],
-    fleetListOf: (session) =>
-      isHeld(session) ? { list: 'held', at: session.createdAt } : { list: 'unused', at: session.lastAccessedAt },
+    orderedListsOf: (session) =>
+      isHeld(session) ? [{ list: 'held', at: session.createdAt }] : [{ list: 'unused', at: session.lastAccessedAt }],
   });
   readonly #turnTable = new RecordTable<TurnRecord>({
     sessionOf: ({ sessionId }) => sessionId,
     listsOf: ({ tenant, sessionId, status }) =>
       isTerminal(status) ? [tenantKey(tenant, sessionId)] : [tenantKey(tenant, sessionId), openKey(tenant, sessionId)],
-    fleetListOf: ({ status, createdAt }) => (isTerminal(status) ? null : { list: 'open', at: createdAt }),
+    orderedListsOf: ({ status, createdAt }) => (isTerminal(status) ? [] : [{ list: 'open', at: createdAt }]),
   });
   readonly #used: OnUse;
 
   constructor(options: Partial<MemoryRecordsOptions> = {}) {
     this.#options = { ...defaults, ...options };
+    this.jobs = new MemoryJobRecords(this.#options.maxJobs, this.#options.maxJobCharacters);
+    this.schedules = new MemoryScheduleRecords(this.#options.maxSchedules);
+    this.webhooks = new MemoryWebhookRecords(this.#options.maxWebhooks);
+    this.deliveries = new MemoryDeliveryRecords(this.#options);
     const used: OnUse = (tenant, id, characters) => {
       this.#order.use(tenant, id, characters);
       this.#makeRoom(tenant, id);
@@ -112,8 +141,6 @@ export class MemoryRecords implements Records {
 function openKey(tenant: TenantId, sessionId: SessionId): string {
   return tenantKey(tenant, `open ${sessionId}`);
 }
-
-type OnUse = (tenant: TenantId, id: SessionId, addedCharacters: number) => void;
 
 class MemorySessionRecords implements SessionRecords {
   readonly #table: RecordTable<SessionRecord>;
@@ -223,58 +250,6 @@ class MemoryTurnRecords implements TurnRecords {
     this.#table.delete(tenant, id);
     this.#onUse(tenant, turn.sessionId, -charactersOf(turn));
   }
-}
-
-class MemoryApprovalRecords implements ApprovalRecords {
-  readonly #table = new RecordTable<ApprovalRecord>({
-    sessionOf: ({ sessionId }) => sessionId,
-    listsOf: ({ tenant, sessionId, status }) => [
-      approvalList(tenant, { sessionId: null, status: null }),
-      approvalList(tenant, { sessionId, status: null }),
-      approvalList(tenant, { sessionId: null, status }),
-      approvalList(tenant, { sessionId, status }),
-    ],
-    fleetListOf: ({ status, expiresAt }) => (status === 'pending' ? { list: 'due', at: expiresAt } : null),
-  });
-  readonly #onUse: OnUse;
-
-  constructor(onUse: OnUse) {
-    this.#onUse = onUse;
-  }
-
-  async create(record: ApprovalRecord): Promise<CreateResult<ApprovalRecord>> {
-    const standing = this.#table.get(record.tenant, record.id);
-    if (standing !== null) return { outcome: 'exists', record: standing };
-    this.#table.add(record);
-    this.#onUse(record.tenant, record.sessionId, JSON.stringify(record).length);
-    return { outcome: 'created', record };
-  }
-
-  async get(tenant: TenantId, id: string): Promise<ApprovalRecord | null> {
-    return this.#table.get(tenant, id);
-  }
-
-  async replace(next: ApprovalRecord): Promise<ApprovalRecord | null> {
-    const written = this.#table.replace(next);
-    if (written !== null) this.#onUse(next.tenant, next.sessionId, 0);
-    return written;
-  }
-
-  async list(tenant: TenantId, filter: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>> {
-    return this.#table.page(tenant, approvalList(tenant, filter), query);
-  }
-
-  async listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
-    return this.#table.fleetPage('due', after, limit, beforeMs);
-  }
-
-  eraseOf(tenant: TenantId, sessionId: SessionId): void {
-    this.#table.deleteList(approvalList(tenant, { sessionId, status: null }));
-  }
-}
-
-function approvalList(tenant: TenantId, { sessionId, status }: ApprovalFilter): string {
-  return `${status ?? ''} ${tenantKey(tenant, sessionId ?? '')}`;
 }
 
 function replaceSession(table: RecordTable<SessionRecord>, next: SessionRecord): SessionRecord | null {

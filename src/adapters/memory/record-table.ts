@@ -7,29 +7,39 @@ import { mintedAt, type SessionId, type TenantId } from '../../core/ids.ts';
 import { OrderedRecords } from './ordered-records.ts';
 import { tenantKey } from './tenant-key.ts';
 
-type Stored = {
+export type Stored = {
   readonly tenant: TenantId;
   readonly id: string;
   readonly revision: number;
   readonly createdAt: number;
 };
 
+/** `at`: what it is ordered by, then by id. */
+export type OrderedList = { readonly list: string; readonly at: number };
+
 export type RecordTableShape<T> = {
+  /** What places in lists over all tenants say whose it is. */
   readonly sessionOf: (record: T) => SessionId;
   /** Names of the lists, by age, that the record stands in; those of one name are of one tenant. */
   readonly listsOf: (record: T) => readonly string[];
-  /** The list over all tenants that the record stands in, with the time it is ordered by; null: none. */
-  readonly fleetListOf: (record: T) => { readonly list: string; readonly at: number } | null;
+  /** Lists by something else than age that the record stands in, those over all tenants among them. */
+  readonly orderedListsOf: (record: T) => readonly OrderedList[];
 };
+
+type PlaceIn = readonly [lists: Map<string, OrderedRecords>, name: string, place: FleetPlace];
 
 export class RecordTable<T extends Stored> {
   readonly #shape: RecordTableShape<T>;
   readonly #records = new Map<string, T>();
   readonly #lists = new Map<string, OrderedRecords>();
-  readonly #fleetLists = new Map<string, OrderedRecords>();
+  readonly #orderedLists = new Map<string, OrderedRecords>();
 
   constructor(shape: RecordTableShape<T>) {
     this.#shape = shape;
+  }
+
+  get size(): number {
+    return this.#records.size;
   }
 
   get(tenant: TenantId, id: string): T | null {
@@ -82,16 +92,33 @@ export class RecordTable<T extends Stored> {
   }
 
   fleetPage(list: string, after: FleetPlace | null, limit: number, beforeMs = Infinity): Page<FleetPlace> {
-    return this.#fleetLists.get(list)?.pageBefore(beforeMs, after, limit) ?? { data: [], hasMore: false };
+    return this.#orderedLists.get(list)?.pageBefore(beforeMs, after, limit) ?? { data: [], hasMore: false };
   }
 
-  #placesOf(record: T): [lists: Map<string, OrderedRecords>, name: string, place: FleetPlace][] {
+  /** How many stand in the list, by age, of that name. */
+  count(list: string): number {
+    return this.#lists.get(list)?.size ?? 0;
+  }
+
+  /** The first in a list by something else than age. */
+  first(list: string, limit: number): readonly T[] {
+    return this.fleetPage(list, null, limit).data.flatMap(({ tenant, id }) => this.get(tenant, id) ?? []);
+  }
+
+  /** The last in a list by something else than age. */
+  last(list: string): T | null {
+    const [place] = this.#orderedLists.get(list)?.page({ after: null, limit: 1, order: 'desc' }).data ?? [];
+    return place === undefined ? null : this.get(place.tenant, place.id);
+  }
+
+  #placesOf(record: T): readonly PlaceIn[] {
     const { tenant, id, createdAt } = record;
     const place = { tenant, id, sessionId: this.#shape.sessionOf(record), at: createdAt };
-    const fleet = this.#shape.fleetListOf(record);
-    const own = this.#shape.listsOf(record).map((name) => [this.#lists, name, place] as const);
-    const all = fleet === null ? own : [...own, [this.#fleetLists, fleet.list, { ...place, at: fleet.at }] as const];
-    return all.map(([lists, name, where]) => [lists, name, where]);
+    const ordered = this.#shape.orderedListsOf(record);
+    return [
+      ...this.#shape.listsOf(record).map((name): PlaceIn => [this.#lists, name, place]),
+      ...ordered.map(({ list, at }): PlaceIn => [this.#orderedLists, list, { ...place, at }]),
+    ];
   }
 
   #placeOf(tenant: TenantId, id: string | null): { at: number; id: string; tenant: TenantId } | null {

@@ -4,6 +4,8 @@ import type { SessionId, TenantId } from '../../core/ids.ts';
 import { tenantKey } from './tenant-key.ts';
 
 export type UsedSession = { readonly tenant: TenantId; readonly id: SessionId };
+/** A session is used, and heavier by so many characters. */
+export type OnUse = (tenant: TenantId, id: SessionId, addedCharacters: number) => void;
 type Entry = UsedSession & { characters: number };
 
 export class UseOrder {

@@ -2,11 +2,12 @@
 // so that one damaged record hides no other.
 
 import type { FleetPlace, Page } from '../../contracts/records.ts';
+import type { OwnerColumn, RecordTableName } from './record-table.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
 export type FleetListShape = {
-  readonly table: 'sessions' | 'turns' | 'approvals';
-  readonly sessionColumn: 'id' | 'session_id';
+  readonly table: RecordTableName;
+  readonly ownerColumn: OwnerColumn;
   /** As the partial index has it, word for word: else SQLite would not use it. */
   readonly condition: string;
   readonly atColumn: string;
@@ -16,10 +17,10 @@ export class FleetList {
   readonly #db: SqliteDatabase;
   readonly #page;
 
-  constructor(db: SqliteDatabase, { table, sessionColumn, condition, atColumn }: FleetListShape) {
+  constructor(db: SqliteDatabase, { table, ownerColumn, condition, atColumn }: FleetListShape) {
     this.#db = db;
     this.#page = db.prepare(
-      `SELECT tenant, id, ${sessionColumn} AS session_id, ${atColumn} AS at FROM ${table}
+      `SELECT tenant, id, ${ownerColumn} AS owner, ${atColumn} AS at FROM ${table}
        WHERE ${condition} AND (${atColumn}, id, tenant) > (?, ?, ?) AND ${atColumn} < ?
        ORDER BY ${atColumn}, id, tenant LIMIT ?`,
     );
@@ -38,7 +39,7 @@ function placeOf(row: Readonly<Record<string, unknown>>): FleetPlace {
   return {
     tenant: String(row['tenant']),
     id: String(row['id']),
-    sessionId: String(row['session_id']),
+    sessionId: String(row['owner']),
     at: Number(row['at']),
   };
 }

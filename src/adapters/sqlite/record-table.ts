@@ -8,21 +8,34 @@ import { ServiceError } from '../../core/errors.ts';
 import { mintedAt, type TenantId } from '../../core/ids.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 
-type Stored = {
+export type Stored = {
   readonly tenant: TenantId;
   readonly id: string;
   readonly revision: number;
   readonly createdAt: number;
 };
 
+export const recordTableNames = [
+  'sessions',
+  'turns',
+  'approvals',
+  'jobs',
+  'schedules',
+  'webhooks',
+  'deliveries',
+] as const;
+export type RecordTableName = (typeof recordTableNames)[number];
+
+/** The column that says whose a record is, where that is not known from the record itself. */
+export type OwnerColumn = 'id' | 'session_id' | 'lane';
+
 type Value = string | number | null;
 
 export type RecordTableShape<T> = {
-  readonly name: 'sessions' | 'turns' | 'approvals';
+  readonly name: RecordTableName;
   /** Columns of its own beside id, created_at and revision, with what each holds of a record. */
   readonly columns: Readonly<Record<string, (record: T) => Value>>;
-  /** The column that says whose a damaged record is. */
-  readonly sessionColumn: 'id' | 'session_id';
+  readonly ownerColumn: OwnerColumn;
   /** Each the columns that a list can be narrowed by, beside the tenant. */
   readonly lists: readonly (readonly string[])[];
 };
@@ -37,7 +50,9 @@ type Row = Readonly<Record<string, unknown>> & {
 
 /** Every method is one step of a transaction that the caller began. */
 export class RecordTable<T extends Stored> {
+  readonly #db: SqliteDatabase;
   readonly #shape: RecordTableShape<T>;
+  readonly #readColumns: string;
   readonly #columns: readonly string[];
   readonly #insert;
   readonly #get;
@@ -49,10 +64,12 @@ export class RecordTable<T extends Stored> {
 
   constructor(db: SqliteDatabase, shape: RecordTableShape<T>) {
     const { name, lists } = shape;
+    this.#db = db;
     this.#shape = shape;
     this.#columns = Object.keys(shape.columns);
     const written = [...this.#columns, 'created_at', 'revision', 'checksum', 'body'];
     const read = ['id', ...written].join(', ');
+    this.#readColumns = read;
     this.#insert = db.prepare(
       `INSERT INTO ${name} (${written.join(', ')}, tenant, id) VALUES (${written.map(() => '?').join(', ')}, ?, ?)`,
     );
@@ -111,6 +128,13 @@ export class RecordTable<T extends Stored> {
     };
   }
 
+  /** Of one tenant's records those that `condition` finds, in the order that it ends with. */
+  prepareQuery(condition: string): (tenant: TenantId, ...values: readonly Value[]) => readonly T[] {
+    const { name } = this.#shape;
+    const query = this.#db.prepare(`SELECT ${this.#readColumns} FROM ${name} WHERE tenant = ? AND ${condition}`);
+    return (tenant, ...values) => query.all(tenant, ...values).map((row) => this.#recordOf(tenant, row as Row));
+  }
+
   #placeOf(tenant: TenantId, id: string | null, order: 'asc' | 'desc'): { createdAt: number; id: string } {
     if (id === null) return { createdAt: order === 'asc' ? -1 : Number.MAX_SAFE_INTEGER, id: '' };
     const row = this.#place.get(tenant, id);
@@ -130,8 +154,8 @@ export class RecordTable<T extends Stored> {
     const { id, created_at: createdAt, revision, checksum, body } = row;
     const own = this.#columns.map((column) => row[column]);
     if (checksumOf([tenant, id, ...own, createdAt, revision], body) !== checksum) {
-      const { name, sessionColumn } = this.#shape;
-      throw new ServiceError('session_corrupt', { session_id: row[sessionColumn], part: name, id });
+      const { name, ownerColumn } = this.#shape;
+      throw new ServiceError('session_corrupt', { session_id: row[ownerColumn], part: name, id });
     }
     return JSON.parse(body) as T;
   }

@@ -5,10 +5,10 @@ import type { DatabaseSync } from 'node:sqlite';
 import { ServiceError } from '../../core/errors.ts';
 
 /** "CFLT": says in the file's header whose it is. */
-const applicationId = 0x43464c54;
+export const applicationId = 0x43464c54;
 
 /** One entry per version, never changed once released: what makes version n + 1 of version n. */
-const migrations: readonly string[] = [
+export const migrations: readonly string[] = [
   // events.place is log_id * 2^31 + seq: a session's events lie side by side in one B-tree, without a
   // second one for an index. log_id is never used again, so a place names one event for ever.
   `CREATE TABLE logs (
@@ -97,6 +97,71 @@ const migrations: readonly string[] = [
    CREATE INDEX approvals_by_session ON approvals (tenant, session_id, created_at, id);
    CREATE INDEX approvals_by_status ON approvals (tenant, status, created_at, id);
    CREATE INDEX approvals_due ON approvals (expires_at, id, tenant) WHERE status = 'pending';`,
+  `CREATE TABLE jobs (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     status TEXT NOT NULL,
+     is_open INTEGER NOT NULL,
+     schedule_id TEXT,
+     due_at INTEGER,
+     ended_at INTEGER,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX jobs_by_age ON jobs (tenant, created_at, id);
+   CREATE INDEX jobs_by_status ON jobs (tenant, status, created_at, id);
+   CREATE INDEX jobs_by_schedule ON jobs (tenant, schedule_id, created_at, id) WHERE schedule_id IS NOT NULL;
+   CREATE INDEX jobs_by_schedule_and_status ON jobs (tenant, schedule_id, status, created_at, id)
+     WHERE schedule_id IS NOT NULL;
+   CREATE INDEX jobs_open ON jobs (tenant) WHERE is_open = 1;
+   CREATE INDEX jobs_due ON jobs (due_at, id, tenant) WHERE status = 'queued';
+   CREATE INDEX jobs_running ON jobs (created_at, id, tenant) WHERE status = 'running';
+   CREATE INDEX jobs_ended ON jobs (ended_at, id, tenant) WHERE is_open = 0;
+   CREATE TABLE schedules (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     due_at INTEGER,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX schedules_by_age ON schedules (tenant, created_at, id);
+   CREATE INDEX schedules_due ON schedules (due_at, id, tenant) WHERE due_at IS NOT NULL;
+   CREATE TABLE webhooks (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX webhooks_by_age ON webhooks (tenant, created_at, id);
+   CREATE TABLE deliveries (
+     tenant TEXT NOT NULL,
+     id TEXT NOT NULL,
+     target_id TEXT NOT NULL,
+     lane TEXT NOT NULL,
+     lane_order INTEGER NOT NULL,
+     status TEXT NOT NULL,
+     due_at INTEGER,
+     ended_at INTEGER,
+     created_at INTEGER NOT NULL,
+     revision INTEGER NOT NULL,
+     checksum INTEGER NOT NULL,
+     body TEXT NOT NULL,
+     PRIMARY KEY (tenant, id)
+   );
+   CREATE INDEX deliveries_by_target ON deliveries (tenant, target_id, created_at, id);
+   CREATE INDEX deliveries_by_target_and_status ON deliveries (tenant, target_id, status, created_at, id);
+   CREATE INDEX deliveries_waiting ON deliveries (tenant, lane, lane_order, id) WHERE status = 'pending';
+   CREATE INDEX deliveries_due ON deliveries (due_at, id, tenant) WHERE status = 'pending';
+   CREATE INDEX deliveries_ended ON deliveries (ended_at, id, tenant) WHERE status <> 'pending';`,
 ];
 
 export const schemaVersion = migrations.length;

@@ -18,9 +18,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { LogKey, LogPage } from '../../contracts/event-log.ts';
+import type { Records } from '../../contracts/records.ts';
 import { SystemClock } from '../../observability/system-clock.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
-import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
+import { deliveryRecord, jobRecord, sessionRecord, turnRecord } from '../../testing/stored-records.ts';
 import { SqliteStore, type SqliteStoreOptions } from './sqlite-store.ts';
 import { mountTinyDisk } from '../../testing/tiny-disk.ts';
 
@@ -104,26 +105,34 @@ test('a log whose end was moved is session_corrupt, takes no more events, and ca
   });
 });
 
-test('a session that is no longer found under its name is found to be damaged', async () => {
-  await withHome(async (home) => {
-    const path = join(home, 'store.db');
-    const store = await open(path);
-    await store.records.sessions.create(sessionRecord({ alias: 'my-session' }));
-    assert.deepEqual(await store.findDamage(), []);
-    await store.close();
-    const octets: Buffer = readFileSync(path);
-    // The alias in its index: the only place where nothing stands behind it but the row's number.
-    const places: number[] = [];
-    for (let at = octets.indexOf('my-session'); at !== -1; at = octets.indexOf('my-session', at + 1)) places.push(at);
-    const place = places.find((at) => octets[at + 10] !== 0x22 && octets.subarray(at - 8, at).includes('acme'));
-    assert.ok(place !== undefined);
-    octets.write('MY', place);
-    writeFileSync(path, octets);
-    const again = await open(path);
-    assert.notDeepEqual(await again.findDamage(), []);
-    await again.close();
+for (const [what, name, create] of [
+  ['a session', 'my-session', ({ sessions }) => sessions.create(sessionRecord({ alias: 'my-session' }))],
+  ['a job', 'my-schedule', ({ jobs }) => jobs.create(jobRecord({ scheduleId: 'my-schedule' }))],
+  ['a delivery', 'my-lane', ({ deliveries }) => deliveries.create(deliveryRecord({ lane: 'my-lane' }))],
+] as const satisfies readonly (readonly [string, string, (records: Records) => Promise<unknown>])[]) {
+  test(`${what} that is no longer found under its name is found to be damaged`, async () => {
+    await withHome(async (home) => {
+      const path = join(home, 'store.db');
+      const store = await open(path);
+      await create(store.records);
+      assert.deepEqual(await store.findDamage(), []);
+      await store.close();
+      const octets: Buffer = readFileSync(path);
+      // The name in its index: the only place where nothing stands behind it but the row's place.
+      const places: number[] = [];
+      for (let at = octets.indexOf(name); at !== -1; at = octets.indexOf(name, at + 1)) places.push(at);
+      const place = places.find(
+        (at) => octets[at + name.length] !== 0x22 && octets.subarray(at - 8, at).includes('acme'),
+      );
+      assert.ok(place !== undefined);
+      octets.write('MY', place);
+      writeFileSync(path, octets);
+      const again = await open(path);
+      assert.notDeepEqual(await again.findDamage(), []);
+      await again.close();
+    });
   });
-});
+}
 
 test('a record that was changed behind our back is session_corrupt, wherever it is met', async () => {
   await withHome(async (home) => {
@@ -145,6 +154,38 @@ test('a record that was changed behind our back is session_corrupt, wherever it 
     await assert.rejects(turns.get('acme', turnRecord().id), { code: 'session_corrupt' });
     assert.equal((await sessions.get('acme', otherKey.sessionId))?.id, otherKey.sessionId);
     await close();
+  });
+});
+
+test('a job and a delivery that were changed are session_corrupt, named in lists over all tenants, and erased', async () => {
+  await withHome(async (home) => {
+    const path = join(home, 'store.db');
+    const first = await open(path);
+    await first.records.jobs.create(jobRecord({ dueAt: 5 }));
+    await first.records.deliveries.create(deliveryRecord({ dueAt: 5 }));
+    await first.close();
+    const db = new DatabaseSync(path);
+    db.exec("UPDATE jobs SET due_at = 6; UPDATE deliveries SET body = replace(body, 'pending', 'delivered')");
+    db.close();
+    const store = await open(path);
+    const { jobs, deliveries } = store.records;
+    const { id } = jobRecord();
+    const ofJob = { code: 'session_corrupt', details: { session_id: id, part: 'jobs', id } };
+    await assert.rejects(jobs.get('acme', id), ofJob);
+    const { id: deliveryId, lane } = deliveryRecord();
+    const ofDelivery = {
+      code: 'session_corrupt',
+      details: { session_id: lane, part: 'deliveries', id: deliveryId },
+    };
+    await assert.rejects(deliveries.get('acme', deliveryId), ofDelivery);
+    await assert.rejects(deliveries.listLane('acme', lane, 1), ofDelivery);
+    assert.deepEqual((await jobs.listDue(7, null, 1)).data, [{ tenant: 'acme', id, sessionId: id, at: 6 }]);
+    assert.equal((await deliveries.listDue(6, null, 1)).data[0]?.id, deliveryId);
+    await jobs.erase('acme', id);
+    await deliveries.erase('acme', deliveryId);
+    assert.equal(await jobs.get('acme', id), null);
+    assert.deepEqual(await deliveries.listLane('acme', lane, 1), []);
+    await store.close();
   });
 });
 

@@ -14,7 +14,7 @@ import type { LogKey } from '../../contracts/event-log.ts';
 import { SystemClock } from '../../observability/system-clock.ts';
 import { PushedEvents } from '../../testing/contract-suites/pushed-events.ts';
 import { storedEvents } from '../../testing/stored-events.ts';
-import { sessionRecord, turnRecord } from '../../testing/stored-records.ts';
+import { deliveryRecord, sessionRecord, turnRecord } from '../../testing/stored-records.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
@@ -55,7 +55,7 @@ async function commitUntilKilled(): Promise<void> {
   }
 }
 
-/** Tries for every place in the log, the lease of every session and every next revision; says what it won. */
+/** Tries for every place in the log, the lease of every session, every next revision and every id; says what it won. */
 async function contest(): Promise<void> {
   const store = await open(path);
   say('ready');
@@ -69,6 +69,8 @@ async function contest(): Promise<void> {
     if ((await store.directory.claim(lease, 60_000)) === null) say(`lease ${seq}`);
     if ((await store.records.sessions.replace(sessionRecord({ revision: seq, title: name }))) !== null)
       say(`record ${seq}`);
+    const delivery = deliveryRecord({ id: `delivery-${seq}`, data: name });
+    if ((await store.records.deliveries.create(delivery)).outcome === 'created') say(`delivery ${seq}`);
   }
   await store.close();
   process.exit(0);
@@ -102,7 +104,7 @@ async function withFile(run: (file: string) => Promise<void>): Promise<void> {
 }
 
 function defineTests(): void {
-  test('of two processes that want the same place, lease and revision exactly one gets each', async () => {
+  test('of two processes that want the same place, lease, revision and id exactly one gets each', async () => {
     await withFile(async (file) => {
       const store = await open(file);
       await store.records.sessions.create(sessionRecord());
@@ -113,7 +115,7 @@ function defineTests(): void {
       for (const { child } of contestants) child.stdin!.write('go\n');
       for (const [code] of await Promise.all(ends)) assert.equal(code, 0);
       const [left, right] = contestants.map(({ lines }) => lines.slice(1));
-      const wanted = ['event', 'lease', 'record'].flatMap((kind) =>
+      const wanted = ['event', 'lease', 'record', 'delivery'].flatMap((kind) =>
         Array.from({ length: contestedSeqs }, (_, index) => `${kind} ${index + 1}`),
       );
       // Every place is won once: none twice, none by nobody.

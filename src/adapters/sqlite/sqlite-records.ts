@@ -1,6 +1,7 @@
-// The records of sessions, turns and approvals in the shared file. Every write is on disk before it is
+// The records of one host in the shared file; here those of sessions, turns and approvals. Every write is on disk before it is
 // answered: what a client was told, and that a prompt has been started, must be known after a power cut too.
 
+import type { JobRecords, ScheduleRecords } from '../../contracts/job-records.ts';
 import type {
   ApprovalFilter,
   ApprovalRecords,
@@ -12,19 +13,27 @@ import type {
   SessionRecords,
   TurnRecords,
 } from '../../contracts/records.ts';
+import type { DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
 import type { ApprovalRecord } from '../../core/approval.ts';
 import { ServiceError } from '../../core/errors.ts';
-import type { SessionId, TenantId, TurnId } from '../../core/ids.ts';
+import type { SessionId, TenantId } from '../../core/ids.ts';
 import { isHeld, type SessionRecord } from '../../core/session.ts';
 import { isTerminal, type TurnRecord } from '../../core/turn.ts';
 import { FleetList } from './fleet-list.ts';
 import { RecordTable } from './record-table.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
+import { SqliteJobRecords, SqliteScheduleRecords } from './sqlite-job-records.ts';
+import { SqliteKeyedRecords } from './sqlite-keyed-records.ts';
+import { SqliteDeliveryRecords, SqliteWebhookRecords } from './sqlite-webhook-records.ts';
 
 export class SqliteRecords implements Records {
   readonly sessions: SessionRecords;
   readonly turns: TurnRecords;
   readonly approvals: ApprovalRecords;
+  readonly jobs: JobRecords;
+  readonly schedules: ScheduleRecords;
+  readonly webhooks: WebhookRecords;
+  readonly deliveries: DeliveryRecords;
   readonly #db: SqliteDatabase;
   readonly #sessionTable: RecordTable<SessionRecord>;
   readonly #turnTable: RecordTable<TurnRecord>;
@@ -39,18 +48,22 @@ export class SqliteRecords implements Records {
         last_accessed_at: (session) => session.lastAccessedAt,
         sealed_seq: (session) => session.snapshot?.lastSeq ?? 0,
       },
-      sessionColumn: 'id',
+      ownerColumn: 'id',
       lists: [[]],
     });
     this.#turnTable = new RecordTable<TurnRecord>(db, {
       name: 'turns',
       columns: { session_id: (turn) => turn.sessionId, is_open: (turn) => (isTerminal(turn.status) ? 0 : 1) },
-      sessionColumn: 'session_id',
+      ownerColumn: 'session_id',
       lists: [['session_id'], ['session_id', 'is_open']],
     });
     this.sessions = new SqliteSessionRecords(db, this.#sessionTable);
     this.turns = new SqliteTurnRecords(db, this.#turnTable);
     this.approvals = new SqliteApprovalRecords(db);
+    this.jobs = new SqliteJobRecords(db);
+    this.schedules = new SqliteScheduleRecords(db);
+    this.webhooks = new SqliteWebhookRecords(db);
+    this.deliveries = new SqliteDeliveryRecords(db);
   }
 
   commit(session: SessionRecord, turn: TurnRecord): Promise<{ session: SessionRecord; turn: TurnRecord } | null> {
@@ -77,7 +90,7 @@ class SqliteSessionRecords implements SessionRecords {
   constructor(db: SqliteDatabase, table: RecordTable<SessionRecord>) {
     this.#db = db;
     this.#table = table;
-    const list = { table: 'sessions', sessionColumn: 'id' } as const;
+    const list = { table: 'sessions', ownerColumn: 'id' } as const;
     this.#held = new FleetList(db, { ...list, condition: 'is_held = 1', atColumn: 'created_at' });
     this.#unused = new FleetList(db, { ...list, condition: 'is_held = 0', atColumn: 'last_accessed_at' });
     this.#idByAlias = db.prepare('SELECT id FROM sessions WHERE tenant = ? AND alias = ?');
@@ -137,86 +150,55 @@ class SqliteSessionRecords implements SessionRecords {
   }
 }
 
-class SqliteTurnRecords implements TurnRecords {
-  readonly #db: SqliteDatabase;
-  readonly #table: RecordTable<TurnRecord>;
+class SqliteTurnRecords extends SqliteKeyedRecords<TurnRecord> implements TurnRecords {
   readonly #open: FleetList;
 
   constructor(db: SqliteDatabase, table: RecordTable<TurnRecord>) {
-    this.#db = db;
-    this.#table = table;
+    super(db, table);
     this.#open = new FleetList(db, {
       table: 'turns',
-      sessionColumn: 'session_id',
+      ownerColumn: 'session_id',
       condition: 'is_open = 1',
       atColumn: 'created_at',
     });
   }
 
-  create(record: TurnRecord): Promise<CreateResult<TurnRecord>> {
-    return createRecord(this.#db, this.#table, record);
-  }
-
-  get(tenant: TenantId, id: TurnId): Promise<TurnRecord | null> {
-    return this.#db.read(() => this.#table.get(tenant, id));
-  }
-
-  replace(next: TurnRecord): Promise<TurnRecord | null> {
-    return this.#db.write(() => this.#table.replace(next), 'disk');
-  }
-
   list(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
-    return this.#db.read(() => this.#table.page(tenant, { session_id: sessionId }, query));
+    return this.db.read(() => this.table.page(tenant, { session_id: sessionId }, query));
   }
 
   listOpenOf(tenant: TenantId, sessionId: SessionId, query: PageQuery): Promise<Page<TurnRecord>> {
-    return this.#db.read(() => this.#table.page(tenant, { session_id: sessionId, is_open: 1 }, query));
+    return this.db.read(() => this.table.page(tenant, { session_id: sessionId, is_open: 1 }, query));
   }
 
   listOpen(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
     return this.#open.page(after, limit);
   }
-
-  erase(tenant: TenantId, id: TurnId): Promise<void> {
-    return this.#db.write(() => this.#table.delete(tenant, id), 'disk');
-  }
 }
 
-class SqliteApprovalRecords implements ApprovalRecords {
-  readonly #db: SqliteDatabase;
-  readonly #table: RecordTable<ApprovalRecord>;
+class SqliteApprovalRecords extends SqliteKeyedRecords<ApprovalRecord> implements ApprovalRecords {
   readonly #due: FleetList;
 
   constructor(db: SqliteDatabase) {
-    this.#db = db;
-    this.#table = new RecordTable<ApprovalRecord>(db, {
-      name: 'approvals',
-      columns: {
-        session_id: (approval) => approval.sessionId,
-        status: (approval) => approval.status,
-        expires_at: (approval) => approval.expiresAt,
-      },
-      sessionColumn: 'session_id',
-      lists: [[], ['session_id'], ['status'], ['session_id', 'status']],
-    });
+    super(
+      db,
+      new RecordTable<ApprovalRecord>(db, {
+        name: 'approvals',
+        columns: {
+          session_id: (approval) => approval.sessionId,
+          status: (approval) => approval.status,
+          expires_at: (approval) => approval.expiresAt,
+        },
+        ownerColumn: 'session_id',
+        lists: [[], ['session_id'], ['status'], ['session_id', 'status']],
+      }),
+    );
     this.#due = new FleetList(db, {
       table: 'approvals',
-      sessionColumn: 'session_id',
+      ownerColumn: 'session_id',
       condition: "status = 'pending'",
       atColumn: 'expires_at',
     });
-  }
-
-  create(record: ApprovalRecord): Promise<CreateResult<ApprovalRecord>> {
-    return createRecord(this.#db, this.#table, record);
-  }
-
-  get(tenant: TenantId, id: string): Promise<ApprovalRecord | null> {
-    return this.#db.read(() => this.#table.get(tenant, id));
-  }
-
-  replace(next: ApprovalRecord): Promise<ApprovalRecord | null> {
-    return this.#db.write(() => this.#table.replace(next), 'disk');
   }
 
   list(tenant: TenantId, { sessionId, status }: ApprovalFilter, query: PageQuery): Promise<Page<ApprovalRecord>> {
@@ -224,25 +206,12 @@ class SqliteApprovalRecords implements ApprovalRecords {
       ...(sessionId === null ? {} : { session_id: sessionId }),
       ...(status === null ? {} : { status }),
     };
-    return this.#db.read(() => this.#table.page(tenant, narrowed, query));
+    return this.db.read(() => this.table.page(tenant, narrowed, query));
   }
 
   listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>> {
     return this.#due.page(after, limit, beforeMs);
   }
-}
-
-function createRecord<T extends TurnRecord | ApprovalRecord>(
-  db: SqliteDatabase,
-  table: RecordTable<T>,
-  record: T,
-): Promise<CreateResult<T>> {
-  return db.write((): CreateResult<T> => {
-    const standing = table.get(record.tenant, record.id);
-    if (standing !== null) return { outcome: 'exists', record: standing };
-    table.insert(record);
-    return { outcome: 'created', record };
-  }, 'disk');
 }
 
 function assertSameAlias(standing: SessionRecord | null, next: SessionRecord): void {

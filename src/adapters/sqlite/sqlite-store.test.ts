@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { LogKey } from '../../contracts/event-log.ts';
+import { jobRecordsSuite } from '../../testing/contract-suites/job-records-suite.ts';
 import { recordsSuite } from '../../testing/contract-suites/records-suite.ts';
 import { sessionDirectorySuite } from '../../testing/contract-suites/session-directory-suite.ts';
+import { webhookRecordsSuite } from '../../testing/contract-suites/webhook-records-suite.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
 import { sqliteStores } from '../../testing/sqlite-stores.ts';
 import { storedEvent, storedEvents } from '../../testing/stored-events.ts';
@@ -14,10 +16,12 @@ import type { SqliteStore } from './sqlite-store.ts';
 const { newPath, open, withStore } = sqliteStores('sqlite-store');
 const key: LogKey = { tenant: 'acme', sessionId: '019f0000-0000-7000-8000-000000000001' };
 
-recordsSuite('the SQLite record store', async () => {
-  const store = await open(newPath());
-  return { adapter: store.records, close: () => store.close() };
-});
+for (const suite of [recordsSuite, jobRecordsSuite, webhookRecordsSuite]) {
+  suite('the SQLite record store', async () => {
+    const store = await open(newPath());
+    return { adapter: store.records, close: () => store.close() };
+  });
+}
 
 sessionDirectorySuite('the SQLite directory', async () => {
   const time = new FakeClock();
@@ -140,6 +144,12 @@ test('what concerns all tenants is found by an index of its own, however many re
       ['sessions', 'is_held = 0', 'last_accessed_at'],
       ['turns', 'is_open = 1', 'created_at'],
       ['approvals', "status = 'pending'", 'expires_at'],
+      ['jobs', "status = 'queued'", 'due_at'],
+      ['jobs', "status = 'running'", 'created_at'],
+      ['jobs', 'is_open = 0', 'ended_at'],
+      ['schedules', 'due_at IS NOT NULL', 'due_at'],
+      ['deliveries', "status = 'pending'", 'due_at'],
+      ['deliveries', "status <> 'pending'", 'ended_at'],
     ].map(([table, condition, at]) =>
       planOf(
         path,
@@ -152,7 +162,46 @@ test('what concerns all tenants is found by an index of its own, however many re
       'SEARCH sessions USING INDEX sessions_unused',
       'SEARCH turns USING INDEX turns_open',
       'SEARCH approvals USING INDEX approvals_due',
+      'SEARCH jobs USING INDEX jobs_due',
+      'SEARCH jobs USING INDEX jobs_running',
+      'SEARCH jobs USING INDEX jobs_ended',
+      'SEARCH schedules USING INDEX schedules_due',
+      'SEARCH deliveries USING INDEX deliveries_due',
+      'SEARCH deliveries USING INDEX deliveries_ended',
     ]);
+  });
+});
+
+test("a tenant's jobs, schedules, webhooks and deliveries are found by an index, and none is sorted", async () => {
+  await withStore(async (_store, path) => {
+    const page = 'AND (created_at, id) > (?, ?) ORDER BY created_at asc, id asc LIMIT ?';
+    const plans = [
+      ['jobs', page],
+      ['jobs', `AND status = ? ${page}`],
+      ['jobs', `AND schedule_id = ? ${page}`],
+      ['jobs', `AND schedule_id = ? AND status = ? ${page}`],
+      ['jobs', 'AND is_open = 1 LIMIT ?'],
+      ['schedules', page],
+      ['webhooks', page],
+      ['deliveries', `AND target_id = ? ${page}`],
+      ['deliveries', `AND target_id = ? AND status = ? ${page}`],
+      ['deliveries', "AND lane = ? AND status = 'pending' ORDER BY lane_order, id LIMIT ?"],
+    ].map(([table, rest]) => planOf(path, `SELECT body FROM ${table} WHERE tenant = ? ${rest}`).replace(/ \(.*/g, ''));
+    assert.deepEqual(
+      plans.map((plan) => plan.replace(/^SEARCH \w+ USING INDEX /, '')),
+      [
+        'jobs_by_age',
+        'jobs_by_status',
+        'jobs_by_schedule',
+        'jobs_by_schedule_and_status',
+        'jobs_open',
+        'schedules_by_age',
+        'webhooks_by_age',
+        'deliveries_by_target',
+        'deliveries_by_target_and_status',
+        'deliveries_waiting',
+      ],
+    );
   });
 });
 
@@ -171,30 +220,6 @@ test('leases of earlier runs are forgotten when the only owner says so', async (
     assert.equal(await directory.lookup('acme', key.sessionId), null);
     assert.equal(await directory.claim({ ...lease, worker: 'worker-2' }, 60_000), null);
   });
-});
-
-test('a file of a newer version is refused, and left as it is', async () => {
-  const path = newPath();
-  await (await open(path)).close();
-  const db = new DatabaseSync(path);
-  db.exec('PRAGMA user_version = 99');
-  await assert.rejects(open(path), {
-    code: 'store_unavailable',
-    details: { schema_version: 99, supported_version: 1 },
-  });
-  assert.equal(db.prepare('PRAGMA user_version').get()?.['user_version'], 99);
-  db.close();
-});
-
-test('a file of another program is refused, and so is one that is no database', async () => {
-  const path = newPath();
-  const db = new DatabaseSync(path);
-  db.exec('CREATE TABLE theirs (a)');
-  db.close();
-  await assert.rejects(open(path), { code: 'store_unavailable', message: /another program/ });
-  const text = newPath();
-  writeFileSync(text, 'not a database at all, '.repeat(1_000));
-  await assert.rejects(open(text), { code: 'store_corrupt' });
 });
 
 test('many that open a new file at once all get it', async () => {

@@ -1,6 +1,7 @@
 // The log, the directory and the records of one host, in one file that its processes share.
 
 import { type HostTime, hostTime } from './host-time.ts';
+import { recordTableNames } from './record-table.ts';
 import { SqliteDatabase, type SqliteDatabaseOptions } from './sqlite-database.ts';
 import { SqliteEventLog, type SqliteEventLogOptions } from './sqlite-event-log.ts';
 import { SqliteRecords } from './sqlite-records.ts';
@@ -35,11 +36,11 @@ export class SqliteStore {
   }
 
   /**
-   * What is wrong with the tables by which sessions are found, in SQLite's words; empty when nothing is.
+   * What is wrong with the tables by which sessions and all other records are found, in SQLite's words; empty when nothing is.
    * A checksum shows what was changed, but not that a record is no longer found under its name.
    */
   findDamage(): Promise<readonly string[]> {
-    return this.#db.findDamage(['logs', 'sessions', 'turns', 'approvals']);
+    return this.#db.findDamage(['logs', ...recordTableNames]);
   }
 
   /** What was asked before is done first; calls after this are refused. The same promise each time. */

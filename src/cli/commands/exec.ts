@@ -123,7 +123,7 @@ async function reportEnd({ stdout, stderr }: CliContext, event: EventOnWire, asJ
 }
 
 /** What is in the file; whether it is a schema that can be used is the fleet's to say. */
-async function readOutputSchema(path: string): Promise<unknown> {
+export async function readOutputSchema(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
@@ -133,7 +133,7 @@ async function readOutputSchema(path: string): Promise<unknown> {
 }
 
 /** Seconds, or with a unit. */
-function parseTimeout(text: string): number {
+export function parseTimeout(text: string): number {
   const timeoutMs = /^\d+$/.test(text) ? Number(text) * 1000 : parseQuantity(text, 'ms');
   if (timeoutMs !== null && timeoutMs >= 1) return timeoutMs;
   throw new CliError(

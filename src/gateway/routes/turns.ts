@@ -2,6 +2,7 @@
 
 import { toList } from '../../api/list.ts';
 import { operations } from '../../api/operations.ts';
+import { assertPromptFits } from '../../api/text.ts';
 import { toTurnResource, toTurnSpec } from '../../api/turns.ts';
 import { isServiceError, ServiceError } from '../../core/errors.ts';
 import { mintId, type TenantId, type TurnId } from '../../core/ids.ts';
@@ -14,7 +15,7 @@ import type { Gear } from '../gateway-parts.ts';
 import { derivedId } from '../idempotency.ts';
 import { registerOperation } from '../register-operation.ts';
 import { requireSession } from '../session-door.ts';
-import { assertPromptFits, steerTurn } from '../steer.ts';
+import { steerTurn } from '../steer.ts';
 import { readTurnPage } from '../turn-pages.ts';
 
 export function turnPath(turn: TurnRecord): string {

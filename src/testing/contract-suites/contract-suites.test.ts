@@ -219,11 +219,15 @@ function brokenRecordsFail(
   test(`records that ${fault} do not pass`, async () => {
     const failed = await failedChecks(recordsChecks, async () => {
       const records = new MemoryRecords();
-      const { sessions, turns, approvals } = records;
+      const { sessions, turns, approvals, jobs, schedules, webhooks, deliveries } = records;
       const broken = breakIt(records);
       const adapter: Records = {
         turns,
         approvals,
+        jobs,
+        schedules,
+        webhooks,
+        deliveries,
         commit: (session, turn) => (broken.commit ?? records.commit.bind(records))(session, turn),
         sessions: {
           create: (record) => (broken.create ?? sessions.create.bind(sessions))(record),

@@ -11,6 +11,7 @@ import { MemorySessionDirectory } from '../../adapters/memory/memory-session-dir
 import type { AgentProcess } from '../../codex/agent-process.ts';
 import type { GrantId, GrantRequest, ModelGrants } from '../../contracts/model-grants.ts';
 import type { EventLog } from '../../contracts/event-log.ts';
+import { noOutbox, type Outbox } from '../../contracts/outbox.ts';
 import type { Records } from '../../contracts/records.ts';
 import type { SessionDirectory } from '../../contracts/session-directory.ts';
 import type { SnapshotStore } from '../../contracts/snapshots.ts';
@@ -57,6 +58,8 @@ export type StageOptions = {
   readonly scripts?: readonly Script[];
   /** Real processes instead of played agents. */
   readonly startAgent?: (slot: Slot) => Promise<AgentProcess>;
+  /** Default: nobody is told of anything. */
+  readonly outbox?: Outbox;
 };
 
 /** Grants that remember who may be served, and forget when told to. */
@@ -160,6 +163,7 @@ export class WorkerStage {
         grants,
         records,
         log,
+        outbox: options.outbox ?? noOutbox,
         clock,
         logger,
         metrics,

@@ -3,6 +3,7 @@
 
 import type { Leadership } from '../../contracts/leadership.ts';
 import type { EventLog } from '../../contracts/event-log.ts';
+import { noOutbox } from '../../contracts/outbox.ts';
 import type { Records } from '../../contracts/records.ts';
 import type { SessionKey, WorkerLink } from '../../contracts/worker-link.ts';
 import type { KnownWorker, WorkerRegistry } from '../../contracts/worker-registry.ts';
@@ -93,6 +94,7 @@ export class SimulatedWorker {
       boot,
       parts: {
         ...{ clock, log, logger, metrics, pool, records },
+        outbox: noOutbox,
         files: simulatedFiles(disk, process),
         claims: simulatedClaims(disk, process),
         snapshots: simulatedSnapshots({ disk, log, process, store }),

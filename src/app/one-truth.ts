@@ -1,5 +1,5 @@
-// Records in a file serve the processes of one machine. Two machines, or two data directories, behind one Redis
-// would be two truths about one fleet: who comes second is refused.
+// One Redis is one fleet's, and so are its records. Records in a file serve the processes of one machine: two
+// machines, two data directories or two databases behind one Redis would be two truths. Who comes second is refused.
 
 import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
@@ -9,10 +9,11 @@ import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 
-export type OneDataDirParts = {
-  /** Held by all roles together, in the name of their data directory. */
+export type OneTruthParts = {
+  /** Held by all roles together, in the name of their records. */
   readonly claims: Leadership;
-  readonly dataDir: string;
+  /** The same for all who share the records, and for nobody else. */
+  readonly name: string;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -20,14 +21,19 @@ export type OneDataDirParts = {
 const claimMs = 60_000;
 const renewEveryMs = 20_000;
 
+/** Of records in a file: the machine, and the directory on it. */
+export async function nameOfDataDir(dataDir: string): Promise<string> {
+  return `${hostTime().bootId} ${await realpath(dataDir)}`;
+}
+
 /** Rejects with `store_unavailable`, in words for a person. The returned function ends the claim's renewal. */
-export async function claimOneDataDir({ claims, clock, dataDir, logger }: OneDataDirParts): Promise<() => void> {
-  const name = `${hostTime().bootId} ${await realpath(dataDir)}`;
+export async function claimOneTruth({ claims, clock, logger, name }: OneTruthParts): Promise<() => void> {
   const holder = createHash('sha256').update(name).digest('hex');
   if (!(await claims.hold(holder, claimMs))) {
     const message =
-      'another data directory, or another machine, uses this Redis: records in a file serve one machine; give this ' +
-      'fleet a Redis or a redis.key_prefix of its own, or wait a minute if the other has just been stopped';
+      'a fleet with other records (another data directory, machine or database) uses this Redis: records in a file ' +
+      'serve one machine, many hosts need --storage google; give this fleet a Redis or a redis.key_prefix of its own, ' +
+      'or wait a minute if the other has just been stopped';
     throw new ServiceError('store_unavailable', {}, { message });
   }
   let isEnded = false;
@@ -37,7 +43,7 @@ export async function claimOneDataDir({ claims, clock, dataDir, logger }: OneDat
       // While Redis is away nobody else can claim it either.
       claims.hold(holder, claimMs).then(
         (isOurs) => {
-          if (!isOurs) logger.error({ event: 'data_dir_contested' }, 'another data directory uses the same Redis');
+          if (!isOurs) logger.error({ event: 'data_dir_contested' }, 'a fleet with other records uses the same Redis');
         },
         () => undefined,
       );

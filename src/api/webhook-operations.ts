@@ -1,0 +1,103 @@
+// The operations of webhooks and their deliveries, for the table of all.
+
+import { listQuerySchema, listSchema } from './list.ts';
+import { operation } from './operation.ts';
+import {
+  createWebhookRequestSchema,
+  deletedWebhookSchema,
+  deliveriesQuerySchema,
+  deliveryDetailSchema,
+  deliveryPathSchema,
+  deliverySchema,
+  patchWebhookRequestSchema,
+  rotateSecretRequestSchema,
+  webhookPathSchema,
+  webhookSchema,
+  webhookWithSecretSchema,
+} from './webhooks.ts';
+
+export const webhookOperations = {
+  createWebhook: operation('POST', '/api/v1/webhooks', {
+    id: 'createWebhook',
+    summary: 'Have a URL told of what happens.',
+    route: 'webhooks',
+    body: createWebhookRequestSchema,
+    answers: { 201: { description: 'The webhook, with the secret that signs.', schema: webhookWithSecretSchema } },
+    errors: ['limit_reached', 'storage_full', 'store_unavailable'],
+  }),
+  listWebhooks: operation('GET', '/api/v1/webhooks', {
+    id: 'listWebhooks',
+    summary: 'List webhooks.',
+    route: 'webhooks',
+    query: listQuerySchema,
+    answers: { 200: { description: 'A page.', schema: listSchema(webhookSchema) } },
+    errors: ['cursor_invalid'],
+  }),
+  getWebhook: operation('GET', '/api/v1/webhooks/{webhook_id}', {
+    id: 'getWebhook',
+    summary: 'Look at a webhook.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    answers: { 200: { description: 'The webhook.', schema: webhookSchema } },
+    errors: ['webhook_not_found'],
+  }),
+  patchWebhook: operation('PATCH', '/api/v1/webhooks/{webhook_id}', {
+    id: 'patchWebhook',
+    summary: 'Change a webhook, disable it or let it be told again.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    body: patchWebhookRequestSchema,
+    answers: { 200: { description: 'The webhook, changed.', schema: webhookSchema } },
+    errors: ['webhook_not_found', 'store_conflict', 'store_unavailable'],
+  }),
+  deleteWebhook: operation('DELETE', '/api/v1/webhooks/{webhook_id}', {
+    id: 'deleteWebhook',
+    summary: 'Remove a webhook; what was not delivered is not sent any more.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    answers: { 200: { description: 'It is gone.', schema: deletedWebhookSchema } },
+    errors: ['webhook_not_found', 'store_unavailable'],
+  }),
+  rotateWebhookSecret: operation('POST', '/api/v1/webhooks/{webhook_id}/rotate-secret', {
+    id: 'rotateWebhookSecret',
+    summary: 'Get another secret; those before it sign beside it for a while.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    body: rotateSecretRequestSchema.optional(),
+    answers: { 200: { description: 'The webhook, with its new secret.', schema: webhookWithSecretSchema } },
+    errors: ['webhook_not_found', 'limit_reached', 'store_conflict', 'store_unavailable'],
+  }),
+  testWebhook: operation('POST', '/api/v1/webhooks/{webhook_id}/test', {
+    id: 'testWebhook',
+    summary: 'Have a webhook told of nothing but this test.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    answers: { 202: { description: 'The delivery; `Location` says what becomes of it.', schema: deliverySchema } },
+    errors: ['webhook_not_found', 'storage_full', 'store_unavailable'],
+  }),
+  listDeliveries: operation('GET', '/api/v1/webhooks/{webhook_id}/deliveries', {
+    id: 'listDeliveries',
+    summary: 'List what a webhook was told, or is to be told.',
+    route: 'webhooks',
+    params: webhookPathSchema,
+    query: deliveriesQuerySchema,
+    answers: { 200: { description: 'A page.', schema: listSchema(deliverySchema) } },
+    errors: ['webhook_not_found', 'cursor_invalid'],
+  }),
+  getDelivery: operation('GET', '/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}', {
+    id: 'getDelivery',
+    summary: 'Look at a delivery: its attempts and what is sent.',
+    route: 'webhooks',
+    params: deliveryPathSchema,
+    answers: { 200: { description: 'The delivery.', schema: deliveryDetailSchema } },
+    errors: ['webhook_not_found', 'delivery_not_found'],
+  }),
+  replayDelivery: operation('POST', '/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/replay', {
+    id: 'replayDelivery',
+    summary: 'Have the same told again, by a delivery of its own.',
+    route: 'webhooks',
+    params: deliveryPathSchema,
+    answers: { 202: { description: 'The new delivery; `Location` says what becomes of it.', schema: deliverySchema } },
+    errors: ['webhook_not_found', 'delivery_not_found', 'storage_full', 'store_unavailable'],
+  }),
+} as const;

@@ -1,0 +1,39 @@
+// What those outside are told of a job, whoever says it: the same for the same thing.
+
+import type { JobRecord } from './job.ts';
+import type { Notice } from './webhook.ts';
+
+export type JobNoticeType = 'job.started' | 'job.retrying' | 'job.completed' | 'job.failed' | 'job.cancelled';
+
+/** Of one attempt, in this order. */
+const ranks: Readonly<Record<JobNoticeType, number>> = {
+  'job.started': 0,
+  'job.retrying': 1,
+  'job.completed': 2,
+  'job.failed': 2,
+  'job.cancelled': 2,
+};
+
+/** `data`: the job as it stands then, as JSON in the words of the API. */
+export function jobNotice(
+  job: Pick<JobRecord, 'tenant' | 'id' | 'attemptCount'>,
+  type: JobNoticeType,
+  atMs: number,
+  data: string,
+): Notice {
+  return {
+    tenant: job.tenant,
+    identity: `${job.id}/${job.attemptCount}/${type}`,
+    lane: job.id,
+    order: job.attemptCount * 4 + ranks[type],
+    type,
+    at: atMs,
+    data,
+  };
+}
+
+/** What became of an attempt that has ended. null while the job runs. */
+export function endNoticeType({ status }: Pick<JobRecord, 'status'>): JobNoticeType | null {
+  if (status === 'running') return null;
+  return status === 'queued' ? 'job.retrying' : `job.${status}`;
+}

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Outbox } from '../contracts/outbox.ts';
+import { ServiceError } from '../core/errors.ts';
+import { newTurn } from '../core/turn.ts';
+import type { Notice } from '../core/webhook.ts';
+import { createSilentLogger } from '../observability/logger.ts';
+import { FakeClock } from '../testing/fake-clock.ts';
+import { sessionRecord, turnRecord } from '../testing/stored-records.ts';
+import { SessionNotices } from './session-notices.ts';
+
+const ended = turnRecord({
+  ...newTurn,
+  id: '01890000-0000-7000-8000-000000000001',
+  status: 'completed',
+  finalMessage: 'done',
+  endedAt: 5_000,
+});
+
+class Stage implements Outbox {
+  readonly clock = new FakeClock();
+  readonly put_: Notice[] = [];
+  readonly told: string[] = [];
+  /** What the next puts answer; then they succeed. */
+  readonly failures: Error[] = [];
+  lastSeq = 7;
+  readonly notices = new SessionNotices({
+    outbox: this,
+    session: () => sessionRecord({ epoch: 3 }),
+    lastSeq: () => this.lastSeq,
+    onTold: (turnId) => this.told.push(turnId),
+    clock: this.clock,
+    logger: createSilentLogger(),
+  });
+
+  async put(notices: readonly Notice[]): Promise<void> {
+    const failure = this.failures.shift();
+    if (failure !== undefined) throw failure;
+    this.put_.push(...notices);
+  }
+
+  get said(): string[] {
+    return this.put_.map(({ order, type }) => `${type} ${order}`);
+  }
+}
+
+test('the end of a turn counts as told once it is in the outbox, with its answer and without its prompt', async () => {
+  const stage = new Stage();
+  stage.notices.turnEnded(ended);
+  assert.deepEqual(stage.told, []);
+  await stage.notices.settled();
+  assert.deepEqual(stage.told, [ended.id]);
+  const [notice] = stage.put_;
+  assert.deepEqual(
+    [notice?.type, notice?.lane, notice?.order, notice?.at],
+    ['turn.completed', ended.id, 7, ended.endedAt],
+  );
+  const data = JSON.parse(notice?.data ?? '') as Record<string, unknown>;
+  assert.deepEqual([data['id'], data['stdout'], 'prompt' in data], [ended.id, 'done', false]);
+});
+
+test('while the store is away nothing counts as told, and the order holds when it is back', async () => {
+  const stage = new Stage();
+  stage.failures.push(new ServiceError('store_unavailable'), new ServiceError('store_unavailable'));
+  stage.notices.session('session.created');
+  stage.lastSeq = 9;
+  stage.notices.turnEnded(ended);
+  await stage.clock.advanceAsync(150);
+  assert.deepEqual([stage.told, stage.said], [[], []]);
+  await stage.clock.advanceAsync(1_000);
+  await stage.notices.settled();
+  assert.deepEqual(stage.said, ['session.created 7', 'turn.completed 9']);
+  assert.deepEqual(stage.told, [ended.id]);
+});
+
+test('what was not said when the session went is not said, and does not count as told', async () => {
+  const stage = new Stage();
+  stage.failures.push(new ServiceError('store_unavailable'));
+  stage.notices.turnEnded(ended);
+  await stage.clock.advanceAsync(10);
+  stage.notices.close();
+  await stage.notices.settled();
+  await stage.clock.advanceAsync(60_000);
+  assert.deepEqual([stage.told, stage.said, stage.clock.pendingTimers], [[], [], 0]);
+});
+
+test('a turn that used up what it may use says so before its end; the same end has the same name', async () => {
+  const stage = new Stage();
+  const failed = { ...ended, status: 'failed', reason: 'budget' } as const;
+  stage.notices.turnEnded(failed);
+  stage.notices.turnEnded(failed);
+  await stage.notices.settled();
+  assert.deepEqual(stage.said, ['budget.exhausted 7', 'turn.failed 7', 'budget.exhausted 7', 'turn.failed 7']);
+  assert.equal(new Set(stage.put_.map(({ identity }) => identity)).size, 2);
+});

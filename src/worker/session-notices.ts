@@ -1,0 +1,147 @@
+// What those outside are told of one session: put into the outbox one after the other, again and again while the
+// store is away. The end of a turn counts as told once it is there; until then the session's record says that it is
+// not, and whoever takes the session next says it again.
+
+import { toApprovalResource } from '../api/approvals.ts';
+import { toSessionResource } from '../api/sessions.ts';
+import { toTurnNotice } from '../api/webhooks.ts';
+import type { Outbox } from '../contracts/outbox.ts';
+import type { ApprovalRecord } from '../core/approval.ts';
+import type { Clock } from '../core/clock.ts';
+import type { TurnId } from '../core/ids.ts';
+import type { SessionRecord } from '../core/session.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import type { Notice, NoticeType } from '../core/webhook.ts';
+import type { Logger } from '../observability/logger.ts';
+import { answered } from './store-answer.ts';
+
+export type SessionNoticesOptions = {
+  readonly outbox: Outbox;
+  readonly session: () => SessionRecord;
+  /** The place in the log that was given last: it orders what is told, also across owners and their clocks. */
+  readonly lastSeq: () => number;
+  /** The end of the turn is known outside, or will be. */
+  readonly onTold: (turnId: TurnId) => void;
+  readonly clock: Clock;
+  readonly logger: Logger;
+};
+
+type SessionNoticeType = 'session.created' | 'session.recovered' | 'session.quarantined';
+
+const firstRetryMs = 200;
+const longestRetryMs = 10_000;
+/** Beyond so many the store has been away for longer than anybody waits: ends stay untold, the rest goes. */
+const mostWaiting = 1_000;
+
+type Waiting = { readonly notices: readonly Notice[]; readonly turnId: TurnId | null };
+
+export class SessionNotices {
+  readonly #options: SessionNoticesOptions;
+  readonly #closed = Promise.withResolvers<void>();
+  readonly #waiting: Waiting[] = [];
+  #sending: Promise<void> | null = null;
+  #isClosed = false;
+
+  constructor(options: SessionNoticesOptions) {
+    this.#options = options;
+  }
+
+  /** Its terminal event is in the log. */
+  turnEnded(turn: TurnRecord): void {
+    const at = turn.endedAt ?? turn.createdAt;
+    const notice = { lane: turn.id, at, data: JSON.stringify(toTurnNotice(turn, at)) };
+    const types: NoticeType[] = [`turn.${turn.status}` as NoticeType];
+    if (turn.reason === 'budget') types.unshift('budget.exhausted');
+    this.#put(
+      types.map((type) => this.#notice({ ...notice, type, identity: `${turn.id} ${type}` })),
+      turn.id,
+    );
+  }
+
+  approval(type: 'approval.requested' | 'approval.resolved', approval: ApprovalRecord): void {
+    const data = JSON.stringify(toApprovalResource(approval));
+    const at = type === 'approval.requested' ? approval.createdAt : (approval.resolvedAt ?? approval.createdAt);
+    this.#put([this.#notice({ type, identity: `${approval.id} ${type}`, lane: approval.turnId, at, data })]);
+  }
+
+  /** The turn waits for a person, with this approval as the first. */
+  requiresAction(approval: ApprovalRecord): void {
+    const type = 'turn.requires_action';
+    const data = JSON.stringify({
+      id: approval.turnId,
+      object: 'turn',
+      session_id: approval.sessionId,
+      status: 'requires_action',
+      approval: toApprovalResource(approval),
+    });
+    const identity = `${approval.id} ${type}`;
+    this.#put([this.#notice({ type, identity, lane: approval.turnId, at: approval.createdAt, data })]);
+  }
+
+  session(type: SessionNoticeType): void {
+    const { clock, session } = this.#options;
+    const record = session();
+    // It is created once; the rest can happen to each of its owners.
+    const times = type === 'session.created' ? '' : ` ${record.epoch} ${record.crashes}`;
+    const at = type === 'session.created' ? record.createdAt : clock.now();
+    const data = JSON.stringify(toSessionResource(record));
+    this.#put([this.#notice({ type, identity: `${record.id} ${type}${times}`, lane: record.id, at, data })]);
+  }
+
+  /** Resolves when everything said so far is in the outbox, or will not be put there by us. */
+  async settled(): Promise<void> {
+    while (this.#sending !== null && !this.#isClosed) await Promise.race([this.#sending, this.#closed.promise]);
+  }
+
+  /** What waits is left to whoever takes the session next. */
+  close(): void {
+    this.#isClosed = true;
+    this.#waiting.length = 0;
+    this.#closed.resolve();
+  }
+
+  #notice(notice: Omit<Notice, 'tenant' | 'order'>): Notice {
+    return { ...notice, tenant: this.#options.session().tenant, order: this.#options.lastSeq() };
+  }
+
+  #put(notices: readonly Notice[], turnId: TurnId | null = null): void {
+    if (this.#isClosed) return;
+    if (this.#waiting.length >= mostWaiting) {
+      const { logger, session } = this.#options;
+      logger.error({ event: 'notices_overfull', session_id: session().id }, 'too much waits to be told outside');
+      return;
+    }
+    this.#waiting.push({ notices, turnId });
+    this.#sending ??= this.#send();
+  }
+
+  async #send(): Promise<void> {
+    const { clock, logger, onTold, outbox, session } = this.#options;
+    let retryMs = firstRetryMs;
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      try {
+        await answered(clock, outbox.put(next.notices));
+        if (this.#isClosed) break;
+        if (next.turnId !== null) onTold(next.turnId);
+        this.#waiting.shift();
+        retryMs = firstRetryMs;
+      } catch (error) {
+        if (this.#isClosed) break;
+        logger.warn(
+          { event: 'notice_not_put', session_id: session().id, err: error },
+          'what happened could not be put on its way to those outside; it will be repeated',
+        );
+        await this.#pause(retryMs);
+        retryMs = Math.min(longestRetryMs, 2 * retryMs);
+      }
+    }
+    this.#sending = null;
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(ms, resolve);
+    await Promise.race([promise, this.#closed.promise]);
+    cancel();
+  }
+}
