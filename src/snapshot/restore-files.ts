@@ -15,6 +15,7 @@ import {
 import { OpenDirectory } from '../workspace/open-directory.ts';
 import type { KnownFiles } from './known-files.ts';
 import { sha256Of } from './manifest.ts';
+import { readAhead } from './read-ahead.ts';
 import type { Chunk, FileNode, TreeEntry } from './tree.ts';
 
 /** A pack's bytes are not what they were, or gone. */
@@ -42,8 +43,6 @@ type Stretch = { readonly pack: number; readonly offset: number; end: number; re
 const maxStretchBytes = 8 * 1024 * 1024;
 /** Reading over what is not needed is cheaper than asking again. */
 const maxGapBytes = 64 * 1024;
-/** How many stretches are asked for before they are needed. */
-const ahead = 3;
 const maxOpenDirectories = 64;
 
 export async function restoreFiles(known: KnownFiles, workspace: string, links: RestoreLinks): Promise<void> {
@@ -97,15 +96,12 @@ async function writeContents(
 ): Promise<void> {
   const missing = new Map<string, number>();
   const stretches = stretchesOf(tree);
-  const asked: Promise<Uint8Array | null>[] = [];
-  for (const [index, stretch] of stretches.entries()) {
-    for (const next of stretches.slice(index + asked.length, index + ahead)) {
-      const answer = links.want(next.pack, next.offset, next.end - next.offset);
-      // Awaited in its turn; until then a failure of it must not end the process.
-      answer.catch(() => undefined);
-      asked.push(answer);
-    }
-    const bytes = (await asked.shift()) ?? null;
+  const reads = readAhead(
+    stretches,
+    ({ offset, end }) => end - offset,
+    ({ pack, offset, end }) => links.want(pack, offset, end - offset),
+  );
+  for await (const [stretch, bytes] of reads) {
     if (bytes === null) throw new DamagedPack(stretch.pack, 'it is missing');
     let verified: Chunk | null = null;
     for (const { path, node, chunk, position } of stretch.placements) {

@@ -11,6 +11,7 @@ import type { SnapshotRef } from '../core/session.ts';
 import { type BoundSession, type SessionPlace, sessionName, treeIdOf } from './bound-session.ts';
 import type { CaptureThread } from './capture-thread.ts';
 import { Damaged, type Manifest, objectOf, parseObjectName, refOf } from './manifest.ts';
+import { readAhead } from './read-ahead.ts';
 import type { RolloutMark } from './rollout-file.ts';
 import type { VerifiedObjects } from './verified-objects.ts';
 
@@ -159,8 +160,12 @@ async function restoreRollout(
   await mkdir(path.dirname(target), privateDir);
   const hash = createHash('sha256');
   await using file = await opened(target);
-  for (const part of rollout.parts) {
-    const bytes = await objects.read(key, manifest, part, 'rollout');
+  const parts = readAhead(
+    rollout.parts,
+    ({ length }) => length,
+    (part) => objects.read(key, manifest, part, 'rollout'),
+  );
+  for await (const [, bytes] of parts) {
     hash.update(bytes);
     await file.handle.appendFile(bytes).catch((error: unknown) => {
       throw asStorageError(error);

@@ -12,6 +12,7 @@ import { FleetClient } from '../e2e/fleet-client.ts';
 import { plainEnvironment } from '../e2e/fleet-under-test.ts';
 import { findByMark, isAlive } from '../e2e/processes.ts';
 import type { FleetAtRisk } from '../faults/kept-history.ts';
+import { GoogleServices } from './google-services.ts';
 
 export type ClusterSetup = Partial<
   Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags' | 'memberEnv'>
@@ -20,6 +21,8 @@ export type ClusterSetup = Partial<
   readonly modelFlags?: readonly string[];
   readonly workerFlags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** google: records and snapshots there, on services of the test's own. Default: sqlite. */
+  readonly storage?: 'sqlite' | 'google';
   /** Another Redis than the cluster's own. */
   readonly redisUrl?: string;
 };
@@ -34,15 +37,24 @@ const shortTimes = {
 export class RunningCluster implements FleetAtRisk {
   readonly cluster: LocalCluster;
   readonly dataDir: string;
+  /** null with records in a file. */
+  readonly google: GoogleServices | null;
   #next = 0;
 
-  private constructor(cluster: LocalCluster, dataDir: string) {
+  private constructor(cluster: LocalCluster, dataDir: string, google: GoogleServices | null) {
     this.cluster = cluster;
     this.dataDir = dataDir;
+    this.google = google;
   }
 
-  /** null, and the test is skipped by name, where there is no Redis. Stopped with the test. */
+  /** null, and the test is skipped by name, where there is no Redis or no emulator. Stopped with the test. */
   static async start(t: TestContext, setup: ClusterSetup = {}): Promise<RunningCluster | null> {
+    const { storage = 'sqlite' } = setup;
+    const google = storage === 'google' ? await GoogleServices.start() : null;
+    if (typeof google === 'string') {
+      t.skip(google);
+      return null;
+    }
     const scratch = mkdtempSync(path.join(tmpdir(), 'fleet-cluster-'));
     const dataDir = path.join(scratch, 'cluster');
     const said: string[] = [];
@@ -57,7 +69,8 @@ export class RunningCluster implements FleetAtRisk {
           'model-proxy': setup.modelFlags ?? ['--model-provider', 'demo'],
           worker: ['--slots', '4', '--warm-slots', '1', ...(setup.workerFlags ?? [])],
         },
-        env: { ...plainEnvironment(scratch), ...shortTimes, ...setup.env },
+        env: { ...plainEnvironment(scratch), ...shortTimes, ...google?.environment, ...setup.env },
+        storage,
         ...(setup.redisFlags === undefined ? {} : { redisFlags: setup.redisFlags }),
         ...(setup.memberEnv === undefined ? {} : { memberEnv: setup.memberEnv }),
         ...(setup.redisUrl === undefined ? {} : { redisUrl: setup.redisUrl }),
@@ -68,15 +81,17 @@ export class RunningCluster implements FleetAtRisk {
             process.stderr.write(`${member} ${line}\n`);
         },
       });
-      const running = new RunningCluster(cluster, dataDir);
+      const running = new RunningCluster(cluster, dataDir, google);
       t.after(async () => {
         await cluster.stop();
+        await google?.stop();
         const left = findByMark(dataDir).filter(isAlive);
         rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
         assert.deepEqual(left, [], 'no process is left');
       });
       return running;
     } catch (error) {
+      await google?.stop();
       rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
       if (!(error instanceof RedisMissing)) throw new Error(`${String(error)}\n${said.slice(-40).join('\n')}`);
       t.skip(missingRedis);

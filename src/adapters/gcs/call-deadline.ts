@@ -6,7 +6,7 @@ import type { Clock } from '../../core/clock.ts';
 /** Slower than this on the whole is as good as not at all. */
 const minBytesPerMs = 64;
 /** An attempt that is silent for this part of the time is given up, so that there is time for another. */
-const silentPart = 1 / 3;
+const silentPart = 1 / 2;
 
 export class CallDeadline {
   readonly #clock: Clock;

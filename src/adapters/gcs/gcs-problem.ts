@@ -105,7 +105,7 @@ function told(body: Uint8Array): { message: string; reasons: readonly string[] }
   try {
     const { error } = JSON.parse(text) as { error?: { message?: unknown; errors?: { reason?: unknown }[] } };
     const reasons = (Array.isArray(error?.errors) ? error.errors : []).map((one) => String(one?.reason));
-    return { message: String(error?.message ?? ''), reasons };
+    return { message: typeof error?.message === 'string' ? error.message : '', reasons };
   } catch {
     // For media it is text alone.
     return { message: text.slice(0, 500), reasons: [] };

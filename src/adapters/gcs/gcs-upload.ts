@@ -167,7 +167,7 @@ class Upload {
     session: string,
     isLast: boolean,
     deadline: CallDeadline,
-  ): Promise<{ reply: GcsReply | 'ours'; error: unknown }> {
+  ): Promise<{ reply: GcsReply | 'ours'; error: Error | null }> {
     const { http } = this.#target;
     const rest = this.#room.subarray(this.#used - (this.#bytes - this.#committed), this.#used);
     const total = isLast ? String(this.#bytes) : '*';
@@ -184,7 +184,7 @@ class Upload {
     const hash: Record<string, string> = isLast ? { 'x-goog-hash': `crc32c=${crc32cText(this.#crc)}` } : {};
     const headers = { 'content-range': `bytes ${range}/${total}`, ...hash };
     let reply: GcsReply;
-    let failure: unknown = null;
+    let failure: ServiceError | null = null;
     try {
       reply = await http.call({ ...common, headers, body: [rest], isOnce: true });
     } catch (error) {
@@ -305,7 +305,7 @@ function committedBytes(reply: GcsReply, before: number, most: number): number {
   return committed;
 }
 
-function isPassing(error: unknown): boolean {
+function isPassing(error: unknown): error is ServiceError {
   if (!(error instanceof ServiceError) || error.code !== 'store_unavailable') return false;
   return ['timeout', 'unreachable', 'failing', 'rate_limited'].includes(String(error.details['reason']));
 }
