@@ -49,22 +49,25 @@ export async function openFirestore(
   logger: Logger,
 ): Promise<FirestoreRecords> {
   const { FirestoreRecords } = await import('../adapters/firestore/firestore-records.ts');
-  const { database, firestoreEmulator, prefix, project, timeoutMs } = google;
   return await FirestoreRecords.open({
-    ...{ project, database, prefix, timeoutMs, clock, logger },
-    emulatorHost: firestoreEmulator === null ? null : hostOf(firestoreEmulator),
+    project: google.project,
+    database: google.database,
+    prefix: google.prefix,
+    emulatorHost: google.firestoreEmulator === null ? null : hostOf(google.firestoreEmulator),
+    timeoutMs: google.timeoutMs,
     retainJobsMs: jobs.retainMs,
     retainDeliveriesMs: webhooks.retainMs,
+    ...{ clock, logger },
   });
 }
 
 export async function openGcs({ google }: Config, clock: Clock, logger: Logger): Promise<GcsSnapshotStore> {
-  const { bucket, prefix, project, storageEmulator, timeoutMs } = google;
+  const { bucket, prefix, project, timeoutMs } = google;
   if (bucket === null) {
     const message = 'storage google needs a bucket for the snapshots: set google.bucket (CODEX_FLEET_GOOGLE_BUCKET)';
     throw new ServiceError('store_unavailable', {}, { message });
   }
   const { GcsSnapshotStore } = await import('../adapters/gcs/gcs-snapshot-store.ts');
-  const apiEndpoint = storageEmulator === null ? null : `http://${hostOf(storageEmulator)}`;
+  const apiEndpoint = google.storageEmulator === null ? null : `http://${hostOf(google.storageEmulator)}`;
   return await GcsSnapshotStore.open({ project, bucket, prefix, apiEndpoint, timeoutMs, clock, logger });
 }

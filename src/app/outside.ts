@@ -75,27 +75,33 @@ export class Outside {
   /** For one term; the next has duties of its own. */
   duties(): readonly Duty[] {
     const { clock, config, logger, metrics, outbox, records } = this.#parts;
-    const { jobs: settings, webhooks } = config;
-    const jobs = new JobRunner({
-      ...{ clock, logger, metrics, outbox, records, settings },
+    const runner = new JobRunner({
+      ...{ clock, logger, metrics, outbox, records },
+      settings: { sharePercent: config.jobs.sharePercent, retainMs: config.jobs.retainMs },
       turns: this.#jobTurns(),
       slots: () => this.#slots(),
       toJobResource: toJobNotice,
     });
     const schedules = new ScheduleRunner({
-      ...{ clock, logger, nextRun, records, settings },
-      onJobMade: () => jobs.poke(),
+      ...{ clock, logger, nextRun, records },
+      settings: { maxOpenPerTenant: config.jobs.maxOpenPerTenant },
+      onJobMade: () => runner.poke(),
     });
     const deliveries = new DeliveryLoop({
       ...{ clock, logger, metrics, records },
       topic: this.#topic,
       random: Math.random,
-      settings: webhooks,
+      settings: {
+        timeoutMs: config.webhooks.timeoutMs,
+        retainMs: config.webhooks.retainMs,
+        allowHttp: config.webhooks.allowHttp,
+        allowPrivate: config.webhooks.allowPrivate,
+      },
       version: fleetVersion,
     });
-    this.#jobs = jobs;
+    this.#jobs = runner;
     this.#deliveries = deliveries;
-    return [jobs, schedules, deliveries];
+    return [runner, schedules, deliveries];
   }
 
   #jobTurns(): JobTurns {

@@ -23,6 +23,8 @@ type Running = {
   readonly links: JobLinks;
   readonly resolve: (result: CaptureResult | null) => void;
   readonly reject: (error: unknown) => void;
+  /** What was handed over; none of them rejects. */
+  readonly stores: Promise<void>[];
   /** What a link of it failed with: the job is told to end, and is answered with this when it has. */
   failure?: { readonly error: unknown };
 };
@@ -54,7 +56,7 @@ export class CaptureThread {
     this.#lastId += 1;
     const id = this.#lastId;
     const result = await new Promise<CaptureResult | null>((resolve, reject) => {
-      this.#waiting.push({ id, job, links, resolve, reject });
+      this.#waiting.push({ id, job, links, resolve, reject, stores: [] });
       this.#startNext();
     });
     return result as JobResult<J>;
@@ -120,20 +122,26 @@ export class CaptureThread {
     if (running === undefined) return;
     switch (message.type) {
       case 'pack':
-        void this.#store(running, message.pack, message.bytes);
+        running.stores.push(this.#store(running, message.pack, message.bytes));
         return;
       case 'want':
         void this.#supply(running, message);
         return;
       case 'done':
-        this.#end(running);
-        if (running.failure === undefined) running.resolve(message.result);
-        else running.reject(running.failure.error);
-        return;
       case 'failed':
-        this.#end(running);
-        running.reject(running.failure === undefined ? problemOf(running, message) : running.failure.error);
+        void this.#finish(running, message);
     }
+  }
+
+  /** The thread has ended the job before all that it handed over is stored: nothing may name what is not there. */
+  async #finish(running: Running, message: Extract<FromThread, { type: 'done' | 'failed' }>): Promise<void> {
+    await Promise.all(running.stores);
+    // The thread died, or was stopped, meanwhile: it was answered.
+    if (!this.#running.has(running.id)) return;
+    this.#end(running);
+    if (running.failure !== undefined) running.reject(running.failure.error);
+    else if (message.type === 'done') running.resolve(message.result);
+    else running.reject(problemOf(running, message));
   }
 
   async #store(running: Running, pack: number, bytes: Uint8Array): Promise<void> {
