@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { toTimestamp } from '../core/clock.ts';
 import { isUuid } from '../core/ids.ts';
+import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import {
   type DeliveryAttempt,
@@ -17,6 +18,7 @@ import {
 import { cutNotice, cutSentence } from './cut-notice.ts';
 import { listQuerySchema } from './list.ts';
 import { idSchema, timestampSchema } from './names.ts';
+import { toSessionResource } from './sessions.ts';
 import { textSchema } from './text.ts';
 import { toTurnResource } from './turns.ts';
 import { receiverUrlSchema } from './webhook-fields.ts';
@@ -210,6 +212,12 @@ export function toTurnNotice(turn: TurnRecord, nowMs: number): object {
   };
   const { isCut, text } = cutNotice(stdout, rest);
   return { ...rest, stdout: text, truncated: isCut };
+}
+
+/** What those are told who want to know of sessions: not what its snapshots leave out, which alone can fill a notice. */
+export function toSessionNotice(session: SessionRecord): object {
+  const { snapshot_exclude: _paths, ...told } = toSessionResource(session);
+  return told;
 }
 
 export const webhookIdSchema = z

@@ -11,19 +11,25 @@ const ranks: Readonly<Record<JobNoticeType, number>> = {
   'job.retrying': 1,
   'job.completed': 2,
   'job.failed': 2,
-  'job.cancelled': 2,
+  // Also of one that had failed, and was to be tried again.
+  'job.cancelled': 3,
 };
 
-/** `data`: the job as it stands then, as JSON in the words of the API. */
+/**
+ * `job`: as it is on record then, or is about to be, with the revision that it has by that. `data`: the same as JSON
+ * in the words of the API.
+ */
 export function jobNotice(
-  job: Pick<JobRecord, 'tenant' | 'id' | 'attemptCount'>,
+  job: Pick<JobRecord, 'tenant' | 'id' | 'attemptCount' | 'revision'>,
   type: JobNoticeType,
   atMs: number,
   data: string,
 ): Notice {
+  // The rest happens to an attempt once. This can happen again without another: cancelled, retried, cancelled.
+  const time = type === 'job.cancelled' ? `/${job.revision}` : '';
   return {
     tenant: job.tenant,
-    identity: `${job.id}/${job.attemptCount}/${type}`,
+    identity: `${job.id}/${job.attemptCount}/${type}${time}`,
     lane: job.id,
     order: job.attemptCount * 4 + ranks[type],
     type,

@@ -1,7 +1,7 @@
 // Ends a session for good. The record is marked first and goes last: from the mark on nobody finds the
 // session, and whoever names it again finishes what a crash cut short. Each step may be repeated.
 
-import { toSessionResource } from '../api/sessions.ts';
+import { toSessionNotice } from '../api/webhooks.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
@@ -37,7 +37,7 @@ export async function eraseSession(parts: Parts, session: SessionRecord): Promis
 async function tellErased({ clock, outbox }: Parts, session: SessionRecord): Promise<void> {
   const { id, tenant } = session;
   const type = 'session.deleted';
-  const data = JSON.stringify(toSessionResource(session));
+  const data = JSON.stringify(toSessionNotice(session));
   // Nothing comes after it.
   const order = Number.MAX_SAFE_INTEGER;
   await outbox.put([{ tenant, identity: `${id} ${type}`, lane: id, order, type, at: clock.now(), data }]);

@@ -337,7 +337,7 @@ test('a job that waits is cancelled at once and told of; asked again it says tha
   await ask('POST', `/jobs/${id}/cancel`);
   assert.deepEqual(
     told.map(({ identity, lane, type }) => [identity, lane, type]),
-    Array(2).fill([`${id}/0/job.cancelled`, id, 'job.cancelled']),
+    Array(2).fill([`${id}/0/job.cancelled/2`, id, 'job.cancelled']),
   );
   const data = JSON.parse(told[0]?.data ?? '') as Record<string, unknown>;
   assert.deepEqual(

@@ -282,7 +282,11 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       { name: 'codex_fleet_job_attempts_total', help: 'Attempts of jobs that ended, by what became of the job.' },
       { outcome: jobOutcomes },
     ),
-    jobsDue: new Gauge({ name: 'codex_fleet_jobs_due', help: 'Jobs that are due and wait for their share.', registers }),
+    jobsDue: new Gauge({
+      name: 'codex_fleet_jobs_due',
+      help: 'Jobs that are due and wait for their share.',
+      registers,
+    }),
     jobsRunning: new Gauge({ name: 'codex_fleet_jobs_running', help: 'Jobs whose turn was started.', registers }),
     jobWaitSeconds: plainHistogram(
       'codex_fleet_job_wait_seconds',

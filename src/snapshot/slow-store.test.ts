@@ -56,3 +56,47 @@ test('a pack that fails when all was read is a failure of the snapshot, and no p
     assert.equal(facts.files, 8);
   }
 });
+
+/** Each read takes its time; how many go at once is seen. */
+class FarStore extends MemorySnapshotStore implements SnapshotStore {
+  mostAtOnce = 0;
+  mostBytesAtOnce = 0;
+  reads = 0;
+  #atOnce = 0;
+  #bytesAtOnce = 0;
+
+  override async read(...[key, name, range]: Parameters<SnapshotStore['read']>): Promise<Uint8Array | null> {
+    const bytes = range?.length ?? 0;
+    this.reads += 1;
+    this.#atOnce += 1;
+    this.#bytesAtOnce += bytes;
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce);
+    this.mostBytesAtOnce = Math.max(this.mostBytesAtOnce, this.#bytesAtOnce);
+    await setTimeout(20);
+    this.#atOnce -= 1;
+    this.#bytesAtOnce -= bytes;
+    return await super.read(key, name, range);
+  }
+}
+
+test('a restore reads many objects at once, and not more of them than the bound', async () => {
+  for (const [bytes, most] of [
+    [1_000, 16],
+    [5 * 1024 * 1024, 6],
+  ] as const) {
+    const store = new FarStore();
+    await using lab = new SnapshotLab({ packBytes: bytes }, store);
+    for (let file = 0; file < 30; file += 1) lab.write(`file-${file}`, randomBytes(bytes));
+    await lab.take();
+    await lab.restart();
+    Object.assign(store, { mostAtOnce: 0, mostBytesAtOnce: 0, reads: 0 });
+    const place = lab.newPlace();
+    assert.ok(lab.ref);
+    await lab.snapshots.restore(labKey, lab.ref, place);
+    assert.ok(store.reads >= 30);
+    // The rollout is read beside the files.
+    assert.ok(store.mostAtOnce >= most && store.mostAtOnce <= most + 1, `${store.mostAtOnce} at once`);
+    assert.ok(store.mostBytesAtOnce <= 33 * 1024 * 1024, `${store.mostBytesAtOnce} bytes at once`);
+    assert.deepEqual(treeOnDisk(place.ws), treeOnDisk(lab.place.ws));
+  }
+});

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { maxNoticeBytes } from '../api/cut-notice.ts';
+import { maxMetadataEntries, maxSnapshotExcludes } from '../api/limits.ts';
 import type { Outbox } from '../contracts/outbox.ts';
 import { ServiceError } from '../core/errors.ts';
+import { defaultPolicy } from '../core/session.ts';
 import { newTurn } from '../core/turn.ts';
 import type { Notice } from '../core/webhook.ts';
 import { createSilentLogger } from '../observability/logger.ts';
@@ -24,9 +27,10 @@ class Stage implements Outbox {
   /** What the next puts answer; then they succeed. */
   readonly failures: Error[] = [];
   lastSeq = 7;
+  session = sessionRecord({ epoch: 3 });
   readonly notices = new SessionNotices({
     outbox: this,
-    session: () => sessionRecord({ epoch: 3 }),
+    session: () => this.session,
     lastSeq: () => this.lastSeq,
     onTold: (turnId) => this.told.push(turnId),
     clock: this.clock,
@@ -92,4 +96,23 @@ test('a turn that used up what it may use says so before its end; the same end h
   await stage.notices.settled();
   assert.deepEqual(stage.said, ['budget.exhausted 7', 'turn.failed 7', 'budget.exhausted 7', 'turn.failed 7']);
   assert.equal(new Set(stage.put_.map(({ identity }) => identity)).size, 2);
+});
+
+test('whatever a client wrote into a session, it can be told of', async () => {
+  const stage = new Stage();
+  const metadata = Object.fromEntries(
+    Array.from({ length: maxMetadataEntries }, (_, index) => [`${index}`.padStart(64, 'k'), '\u0001'.repeat(512)]),
+  );
+  const snapshotExclude = Array.from({ length: maxSnapshotExcludes }, (_, index) => `${index}/${'é/'.repeat(1_300)}x`);
+  stage.session = sessionRecord({
+    metadata,
+    title: '\u0001'.repeat(256),
+    policy: { ...defaultPolicy, snapshotExclude },
+  });
+  stage.notices.session('session.created');
+  await stage.notices.settled();
+  const [notice] = stage.put_;
+  assert.deepEqual((JSON.parse(notice?.data ?? '') as Record<string, unknown>)['metadata'], metadata);
+  const bytes = Buffer.byteLength(notice?.data ?? '');
+  assert.ok(bytes <= maxNoticeBytes, `${bytes} bytes`);
 });

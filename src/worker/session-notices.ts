@@ -3,8 +3,7 @@
 // not, and whoever takes the session next says it again.
 
 import { toApprovalResource } from '../api/approvals.ts';
-import { toSessionResource } from '../api/sessions.ts';
-import { toTurnNotice } from '../api/webhooks.ts';
+import { toSessionNotice, toTurnNotice } from '../api/webhooks.ts';
 import type { Outbox } from '../contracts/outbox.ts';
 import type { ApprovalRecord } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
@@ -84,7 +83,7 @@ export class SessionNotices {
     // It is created once; the rest can happen to each of its owners.
     const times = type === 'session.created' ? '' : ` ${record.epoch} ${record.crashes}`;
     const at = type === 'session.created' ? record.createdAt : clock.now();
-    const data = JSON.stringify(toSessionResource(record));
+    const data = JSON.stringify(toSessionNotice(record));
     this.#put([this.#notice({ type, identity: `${record.id} ${type}${times}`, lane: record.id, at, data })]);
   }
 

@@ -93,6 +93,8 @@ test('a Firestore that falls silent: typed, in time, and what was acknowledged i
   assert.ok(emulator !== null);
   t.after(() => emulator.stop());
   const options = { emulatorHost: emulator.host, timeoutMs: 1_500 };
+  // A Java process that has just begun is slow to answer at first.
+  await stores.open({ ...options, timeoutMs: 20_000 });
   const records = await stores.open(options);
   await records.sessions.create(session);
   await records.turns.create(turnRecord());

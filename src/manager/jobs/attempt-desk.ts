@@ -252,9 +252,11 @@ export class AttemptDesk {
     return answered(clock, records.jobs.get(tenant, id));
   }
 
+  /** Of what is written next. */
   #notice(job: JobRecord, type: JobNoticeType): Notice {
     const { clock, toJobResource } = this.#parts;
-    return jobNotice(job, type, clock.now(), JSON.stringify(toJobResource(job)));
+    const written = { ...job, revision: job.revision + 1 };
+    return jobNotice(written, type, clock.now(), JSON.stringify(toJobResource(job)));
   }
 }
 
