@@ -21,7 +21,6 @@ import type { JobTurns } from '../manager/jobs/job-turns.ts';
 import { ScheduleRunner } from '../manager/jobs/schedule-runner.ts';
 import { DeliveryLoop } from '../manager/webhooks/delivery-loop.ts';
 import { RecordOutbox } from '../manager/webhooks/record-outbox.ts';
-import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { continuationId } from '../worker/continuation.ts';
 import { gatewaySettings } from './gateway-settings.ts';

@@ -13,9 +13,6 @@ export type JobStatus = (typeof jobStatuses)[number];
 export const jobSources = ['api', 'schedule', 'pubsub'] as const;
 export type JobSource = (typeof jobSources)[number];
 
-/** How a turn may end that is worth another attempt. */
-export const retriedStatuses = ['failed', 'interrupted', 'timed_out'] as const;
-
 export type JobRetry = {
   /** With the first; 1: none but that. */
   readonly maxAttempts: number;

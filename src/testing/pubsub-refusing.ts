@@ -1,7 +1,7 @@
 // A Pub/Sub that answers every call with one status of gRPC: for what the emulator never says, such as that
 // something is not permitted.
 
-import { grpc } from 'google-gax';
+import * as grpc from '@grpc/grpc-js';
 
 const bothWays = ['/google.pubsub.v1.Subscriber/StreamingPull'];
 const plain = [

@@ -10,7 +10,7 @@ export type CodeBlock = {
   readonly file: string;
   readonly line: number;
   readonly language: string;
-  /** The word behind the language: `start`, `starts`, `worker`, `cluster`, `ci`; empty for what is run as it is. */
+  /** The word behind the language: `start`, `starts`, `worker`, `cluster`, `google`, `ci`; empty for what is run as it is. */
   readonly kind: string;
   readonly code: string;
 };

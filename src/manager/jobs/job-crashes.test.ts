@@ -294,5 +294,5 @@ test('whatever crashes, leads beside another, is refused or cancelled: every job
   );
   const runs = Number(process.env['CODEX_FLEET_JOB_RUNS'] ?? 40);
   // One run takes a tenth of a second: what takes so long goes round in a circle.
-  await fc.assert(property, { numRuns: runs, timeout: 20_000 });
+  await fc.assert(property, { numRuns: runs, plugins: [fc.timeout(20_000)], endOnFailure: true });
 });
