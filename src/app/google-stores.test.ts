@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/resolve.ts';
+import { createSilentLogger } from '../observability/logger.ts';
+import { SystemClock } from '../observability/system-clock.ts';
+import { openClusterDir } from './cluster-dir.ts';
+import { hostOf, openGcs } from './google-stores.ts';
+import { openStores } from './stores.ts';
+
+const facts = {
+  homeDir: '/nowhere',
+  cwd: '/nowhere',
+  hostname: 'host',
+  cores: 2,
+  memoryBytes: 2 ** 32,
+  stderrIsTerminal: false,
+};
+const secret = 'a secret that all roles of the cluster know';
+
+function configOf(env: Readonly<Record<string, string>>): Config {
+  return loadConfig({ env: { CODEX_FLEET_STORAGE: 'google', ...env }, flags: {}, facts, readFile: () => null }).config;
+}
+
+test('a fleet of one process refuses stores that are for many hosts, and says what to do', async () => {
+  const options = { isOnlyOwner: true, checksRecords: false, reserve: null, onForgotten: () => {} };
+  const opening = openStores(configOf({}), '/nowhere', new SystemClock(), createSilentLogger(), options);
+  await assert.rejects(opening, { code: 'store_unavailable', message: /--storage google is for a cluster/ });
+});
+
+test('a role on one of many hosts refuses to start without the secret that all share', async () => {
+  await assert.rejects(openClusterDir(configOf({})), { code: 'store_unavailable', message: /cluster\.secret/ });
+});
+
+test('a bucket has to be named', async () => {
+  const opening = openGcs(configOf({}), new SystemClock(), createSilentLogger());
+  await assert.rejects(opening, { code: 'store_unavailable', message: /google\.bucket/ });
+});
+
+test('gateways on two hosts derive the same ids from an Idempotency-Key, of another cluster others', async (t) => {
+  const dirs = [1, 2, 3].map(() => mkdtempSync(join(tmpdir(), 'google-stores-')));
+  t.after(() => dirs.forEach((dir) => rmSync(dir, { recursive: true })));
+  const secretOf = async (dir: string, of: string): Promise<string> => {
+    const opened = await openClusterDir(configOf({ CODEX_FLEET_DATA_DIR: dir, CODEX_FLEET_CLUSTER_SECRET: of }));
+    await opened.close();
+    return Buffer.from(opened.idempotencySecret).toString('hex');
+  };
+  const [first = '', second = '', other = ''] = dirs;
+  const here = await secretOf(first, secret);
+  assert.equal(await secretOf(second, secret), here);
+  assert.notEqual(await secretOf(other, `${secret}!`), here);
+});
+
+test('an emulator may be given as a host and a port or as a URL', () => {
+  assert.deepEqual(['127.0.0.1:8085', 'http://127.0.0.1:8085', 'http://[::1]:1/'].map(hostOf), [
+    '127.0.0.1:8085',
+    '127.0.0.1:8085',
+    '[::1]:1',
+  ]);
+});
