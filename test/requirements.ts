@@ -119,6 +119,41 @@ export const requirements = [
   { id: 'fleet-handover', text: 'A worker that is drained lets turns end or go on elsewhere, and takes nothing new.' },
   { id: 'fleet-disk', text: "What a worker's disk held of committed turns is had again when that disk is gone." },
   { id: 'fleet-simulated', text: 'A thousand seeds of simulated faults break no promise, and planted bugs are found.' },
+  { id: 'job-runs', text: 'A job runs without anybody waiting for it, and its result is kept.' },
+  { id: 'job-retry', text: 'A job is tried again as its retry policy says, and once more when a client asks.' },
+  { id: 'job-run-at', text: 'A job with run_at begins at that time, not before.' },
+  { id: 'job-cancel', text: 'A job is cancelled while it waits and while it runs; one that was can be had back.' },
+  { id: 'job-idempotent', text: 'A repeated Idempotency-Key is the same job; with another body it is refused.' },
+  { id: 'job-share', text: 'Thirty jobs keep nobody waiting for longer than a turn who prompts.' },
+  {
+    id: 'job-durable',
+    text: 'Whenever a fleet is killed, each job ends, each attempt runs at most once, and each end is told.',
+  },
+  {
+    id: 'message-once',
+    text: 'A message that comes again, or to one that is killed, is one job; one that can never be a job is put aside with its reason.',
+  },
+  {
+    id: 'message-away',
+    text: 'A fleet whose Pub/Sub is away at its start starts all the same, says so, and reads once it is there.',
+  },
+  { id: 'schedule-runs', text: 'A schedule makes a job at each of its times, once, and another when asked.' },
+  {
+    id: 'webhook-told',
+    text: 'Webhooks are told what happens, signed as Standard Webhooks has it, in order per turn.',
+  },
+  { id: 'webhook-failing', text: 'A receiver that fails half the time is told each event, in order per turn.' },
+  { id: 'webhook-secret', text: 'While a secret is replaced the old and the new one sign.' },
+  { id: 'webhook-replay', text: 'Deliveries are listed with their attempts, and told again when asked.' },
+  {
+    id: 'webhook-answers',
+    text: 'A receiver that redirects is not followed, one that is gone is disabled, one that is busy is given its time.',
+  },
+  { id: 'webhook-private', text: 'Nothing is delivered to a private address that was not opened.' },
+  {
+    id: 'webhook-durable',
+    text: 'Whenever a fleet is killed, the end of each turn is told at least once, in order per turn.',
+  },
   {
     id: 'cli-exec',
     text: 'codex-fleet exec joins the running fleet or starts one, and its exit code says how the turn ended.',

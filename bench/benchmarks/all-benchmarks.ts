@@ -6,6 +6,8 @@ import { execWarm } from './exec-warm.ts';
 import { failover } from './failover.ts';
 import { firstEvent } from './first-event.ts';
 import { gatewayCore } from './gateway-core.ts';
+import { googleExec } from './google-exec.ts';
+import { googleOperations } from './google-operations.ts';
 import { idleSockets } from './idle-sockets.ts';
 import { redisPerTurn } from './redis-use.ts';
 import { sessionMemory } from './session-memory.ts';
@@ -27,6 +29,8 @@ export const benchmarks: readonly Benchmark[] = [
   failover,
   gatewayCore,
   redisPerTurn,
+  googleExec,
+  googleOperations,
   storedSessions,
   // The last: it leaves the disk work to do.
   commitCost,

@@ -21,6 +21,8 @@ export type Benchmark = {
   /** What is compared with what, for the reader of BENCHMARKS.md. */
   readonly method: string;
   readonly limitMs: number;
+  /** Why it cannot be measured on this machine; null: it can. Default: it can. */
+  readonly lacking?: () => string | null;
   run(lab: Lab): Promise<BenchmarkResult>;
 };
 

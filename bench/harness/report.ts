@@ -7,9 +7,9 @@ import { type Finding, limitOf, verdictOf } from './finding.ts';
 
 export type Outcome = {
   readonly benchmark: Benchmark;
-  /** An error's words when it could not be measured. */
+  /** An error's words when it could not be measured, or what this machine lacks for it. */
   readonly result: BenchmarkResult | string;
-  /** Repeated while inconclusive. */
+  /** Repeated while inconclusive; 0: left out. */
   readonly attempts: number;
 };
 
@@ -72,7 +72,7 @@ export function replaceSections(text: string, sectionFacts: readonly Fact[], out
 
 function sectionOf({ benchmark, result, attempts }: Outcome): string {
   const head = `## ${benchmark.title}\n\n\`npm run bench -- ${benchmark.name}\`. ${benchmark.method}`;
-  if (typeof result === 'string') return `${head}\n\nNot measured: ${result}`;
+  if (typeof result === 'string') return `${head}\n\n${attempts === 0 ? 'Left out' : 'Not measured'}: ${result}`;
   const rows = [columns, columns.map(() => '---'), ...result.findings.map(cellsOf)];
   const table = rows.map((row) => `| ${row.join(' | ')} |`).join('\n');
   const facts = result.facts.map(({ what, value }) => `- ${what}: ${value}`);

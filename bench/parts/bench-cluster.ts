@@ -10,7 +10,7 @@ import { LocalCluster, type LocalClusterOptions } from '../../tools/local-cluste
 import type { Lab } from '../harness/benchmark.ts';
 import { sleep } from '../harness/benchmark.ts';
 
-export type BenchClusterOptions = Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers'> & {
+export type BenchClusterOptions = Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'storage'> & {
   /** Of the cluster; what stands in it is gone on with. */
   readonly dir?: string;
   readonly slots: number;
@@ -38,10 +38,10 @@ export class BenchCluster {
   }
 
   static async start(lab: Lab, options: BenchClusterOptions): Promise<BenchCluster> {
-    const { gateways, managers, slots, warmSlots, workers } = options;
+    const { gateways, managers, slots, storage = 'sqlite', warmSlots, workers } = options;
     const dir = options.dir ?? path.join(lab.dir, mintId());
     const cluster = await LocalCluster.start({
-      ...{ dataDir: dir, gateways, workers, managers, port: 0 },
+      ...{ dataDir: dir, gateways, workers, managers, storage, port: 0 },
       flags: {
         'model-proxy': ['--model-provider', 'demo'],
         worker: ['--slots', String(slots), '--warm-slots', String(warmSlots)],

@@ -11,6 +11,7 @@ import { operations } from './operations.ts';
 import { headPaths, plainOperations, webSocketPath } from './plain-operations.ts';
 import { ProblemResponses } from './problem-responses.ts';
 import { problemSchema } from './problem.ts';
+import { noticePayloads } from './webhook-payloads.ts';
 import { acceptedFrameSchema, endedFrameSchema, frameSchemas, pongFrameSchema } from './ws-frames.ts';
 
 const description = `Runs OpenAI's Codex agent as a service: sessions with a workspace of their own, turns that run prompts in them, and events that can be followed and resumed.
@@ -36,6 +37,7 @@ export function openApiDocument(version: string): JsonObject {
     security: [{ bearer: [] }],
     tags: [...new Set(Object.values(operations).map(({ route }) => route))].map((name) => ({ name })),
     paths,
+    webhooks: describeWebhooks(schemas),
     components: {
       schemas: schemas.all(),
       responses: problems.all(),
@@ -62,6 +64,34 @@ function addEvents(schemas: ComponentSchemas): JsonObject {
     anyOf: [...known, unknown],
   });
 }
+
+function describeWebhooks(schemas: ComponentSchemas): JsonObject {
+  const item = (type: string, schema: z.ZodType): JsonObject => ({
+    post: {
+      summary: `Told of \`${type}\`, signed as Standard Webhooks has it.`,
+      parameters: signatureHeaders,
+      requestBody: { required: true, content: { 'application/json': { schema: schemas.use(schema) } } },
+      responses: { '2XX': { description: 'It has arrived. Anything else is tried again, for a day.' } },
+      security: [],
+    },
+  });
+  return Object.fromEntries(noticePayloads.map(({ schema, type }) => [type, item(type, schema)]));
+}
+
+const signatureHeaders = [
+  { name: 'webhook-id', description: 'The same in every attempt.' },
+  { name: 'webhook-timestamp', description: 'Of this attempt, in seconds.' },
+  {
+    name: 'webhook-signature',
+    description: '`v1,` and a signature for each secret that is valid, with spaces between.',
+  },
+].map(({ description: words, name }) => ({
+  name,
+  in: 'header',
+  required: true,
+  description: words,
+  schema: { type: 'string' },
+}));
 
 function describeOperation(
   operation: Operation,

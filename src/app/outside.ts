@@ -125,11 +125,13 @@ export class Outside {
   }
 }
 
+export type JobMessages = Duty & Pick<MessageSource, 'state'>;
+
 /** null where no subscription is to be read. Started and stopped by the caller. */
 export async function openJobMessages(
   parts: Pick<OutsideParts, 'clock' | 'config' | 'logger' | 'metrics' | 'records'>,
   onJobMade: () => void,
-): Promise<Duty | null> {
+): Promise<JobMessages | null> {
   const { clock, config, logger, metrics, records } = parts;
   const { google, jobs, pubsub, server } = config;
   const subscription = pubsub.jobsSubscription;
@@ -163,6 +165,7 @@ export async function openJobMessages(
         if (answer.outcome === 'done') onJobMade();
         return answer;
       }),
+    state: () => source.state(),
     stop: () => source.stop(),
   };
 }

@@ -13,6 +13,7 @@ import {
   retryDelayMs,
   settledJob,
   startedJob,
+  withdrawnJob,
 } from './job.ts';
 import type { TerminalStatus } from './turn.ts';
 
@@ -75,8 +76,14 @@ test('a job whose turn is gone has failed, and one that waits cannot lose any', 
   assert.equal(lostJob(jobRecord(), error, 6), null);
 });
 
-test('cancelling ends a job that waits, and asks for the end of one that runs, once', () => {
-  assert.equal(cancelledJob(jobRecord(), 6)?.status, 'cancelled');
+test('cancelling keeps a job that waits from its attempt and makes it due, to be ended; one that runs is to end, once', () => {
+  const waiting = cancelledJob(jobRecord({ dueAt: 100 }), 6) ?? assert.fail();
+  assert.deepEqual([waiting.status, waiting.isCancelling, waiting.dueAt], ['queued', true, 6]);
+  assert.equal(begunJob(waiting, turn.id, 7), null);
+  const withdrawn = withdrawnJob(waiting, 7) ?? assert.fail();
+  assert.deepEqual([withdrawn.status, withdrawn.isCancelling, withdrawn.endedAt], ['cancelled', false, 7]);
+  for (const other of [jobRecord(), running({ isCancelling: true }), withdrawn])
+    assert.equal(withdrawnJob(other, 8), null);
   const asked = cancelledJob(running(), 6) ?? assert.fail();
   assert.deepEqual([asked.status, asked.isCancelling], ['running', true]);
   assert.equal(cancelledJob(asked, 7), null);

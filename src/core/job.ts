@@ -80,7 +80,7 @@ export type JobRecord = {
   readonly countedFrom: number;
   /** When the next attempt is due; null unless it is queued. */
   readonly dueAt: number | null;
-  /** A client wants it to end, and its turn runs. */
+  /** A client wants it to end: its turn is to be ended first, or those outside to be told. */
   readonly isCancelling: boolean;
   /** The last attempt's; empty before. */
   readonly finalMessage: string;
@@ -117,7 +117,7 @@ export function hasJobEnded({ status }: Pick<JobRecord, 'status'>): boolean {
  * be nobody's to end. null when it does not wait for one.
  */
 export function begunJob(job: JobRecord, turnId: TurnId, nowMs: number): JobRecord | null {
-  if (job.status !== 'queued') return null;
+  if (job.status !== 'queued' || job.isCancelling) return null;
   const attempt = { turnId, sessionId: null, startedAt: nowMs, endedAt: null, status: null, error: null };
   return {
     ...job,
@@ -189,10 +189,15 @@ export function lostJob(job: JobRecord, error: TurnError, nowMs: number): JobRec
   return { ...job, ...failedAttempt(job, last, error, nowMs) };
 }
 
-/** null when it has ended, or was asked to already. `isCancelling` where its turn is still to be ended. */
+/** No attempt is begun any more; one that waits is due now, to be ended. null when it has ended, or was asked to already. */
 export function cancelledJob(job: JobRecord, nowMs: number): JobRecord | null {
   if (hasJobEnded(job) || job.isCancelling) return null;
-  return job.status === 'running' ? { ...job, isCancelling: true } : { ...job, ...cancelled(nowMs) };
+  return { ...job, isCancelling: true, dueAt: job.dueAt === null ? null : Math.min(job.dueAt, nowMs) };
+}
+
+/** The end of one that is being cancelled and has no turn to be ended first. null where it is not so. */
+export function withdrawnJob(job: JobRecord, nowMs: number): JobRecord | null {
+  return job.status === 'queued' && job.isCancelling ? { ...job, ...cancelled(nowMs) } : null;
 }
 
 /** Once more from the beginning, as a client wants it. null unless it failed or was cancelled. */

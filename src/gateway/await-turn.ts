@@ -1,5 +1,6 @@
 // Waits for the end of a turn by following its log, for as long as the caller may be kept waiting; while the
-// log is away, by asking the record. Giving up ends the waiting, never the turn.
+// log is away, by asking the record. Giving up ends the waiting, never the turn. That a store is away is no answer
+// for a turn that exists: it would be asked for again.
 
 import { isServiceError } from '../core/errors.ts';
 import { isTerminal, type TurnRecord } from '../core/turn.ts';
@@ -9,7 +10,7 @@ import type { Gear } from './gateway-parts.ts';
 /** How often the record is asked, and the log tried again, while that is away. */
 const lookAgainMs = 1_000;
 
-/** The turn as its record has it when the wait is over, ended or not. */
+/** The turn as its record has it when the wait is over, ended or not; as it was last known while the records are away. */
 export async function awaitTurn(
   gear: Gear,
   turn: TurnRecord,
@@ -21,17 +22,26 @@ export async function awaitTurn(
   const stop = new AbortController();
   const cancelWait = gear.clock.after(waitMs, () => stop.abort());
   const signal = AbortSignal.any([stop.signal, ...signals]);
+  let now: TurnRecord | null = turn;
   try {
-    let now: TurnRecord | null = turn;
-    // The turn exists: that its log is away is no answer to who asked for it.
     while (now !== null && !isTerminal(now.status) && !(await isFollowed(gear, turn, beforeSeq, signal))) {
       await pause(gear, signal);
-      now = await gear.records.turns.get(turn.tenant, turn.id);
+      now = await readAgain(gear, now);
     }
   } finally {
     cancelWait();
   }
-  return (await gear.records.turns.get(turn.tenant, turn.id)) ?? turn;
+  return (await readAgain(gear, now ?? turn)) ?? turn;
+}
+
+/** null for one that is gone; as it was known while the records are away. */
+async function readAgain({ records }: Gear, known: TurnRecord): Promise<TurnRecord | null> {
+  try {
+    return await records.turns.get(known.tenant, known.id);
+  } catch (error) {
+    if (!isServiceError(error, 'store_unavailable')) throw error;
+    return known;
+  }
 }
 
 /** false when the log is away: how the turn stands is not known. */

@@ -76,7 +76,15 @@ export async function dispatchTurn(
   }
   // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all
   // the same finds its record ended, and does not begin. No deadline: what is settled here is not accepted.
-  if (await isStillUntaken(parts, turn, asServiceError(error), isNew)) throw error;
+  const standing = await standingOf(parts, turn);
+  if (standing === 'unknown') {
+    // It cannot be ended either, and would run: to say that nothing was accepted would have it asked for again. Whoever
+    // looks after open turns gives it to a worker; but not one that must not wait.
+    if (options.onlyIfIdle === true) throw error;
+    logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
+    return;
+  }
+  if (await isStillUntaken(parts, standing, asServiceError(error), isNew)) throw error;
 }
 
 async function handOver(parts: Parts, turn: TurnRecord, options: StartOptions): Promise<void> {
@@ -91,8 +99,22 @@ async function handOver(parts: Parts, turn: TurnRecord, options: StartOptions): 
   }
 }
 
-async function isStillUntaken(parts: Parts, turn: TurnRecord, refusal: ServiceError, isNew: boolean): Promise<boolean> {
-  const now = await parts.records.turns.get(turn.tenant, turn.id);
+/** unknown: the records are away, where it was a moment ago. */
+async function standingOf({ records }: Parts, { id, tenant }: TurnRecord): Promise<TurnRecord | null | 'unknown'> {
+  try {
+    return await records.turns.get(tenant, id);
+  } catch (error) {
+    if (!isServiceError(error, 'store_unavailable')) throw error;
+    return 'unknown';
+  }
+}
+
+async function isStillUntaken(
+  parts: Parts,
+  now: TurnRecord | null,
+  refusal: ServiceError,
+  isNew: boolean,
+): Promise<boolean> {
   if (now === null || wasRefused(now)) return true;
   if (now.status !== 'queued') return false;
   // Only who made the turn may end it: a repeat cannot know what became of the first call.

@@ -317,7 +317,7 @@ test('a result says how the job ended, and its attempts how they did', async (t)
   ]);
 });
 
-test('a job that waits is cancelled at once and told of; asked again it says that it has ended, and tells the same', async (t) => {
+test('a job that waits is cancelled at once, and told of before that; where it cannot be told it stays to be ended', async (t) => {
   const told: Notice[] = [];
   let isAway = true;
   const outbox = {
@@ -330,14 +330,16 @@ test('a job that waits is cancelled at once and told of; asked again it says tha
   const ask = askerOf(fleet);
   const other = await stored(fleet);
   const { id } = await stored(fleet, { spec: jobSpec({ webhook: { url, secret: secretOf(24) } }) });
-  assert.deepEqual(refusalOf(await ask('POST', `/jobs/${id}/cancel`)), [503, 'store_unavailable']);
+  const notYet = await ask('POST', `/jobs/${id}/cancel`);
+  assert.deepEqual([notYet.status, notYet.body['status'], notYet.body['cancelling']], [202, 'queued', true]);
   isAway = false;
   const again = await ask('POST', `/jobs/${id}/cancel`);
-  assert.deepEqual([...refusalOf(again), again.body['job_status']], [409, 'job_ended', 'cancelled']);
-  await ask('POST', `/jobs/${id}/cancel`);
+  assert.deepEqual([again.status, again.body['status']], [200, 'cancelled']);
+  const late = await ask('POST', `/jobs/${id}/cancel`);
+  assert.deepEqual([...refusalOf(late), late.body['job_status']], [409, 'job_ended', 'cancelled']);
   assert.deepEqual(
     told.map(({ identity, lane, type }) => [identity, lane, type]),
-    Array(2).fill([`${id}/0/job.cancelled/2`, id, 'job.cancelled']),
+    [[`${id}/0/job.cancelled/3`, id, 'job.cancelled']],
   );
   const data = JSON.parse(told[0]?.data ?? '') as Record<string, unknown>;
   assert.deepEqual(
@@ -354,7 +356,17 @@ test('a job that waits is cancelled at once and told of; asked again it says tha
     const ended = await stored(fleet, { status, dueAt: null });
     assert.deepEqual(refusalOf(await ask('POST', `/jobs/${ended.id}/cancel`)), [409, 'job_ended']);
   }
-  assert.equal(told.length, 3);
+  assert.equal(told.length, 2);
+});
+
+test('a job that is cancelled, tried again and cancelled once more is told of twice', async (t) => {
+  const told: string[] = [];
+  const put = async (notices: readonly Notice[]) => void told.push(...notices.map(({ identity }) => identity));
+  const fleet = await startGateway(t, { outbox: { put }, clock: new FakeClock(nowMs) });
+  const { id } = await stored(fleet);
+  for (const action of ['cancel', 'retry', 'cancel']) await askerOf(fleet)('POST', `/jobs/${id}/${action}`);
+  assert.equal(told.length, 2);
+  assert.equal(new Set(told).size, 2);
 });
 
 test('a job that runs is marked, its turn is ended, and whoever runs jobs is told to look', async (t) => {

@@ -36,6 +36,7 @@ async function serving(t: { after(end: () => Promise<void>): void }) {
       },
     },
     records,
+    messages: { state: () => ({ state: 'unavailable', reason: 'not_found' }) },
     tokens: new TokenSet([
       { tokenSha256: createHash('sha256').update(token).digest('hex'), tenant: 'default', name: 'test' },
     ]),
@@ -72,7 +73,7 @@ test('a standby is ready as long as the records and the registry answer', async 
   assert.deepEqual(await get('/livez'), [200, '{"status":"ok"}']);
 });
 
-test('who leads, and which workers are lost, is told to those with a credential; metrics too', async (t) => {
+test('who leads, which workers are lost and whether messages are read is told to those with a credential; metrics too', async (t) => {
   const { get, metrics } = await serving(t);
   metrics.leader.set(1);
   metrics.workers.set({ state: 'suspect' }, 2);
@@ -82,6 +83,7 @@ test('who leads, and which workers are lost, is told to those with a credential;
     last_pass_at: null,
     sessions_recovered: 3,
     workers: { ready: 2, draining: 0, suspect: 0, lost: 1 },
+    messages: { state: 'unavailable', reason: 'not_found' },
     lost_workers: [{ worker: 'worker-1', boot: 'a', evidence: 'refused' }],
   });
   for (const [path, credential] of [

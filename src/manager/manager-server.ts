@@ -1,5 +1,6 @@
 // The session manager's HTTP face: probes, health and metrics. It takes no commands.
 
+import type { MessageSource } from '../contracts/message-source.ts';
 import type { Records } from '../contracts/records.ts';
 import type { Clock } from '../core/clock.ts';
 import { within } from '../core/deadline.ts';
@@ -17,6 +18,8 @@ import type { SessionManager } from './session-manager.ts';
 export type ManagerServerOptions = {
   readonly manager: Pick<SessionManager, 'health' | 'unansweredMs'>;
   readonly records: { readonly sessions: Pick<Records['sessions'], 'listHeld'> };
+  /** null: it reads none. */
+  readonly messages: Pick<MessageSource, 'state'> | null;
   readonly tokens: TokenSet;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -30,7 +33,7 @@ const answerMs = 2_000;
 const longestUnansweredMs = 5_000;
 
 export function createManagerServer(options: ManagerServerOptions): HttpServer {
-  const { clock, logger, manager, metrics, records, tokens } = options;
+  const { clock, logger, manager, messages, metrics, records, tokens } = options;
   const server = createHttpServer({ clock, logger, metrics, listen: options.listen, limits: options.limits });
   const { app } = server;
 
@@ -71,6 +74,8 @@ export function createManagerServer(options: ManagerServerOptions): HttpServer {
         last_pass_at: lastPassAt,
         sessions_recovered: sessionsRecovered,
         workers,
+        // Not part of the status: a manager that cannot read does all its other work.
+        messages: messages?.state() ?? null,
         lost_workers: lostWorkers.map(({ boot, evidence, id }) => ({ worker: id, boot, evidence })),
       };
     },

@@ -14,6 +14,8 @@ export type TurnDispatchParts = {
   readonly owners: Pick<SessionOwners, 'isOrphaned'>;
   readonly directory: Pick<SessionDirectory, 'lookup'>;
   readonly records: { readonly turns: Pick<Records['turns'], 'get' | 'listOpen'> };
+  /** By how much each open turn puts off the next look at all of them, where looking costs money. Default: 0. */
+  readonly listedEntryMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -21,6 +23,8 @@ export type TurnDispatchParts = {
 const everyMs = 500;
 /** Where there is more than a pass looks at. */
 const whenManyMs = 1_000;
+/** Looking may be put off by so much. */
+const longestPauseMs = 15_000;
 const pageSize = 100;
 const mostPages = 10;
 const lanes: Lanes = { mostAtOnce: 8, patienceMs: 2_000 };
@@ -52,8 +56,11 @@ export class TurnDispatch {
   /** Answers when the next is due. Never rejects. */
   async pass(isStopping: () => boolean): Promise<number> {
     const { desk, logger } = this.#parts;
+    let listed = 0;
     try {
-      const turns = await this.#nextTurns();
+      const turns = await this.#nextTurns((entries) => {
+        listed += entries;
+      });
       await desk.recoverAll(this.#orphans(turns, isStopping), lanes);
       await this.#ask(turns, isStopping);
       this.#isFailureTold = false;
@@ -63,16 +70,19 @@ export class TurnDispatch {
       this.#isFailureTold = true;
       return firstRetryMs;
     }
-    return this.#after === null ? everyMs : whenManyMs;
+    const { listedEntryMs = 0 } = this.#parts;
+    const pauseMs = Math.min(longestPauseMs, listed * listedEntryMs);
+    return Math.max(this.#after === null ? everyMs : whenManyMs, pauseMs);
   }
 
   /** Those that have had the time to arrive, from where the last pass ended. */
-  async #nextTurns(): Promise<readonly FleetPlace[]> {
+  async #nextTurns(onListed: (entries: number) => void): Promise<readonly FleetPlace[]> {
     const { clock, records } = this.#parts;
     const settled: FleetPlace[] = [];
     const nowMs = clock.monotonicMs();
     for (let pages = 0; pages < mostPages; pages++) {
       const page: Page<FleetPlace> = await records.turns.listOpen(this.#after, pageSize);
+      onListed(page.data.length);
       for (const turn of page.data) if (nowMs - this.#firstSeen(turn, nowMs) >= settledAfterMs) settled.push(turn);
       this.#after = page.hasMore ? (page.data.at(-1) ?? null) : null;
       if (this.#after === null) {

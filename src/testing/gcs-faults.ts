@@ -41,6 +41,8 @@ export type GcsFault = {
 type Pending = { readonly fault: GcsFault; skip: number; left: number };
 
 export class GcsFaults {
+  /** Asked for each call that no planned fault is meant for. */
+  faultOf: (operation: GcsOperation, object: string | null) => GcsFault | null = () => null;
   #pending: Pending[] = [];
 
   add(fault: GcsFault): void {
@@ -68,6 +70,6 @@ export class GcsFaults {
       if (pending.left <= 0) this.#pending = this.#pending.filter((one) => one !== pending);
       return pending.fault;
     }
-    return null;
+    return this.faultOf(operation, object);
   }
 }

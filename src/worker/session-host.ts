@@ -59,6 +59,7 @@ export class SessionHost {
   #idleSinceMs: number | null = null;
   #cancelIdleTimer: () => void = () => {};
   #stopping: Promise<void> | null = null;
+  readonly #recordsNothing = Promise.withResolvers<void>();
   #mayNotRecord = false;
 
   constructor({ onLost, onRestful, parts, session, writer }: HostOptions) {
@@ -425,7 +426,8 @@ export class SessionHost {
   }
 
   async #patiently(work: Promise<unknown>): Promise<void> {
-    if ((await within(this.#parts.clock, stopPatienceMs, work, 'late')) !== 'late') return;
+    const done = Promise.race([work, this.#recordsNothing.promise]);
+    if ((await within(this.#parts.clock, stopPatienceMs, done, 'late')) !== 'late') return;
     this.#parts.logger.error(
       { event: 'session_stop_late', session_id: this.key.sessionId },
       'a session was stopped before all was recorded',
@@ -435,6 +437,7 @@ export class SessionHost {
 
   #recordNothing(): void {
     this.#mayNotRecord = true;
+    this.#recordsNothing.resolve();
     this.#approvals.close();
     this.#notices.close();
     this.#writer.close();

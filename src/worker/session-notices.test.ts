@@ -98,6 +98,25 @@ test('a turn that used up what it may use says so before its end; the same end h
   assert.equal(new Set(stage.put_.map(({ identity }) => identity)).size, 2);
 });
 
+test('that a session is quarantined is put with the end of the turn that did it: whoever repeats one repeats both', async () => {
+  const crashed = { ...ended, status: 'failed', startedAt: 1, error: { code: 'agent_crashed', message: '' } } as const;
+  const identities: string[][] = [];
+  // By its owner, and by who took the session from it.
+  for (const epoch of [3, 4]) {
+    const stage = new Stage();
+    stage.session = sessionRecord({ epoch, status: 'quarantined' });
+    stage.failures.push(new ServiceError('store_unavailable'));
+    stage.notices.turnEnded(crashed);
+    await stage.clock.advanceAsync(10);
+    assert.deepEqual([stage.told, stage.said], [[], []]);
+    await stage.clock.advanceAsync(1_000);
+    await stage.notices.settled();
+    assert.deepEqual([stage.told, stage.said], [[ended.id], ['turn.failed 7', 'session.quarantined 7']]);
+    identities.push(stage.put_.map(({ identity }) => identity));
+  }
+  assert.deepEqual(identities[0], identities[1]);
+});
+
 test('whatever a client wrote into a session, it can be told of', async () => {
   const stage = new Stage();
   const metadata = Object.fromEntries(

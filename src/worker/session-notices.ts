@@ -13,6 +13,7 @@ import type { TurnRecord } from '../core/turn.ts';
 import type { Notice, NoticeType } from '../core/webhook.ts';
 import type { Logger } from '../observability/logger.ts';
 import { answered } from './store-answer.ts';
+import { hasCrashed } from './turn-outcomes.ts';
 
 export type SessionNoticesOptions = {
   readonly outbox: Outbox;
@@ -45,16 +46,16 @@ export class SessionNotices {
     this.#options = options;
   }
 
-  /** Its terminal event is in the log. */
+  /** Its terminal event is in the log. What became of its session by that counts as told with it, or not. */
   turnEnded(turn: TurnRecord): void {
     const at = turn.endedAt ?? turn.createdAt;
     const notice = { lane: turn.id, at, data: JSON.stringify(toTurnNotice(turn, at)) };
     const types: NoticeType[] = [`turn.${turn.status}` as NoticeType];
     if (turn.reason === 'budget') types.unshift('budget.exhausted');
-    this.#put(
-      types.map((type) => this.#notice({ ...notice, type, identity: `${turn.id} ${type}` })),
-      turn.id,
-    );
+    const notices = types.map((type) => this.#notice({ ...notice, type, identity: `${turn.id} ${type}` }));
+    const { status } = this.#options.session();
+    if (status === 'quarantined' && hasCrashed(turn)) notices.push(this.#ofSession('session.quarantined', turn.id, at));
+    this.#put(notices, turn.id);
   }
 
   approval(type: 'approval.requested' | 'approval.resolved', approval: ApprovalRecord): void {
@@ -77,14 +78,12 @@ export class SessionNotices {
     this.#put([this.#notice({ type, identity, lane: approval.turnId, at: approval.createdAt, data })]);
   }
 
-  session(type: SessionNoticeType): void {
+  session(type: 'session.created' | 'session.recovered'): void {
     const { clock, session } = this.#options;
-    const record = session();
-    // It is created once; the rest can happen to each of its owners.
-    const times = type === 'session.created' ? '' : ` ${record.epoch} ${record.crashes}`;
-    const at = type === 'session.created' ? record.createdAt : clock.now();
-    const data = JSON.stringify(toSessionNotice(record));
-    this.#put([this.#notice({ type, identity: `${record.id} ${type}${times}`, lane: record.id, at, data })]);
+    const { createdAt, epoch } = session();
+    // It is created once, and recovered by each of its owners.
+    const isFirst = type === 'session.created';
+    this.#put([this.#ofSession(type, isFirst ? '' : String(epoch), isFirst ? createdAt : clock.now())]);
   }
 
   /** Resolves when everything said so far is in the outbox, or will not be put there by us. */
@@ -97,6 +96,13 @@ export class SessionNotices {
     this.#isClosed = true;
     this.#waiting.length = 0;
     this.#closed.resolve();
+  }
+
+  /** `which`: of several such things that can happen to it. */
+  #ofSession(type: SessionNoticeType, which: string, at: number): Notice {
+    const record = this.#options.session();
+    const identity = [record.id, type, which].join(' ').trimEnd();
+    return this.#notice({ type, identity, lane: record.id, at, data: JSON.stringify(toSessionNotice(record)) });
   }
 
   #notice(notice: Omit<Notice, 'tenant' | 'order'>): Notice {

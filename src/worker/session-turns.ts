@@ -378,11 +378,10 @@ export class SessionTurns {
   }
 
   #tellQuarantine(ended: TurnRecord): void {
-    const { notices, recorder, writer } = this.#options;
+    const { recorder, writer } = this.#options;
     if (recorder.session.status !== 'quarantined' || !hasCrashed(ended)) return;
     const fields = { crashes: recorder.session.crashes };
     writer.write({ type: 'session.quarantined', turnId: null, fields, raw: null });
-    notices.session('session.quarantined');
   }
 
   #settled(session: SessionRecord, ended: TurnRecord, ref: SnapshotRef | null): SessionRecord {

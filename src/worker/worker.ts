@@ -44,6 +44,8 @@ const retakeDelayMs = 1_000;
 /** Of the time for a stop, what is kept for turns to come to the end of an item. */
 const handOverShare = 1 / 3;
 const longestHandOverMs = 10_000;
+/** For the ends of turns and the last snapshots, once the deadline of a stop is over. */
+const lastRecordsMs = 15_000;
 
 type Hosted = { readonly host: SessionHost; readonly lease: Lease; closing: Promise<void> | null };
 
@@ -253,14 +255,21 @@ export class Worker implements WorkerLink {
       await Promise.race([Promise.all(handedOver), this.#hurried.promise]);
     }
     for (const host of this.#recovering) void host.abandon();
-    const taken = await Promise.allSettled(this.#hosted.values());
-    for (const hosted of taken) {
-      if (hosted.status === 'fulfilled') void this.#letGo(hosted.value, () => hosted.value.host.stop('drain'));
-    }
-    await Promise.all(this.#closing.values());
+    const settled = await Promise.allSettled(this.#hosted.values());
+    const taken = settled.flatMap((hosted) => (hosted.status === 'fulfilled' ? [hosted.value] : []));
+    for (const hosted of taken) void this.#letGo(hosted, () => hosted.host.stop('drain'));
+    await this.#closed(taken);
     this.#options.leases.stop();
     await this.#parts.pool.stop();
     this.#state = 'stopped';
+  }
+
+  /** Stores that are away must not hold up a stop: what they do not answer by then is for whoever takes it next. */
+  async #closed(taken: readonly Hosted[]): Promise<void> {
+    const closed = Promise.all(this.#closing.values()).then(() => true);
+    if (await within(this.#parts.clock, lastRecordsMs, closed, false)) return;
+    for (const { host } of taken) void host.abandon();
+    await closed;
   }
 
   #refuseWhenStopping(): void {

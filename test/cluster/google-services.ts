@@ -12,6 +12,8 @@ export class GoogleServices {
   readonly storage: GcsServer;
   /** Has the subscription `jobs`, and the topics `dead-jobs` and `events`. */
   readonly pubsub: PubsubEmulator;
+  /** Of the names of the fleet's collections and objects: the default. */
+  readonly prefix = 'codex-fleet';
 
   private constructor(firestore: FirestoreEmulator, storage: GcsServer, pubsub: PubsubEmulator) {
     this.firestore = firestore;
@@ -30,11 +32,21 @@ export class GoogleServices {
     }
     const storage = await GcsServer.start({ bucket, dir: null });
     const services = new GoogleServices(firestore, storage, pubsub);
+    await services.prepare();
+    return services;
+  }
+
+  /** What a fleet expects in Pub/Sub; again where that was started again. */
+  async prepare(): Promise<void> {
+    const { pubsub } = this;
     for (const topic of ['jobs', 'dead-jobs', 'events']) await pubsub.createTopic(topic);
     await pubsub.createSubscription('jobs', 'jobs', { enableMessageOrdering: true });
     await pubsub.createSubscription('dead-jobs', 'dead-jobs');
     await pubsub.createSubscription('events', 'events', { enableMessageOrdering: true });
-    return services;
+  }
+
+  get project(): string {
+    return this.pubsub.project;
   }
 
   /** What the roles of a cluster are told. */
@@ -44,7 +56,7 @@ export class GoogleServices {
       STORAGE_EMULATOR_HOST: this.storage.url,
       PUBSUB_EMULATOR_HOST: this.pubsub.endpoint,
       METADATA_SERVER_DETECTION: 'none',
-      CODEX_FLEET_GOOGLE_PROJECT: this.pubsub.project,
+      CODEX_FLEET_GOOGLE_PROJECT: this.project,
       CODEX_FLEET_GOOGLE_BUCKET: bucket,
       CODEX_FLEET_PUBSUB_JOBS_SUBSCRIPTION: 'jobs',
       CODEX_FLEET_PUBSUB_DEAD_LETTER_TOPIC: 'dead-jobs',

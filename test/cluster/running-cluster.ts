@@ -23,9 +23,16 @@ export type ClusterSetup = Partial<
   readonly env?: Readonly<Record<string, string>>;
   /** google: records and snapshots there, on services of the test's own. Default: sqlite. */
   readonly storage?: 'sqlite' | 'google';
+  /** Those services, stopped with the cluster, instead of new ones. */
+  readonly google?: GoogleServices;
   /** Another Redis than the cluster's own. */
   readonly redisUrl?: string;
 };
+
+/** Behind what was done, in a line of the record of reliability. */
+export function placeOf(storage: NonNullable<ClusterSetup['storage']>): string {
+  return storage === 'google' ? ', on Firestore, Cloud Storage and Pub/Sub' : '';
+}
 
 /** Short, so that a test need not wait for a lease of ten seconds; all other proportions are the product's. */
 const shortTimes = {
@@ -50,7 +57,7 @@ export class RunningCluster implements FleetAtRisk {
   /** null, and the test is skipped by name, where there is no Redis or no emulator. Stopped with the test. */
   static async start(t: TestContext, setup: ClusterSetup = {}): Promise<RunningCluster | null> {
     const { storage = 'sqlite' } = setup;
-    const google = storage === 'google' ? await GoogleServices.start() : null;
+    const google = storage === 'google' ? (setup.google ?? (await GoogleServices.start())) : null;
     if (typeof google === 'string') {
       t.skip(google);
       return null;

@@ -80,7 +80,7 @@ test('whenever a fleet is killed, each job ends, each attempt runs at most once,
     assert.equal(status, 202, text);
     made.set(body.id, plan);
     if (!plan.isCancelled) return;
-    await new Promise((resolve) => setTimeout(resolve, random.between(0, 4_000)));
+    await new Promise((resolve) => setTimeout(resolve, random.between(0, 8_000)));
     const cancelled = await ask<{ code?: string }>('POST', `/api/v1/jobs/${body.id}/cancel`);
     // It had ended by then, perhaps by an earlier try.
     assert.ok([200, 202, 409].includes(cancelled.status), cancelled.text);

@@ -7,7 +7,7 @@ import { operations } from '../../api/operations.ts';
 import { isServiceError, ServiceError } from '../../core/errors.ts';
 import type { TenantId } from '../../core/ids.ts';
 import { jobNotice } from '../../core/job-notice.ts';
-import { cancelledJob, hasJobEnded, type JobRecord, retriedJob } from '../../core/job.ts';
+import { cancelledJob, hasJobEnded, type JobRecord, retriedJob, withdrawnJob } from '../../core/job.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { askWorker } from '../ask-worker.ts';
 import { principalOf } from '../auth.ts';
@@ -90,25 +90,35 @@ async function requireJob({ records }: Pick<Gear, 'records'>, tenant: TenantId, 
 
 /** Ended when it waited; where its turn runs that is to end, and the job with it once whoever runs jobs has seen it. */
 async function cancelJob(gear: Gear, tenant: TenantId, id: string): Promise<JobRecord> {
-  const { clock, outbox, records } = gear;
-  let hadEnded = false;
+  const { clock, records } = gear;
   const job = await changeRecord(
     records.jobs,
     () => requireJob(gear, tenant, id),
     (standing) => {
-      hadEnded = hasJobEnded(standing);
+      if (hasJobEnded(standing)) throw new ServiceError('job_ended', { job_status: standing.status });
       return cancelledJob(standing, clock.now());
     },
   );
-  // Said again where the first try came to its end between record and outbox: nobody is told twice.
-  if (job.status === 'cancelled') {
-    const data = JSON.stringify(toJobNotice(job));
-    await outbox.put([jobNotice(job, 'job.cancelled', job.endedAt ?? clock.now(), data)]);
-  }
-  if (hadEnded) throw new ServiceError('job_ended', { job_status: job.status });
-  if (job.isCancelling) await cancelItsTurn(gear, job);
+  if (job.status === 'running') await cancelItsTurn(gear, job);
+  const standing = job.status === 'queued' ? await endWaiting(gear, job) : job;
   gear.onJobMade();
-  return job;
+  return standing;
+}
+
+/** Told before it is so. What does not come to its end here is done by whoever runs jobs: the record says what is wanted. */
+async function endWaiting(gear: Gear, job: JobRecord): Promise<JobRecord> {
+  const { clock, logger, outbox, records } = gear;
+  const nowMs = clock.now();
+  const ended = withdrawnJob(job, nowMs);
+  if (ended === null) return job;
+  try {
+    const written = { ...ended, revision: ended.revision + 1 };
+    await outbox.put([jobNotice(written, 'job.cancelled', nowMs, JSON.stringify(toJobNotice(ended)))]);
+    return (await records.jobs.replace(ended)) ?? (await requireJob(gear, job.tenant, job.id));
+  } catch (error) {
+    logger.warn({ event: 'job_not_ended_yet', job_id: job.id, err: error }, 'a cancelled job was not ended at once');
+    return job;
+  }
 }
 
 /** Its record says that it is to end: where the worker cannot be asked now, whoever runs jobs asks again. */

@@ -21,6 +21,7 @@ import {
   settledJob,
   startedJob,
   unstartedAttempt,
+  withdrawnJob,
 } from '../../core/job.ts';
 import { endNoticeType, jobNotice, type JobNoticeType } from '../../core/job-notice.ts';
 import { type TurnRecord, wasNeverTaken } from '../../core/turn.ts';
@@ -82,6 +83,8 @@ export class AttemptDesk {
     if (job === null || !isDue(job, clock.now())) return job?.status === 'running' ? unclear : left;
     if (isStopping()) return waits;
     const nowMs = clock.now();
+    const withdrawn = withdrawnJob(job, nowMs);
+    if (withdrawn !== null) return this.#end(withdrawn);
     const begun = begunJob(job, attemptTurnId(job, job.attemptCount + 1), nowMs);
     const written = begun === null ? null : await answered(clock, records.jobs.replace(begun));
     // Cancelled meanwhile, or begun by another who leads.
@@ -113,7 +116,8 @@ export class AttemptDesk {
   /** Ends a turn that no job wants any more: `job` as it was when the turn was started. */
   async endStray(job: JobRecord): Promise<AttemptState> {
     const turn = (await this.#turnsOf(job)).at(-1);
-    if (turn === undefined || turn.endedAt !== null) return left;
+    // The job may wait for its end, or for an attempt that was asked for since.
+    if (turn === undefined || turn.endedAt !== null) return this.look(job);
     await this.#cancel(turn);
     return { state: 'stray', job };
   }
@@ -150,7 +154,7 @@ export class AttemptDesk {
   async #outrun(job: JobRecord, turn: TurnRecord): Promise<AttemptState> {
     const { clock, records } = this.#parts;
     const now = await this.#get(job);
-    if (now?.status === 'queued' && now.attemptCount === job.attemptCount - 1) {
+    if (now?.status === 'queued' && !now.isCancelling && now.attemptCount === job.attemptCount - 1) {
       // Another was refused what was granted here, and withdrew the attempt.
       const begun = begunJob(now, turn.id, clock.now());
       const started = begun === null ? null : startedJob(begun, turn);

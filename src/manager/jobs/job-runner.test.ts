@@ -224,11 +224,10 @@ test('a job that waits is cancelled and never starts; one that runs ends with it
   await lab.running();
   await lab.clock.advanceAsync(1_500);
   for (const number of [1, 2]) await lab.change(number, (job) => cancelledJob(job, lab.clock.now()));
-  assert.deepEqual([(await lab.now(1)).isCancelling, (await lab.now(2)).status], [true, 'cancelled']);
   await lab.clock.advanceAsync(5_000);
-  assert.equal((await lab.now(1)).status, 'cancelled');
+  for (const number of [1, 2]) assert.equal((await lab.now(number)).status, 'cancelled');
   assert.deepEqual([lab.turns.order.length, lab.turns.running.length], [1, 0]);
-  assert.deepEqual(lab.toldTypes, ['job.started', 'job.cancelled']);
+  assert.deepEqual(lab.toldTypes, ['job.started', 'job.cancelled', 'job.cancelled']);
   await lab.stop();
 });
 
