@@ -28,3 +28,8 @@ test('facts of a run by itself stand in its section', () => {
     /- measured by itself: today$/,
   );
 });
+
+test('what a machine lacks something for is said to be left out, not to have failed', () => {
+  const outcome = { benchmark: benchmark('One'), result: 'needs Java', attempts: 0 };
+  assert.match(replaceSections('# B\n', [], [outcome]), /How\.\n\nLeft out: needs Java$/);
+});

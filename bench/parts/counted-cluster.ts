@@ -2,7 +2,7 @@
 // ways to ask it things. Firestore is behind a proxy: what it counts are calls, what its client counts are documents.
 
 import path from 'node:path';
-import { Client } from 'undici';
+import { Pool } from 'undici';
 import type { ExecResponse } from '../../src/api/exec.ts';
 import { FirestoreProxy } from '../../src/testing/firestore-proxy.ts';
 import { RedisServer } from '../../src/testing/redis-server.ts';
@@ -26,13 +26,13 @@ export class CountedCluster {
   firestoreCalls = 0;
   firestoreDelayMs = 0;
   readonly #child: Child;
-  readonly #client: Client;
+  readonly #client: Pool;
   readonly #headers: Readonly<Record<string, string>>;
 
   private constructor(stores: GoogleStores, child: Child, { token, url }: CountedRolesReady) {
     this.stores = stores;
     this.#child = child;
-    this.#client = new Client(url);
+    this.#client = new Pool(url);
     this.#headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
   }
 

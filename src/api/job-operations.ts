@@ -1,6 +1,13 @@
 // The operations of jobs and schedules, for the table of all.
 
-import { createJobRequestSchema, jobPathSchema, jobSchema, jobsQuerySchema, madeJobSchema } from './jobs.ts';
+import {
+  createJobRequestSchema,
+  deletedJobSchema,
+  jobPathSchema,
+  jobSchema,
+  jobsQuerySchema,
+  madeJobSchema,
+} from './jobs.ts';
 import { listQuerySchema, listSchema } from './list.ts';
 import { operation } from './operation.ts';
 import {
@@ -65,6 +72,14 @@ export const jobOperations = {
     params: jobPathSchema,
     answers: { 202: { description: 'The job; it waits for its next attempt.', schema: jobSchema } },
     errors: ['job_not_found', 'job_not_retryable', 'store_conflict', ...makingErrors],
+  }),
+  deleteJob: operation('DELETE', '/api/v1/jobs/{job_id}', {
+    id: 'deleteJob',
+    summary: 'Erase a job that has ended, with all deliveries that tell of it; its session stays.',
+    route: 'jobs',
+    params: jobPathSchema,
+    answers: { 200: { description: 'It is gone.', schema: deletedJobSchema } },
+    errors: ['job_not_found', 'job_not_ended', 'store_conflict', 'store_unavailable'],
   }),
   listJobDeliveries: operation('GET', '/api/v1/jobs/{job_id}/deliveries', {
     id: 'listJobDeliveries',

@@ -271,6 +271,10 @@ export const jobIdSchema = z
 
 export const jobPathSchema = z.strictObject({ job_id: jobIdSchema });
 
+export const deletedJobSchema = z
+  .object({ id: idSchema, object: z.literal('job'), deleted: z.literal(true) })
+  .meta({ id: 'DeletedJob' });
+
 export const jobsQuerySchema = listQuerySchema.extend({
   status: z.enum(jobStatuses).optional().describe('Only jobs of this status.'),
   schedule_id: z.string().min(1).max(64).optional().describe('Only those that this schedule made.'),

@@ -52,11 +52,11 @@ export const webhookOperations = {
   }),
   deleteWebhook: operation('DELETE', '/api/v1/webhooks/{webhook_id}', {
     id: 'deleteWebhook',
-    summary: 'Remove a webhook; what was not delivered is not sent any more.',
+    summary: 'Remove a webhook with its deliveries; what was not delivered is not sent any more.',
     route: 'webhooks',
     params: webhookPathSchema,
     answers: { 200: { description: 'It is gone.', schema: deletedWebhookSchema } },
-    errors: ['webhook_not_found', 'store_unavailable'],
+    errors: ['webhook_not_found', 'store_conflict', 'store_unavailable'],
   }),
   rotateWebhookSecret: operation('POST', '/api/v1/webhooks/{webhook_id}/rotate-secret', {
     id: 'rotateWebhookSecret',

@@ -5,7 +5,7 @@ import { type NoticeType, noticeTypes } from '../core/webhook.ts';
 import { approvalSchema } from './approvals.ts';
 import { jobSchema } from './jobs.ts';
 import { idSchema, timestampSchema } from './names.ts';
-import { sessionSchema } from './sessions.ts';
+import { deletedSessionSchema, sessionSchema } from './sessions.ts';
 import { turnSchema } from './turns.ts';
 
 const truncatedSchema = z.boolean().describe("The agent's message was longer; ask for the resource to have all of it.");
@@ -34,6 +34,7 @@ function dataOf(type: NoticeType): z.ZodType {
   if (type === 'turn.requires_action') return waitingTurnSchema;
   if (type.startsWith('turn.') || type === 'budget.exhausted') return turnNoticeSchema;
   if (type.startsWith('job.')) return jobNoticeSchema;
+  if (type === 'session.deleted') return deletedSessionSchema;
   return type.startsWith('approval.') ? approvalSchema : sessionSchema;
 }
 

@@ -86,6 +86,7 @@ export function onReserve(stores: Stores, reserve: DiskReserve): Stores {
         // They tell of what has happened already.
         ...keyed(deliveries, guard),
         list: (tenant, filter, query) => deliveries.list(tenant, filter, query),
+        eraseOf: (tenant, of) => guard(() => deliveries.eraseOf(tenant, of)),
         listLane: (tenant, lane, limit) => deliveries.listLane(tenant, lane, limit),
         listDue: (beforeMs, after, limit) => deliveries.listDue(beforeMs, after, limit),
         listEnded: (beforeMs, after, limit) => deliveries.listEnded(beforeMs, after, limit),

@@ -10,6 +10,7 @@ import {
   runJobsCreate,
   runJobsList,
   runJobsMove,
+  runJobsRemove,
   runJobsShow,
 } from './commands/jobs.ts';
 import { runSessionLogs, type LogsOptions } from './commands/session-logs.ts';
@@ -153,6 +154,12 @@ function addJobs(program: Command, context: CliContext, finish: (code: ExitCode)
       finish(await runJobsMove(context, ids, what, options, givenSettings(move)));
     });
   }
+  const remove = asking(jobs, 'rm', 'erase jobs that have ended, with the deliveries that tell of them')
+    .argument('<job...>', 'their ids')
+    .option('--json', 'print what the fleet answers');
+  remove.action(async (ids: readonly string[], options: AsJson) => {
+    finish(await runJobsRemove(context, ids, options, givenSettings(remove)));
+  });
 }
 
 function addApprovals(program: Command, context: CliContext, finish: (code: ExitCode) => void): void {

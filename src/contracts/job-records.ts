@@ -15,7 +15,7 @@ export interface JobRecords extends KeyedRecords<JobRecord> {
   countOpen(tenant: TenantId, most: number): Promise<number>;
   /** Queued ones of all tenants that were due before that moment, by that time. */
   listDue(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
-  /** Running ones of all tenants, by when they were made. */
+  /** Of all tenants those that run, or of which something is untold, by when they were made. */
   listRunning(after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;
   /** Those of all tenants that ended before that moment, by that time. */
   listEnded(beforeMs: number, after: FleetPlace | null, limit: number): Promise<Page<FleetPlace>>;

@@ -158,6 +158,12 @@ export const errorRegister = {
     retry: 'never',
     doc: 'A job that has ended cannot be cancelled; one that failed or was cancelled can be tried again.',
   },
+  job_not_ended: {
+    status: 409,
+    title: 'The job has not ended',
+    retry: 'never',
+    doc: 'Only a job that has ended can be erased; cancel it first. `job_status` says how it stands.',
+  },
   job_not_retryable: {
     status: 409,
     title: 'The job did not fail',

@@ -1,9 +1,7 @@
 // What those outside are told of a job, whoever says it: the same for the same thing.
 
-import type { JobRecord } from './job.ts';
+import type { JobNoticeType, JobRecord } from './job.ts';
 import type { Notice } from './webhook.ts';
-
-export type JobNoticeType = 'job.started' | 'job.retrying' | 'job.completed' | 'job.failed' | 'job.cancelled';
 
 /** Of one attempt, in this order. */
 const ranks: Readonly<Record<JobNoticeType, number>> = {
@@ -20,7 +18,7 @@ const ranks: Readonly<Record<JobNoticeType, number>> = {
  * in the words of the API.
  */
 export function jobNotice(
-  job: Pick<JobRecord, 'tenant' | 'id' | 'attemptCount' | 'revision'>,
+  job: Pick<JobRecord, 'tenant' | 'id' | 'attempts' | 'attemptCount' | 'revision'>,
   type: JobNoticeType,
   atMs: number,
   data: string,
@@ -32,14 +30,10 @@ export function jobNotice(
     identity: `${job.id}/${job.attemptCount}/${type}${time}`,
     lane: job.id,
     order: job.attemptCount * 4 + ranks[type],
+    sessionId: job.attempts.at(-1)?.sessionId ?? null,
+    jobId: job.id,
     type,
     at: atMs,
     data,
   };
-}
-
-/** What became of an attempt that has ended. null while the job runs. */
-export function endNoticeType({ status }: Pick<JobRecord, 'status'>): JobNoticeType | null {
-  if (status === 'running') return null;
-  return status === 'queued' ? 'job.retrying' : `job.${status}`;
 }

@@ -13,7 +13,8 @@ import {
   retryDelayMs,
   settledJob,
   startedJob,
-  withdrawnJob,
+  toldJob,
+  isAttended,
 } from './job.ts';
 import type { TerminalStatus } from './turn.ts';
 
@@ -76,14 +77,17 @@ test('a job whose turn is gone has failed, and one that waits cannot lose any', 
   assert.equal(lostJob(jobRecord(), error, 6), null);
 });
 
-test('cancelling keeps a job that waits from its attempt and makes it due, to be ended; one that runs is to end, once', () => {
+test('a job that waits is cancelled at once, and that is to be told; one that runs is to end, once', () => {
   const waiting = cancelledJob(jobRecord({ dueAt: 100 }), 6) ?? assert.fail();
-  assert.deepEqual([waiting.status, waiting.isCancelling, waiting.dueAt], ['queued', true, 6]);
+  assert.deepEqual(
+    [waiting.status, waiting.isCancelling, waiting.dueAt, waiting.endedAt],
+    ['cancelled', false, null, 6],
+  );
+  assert.deepEqual(
+    [waiting.untold, isAttended(waiting), isAttended(toldJob(waiting))],
+    [['job.cancelled'], true, false],
+  );
   assert.equal(begunJob(waiting, turn.id, 7), null);
-  const withdrawn = withdrawnJob(waiting, 7) ?? assert.fail();
-  assert.deepEqual([withdrawn.status, withdrawn.isCancelling, withdrawn.endedAt], ['cancelled', false, 7]);
-  for (const other of [jobRecord(), running({ isCancelling: true }), withdrawn])
-    assert.equal(withdrawnJob(other, 8), null);
   const asked = cancelledJob(running(), 6) ?? assert.fail();
   assert.deepEqual([asked.status, asked.isCancelling], ['running', true]);
   assert.equal(cancelledJob(asked, 7), null);

@@ -59,6 +59,8 @@ export type JobAttempt = {
   readonly error: TurnError | null;
 };
 
+export type JobNoticeType = 'job.started' | 'job.retrying' | 'job.completed' | 'job.failed' | 'job.cancelled';
+
 export type JobRecord = {
   readonly tenant: TenantId;
   readonly id: string;
@@ -80,8 +82,12 @@ export type JobRecord = {
   readonly countedFrom: number;
   /** When the next attempt is due; null unless it is queued. */
   readonly dueAt: number | null;
-  /** A client wants it to end: its turn is to be ended first, or those outside to be told. */
+  /** A client wants it to end, and its turn runs. */
   readonly isCancelling: boolean;
+  /** What is so and may not have been told outside. Absent: everything was. */
+  readonly untold?: readonly JobNoticeType[];
+  /** Its erasure was asked for: nothing more is told of it, and it is not tried again. */
+  readonly erasing?: true;
   /** The last attempt's; empty before. */
   readonly finalMessage: string;
   readonly error: TurnError | null;
@@ -108,6 +114,22 @@ export const newJob = {
 /** Of one job, the last: so many are kept in its record. */
 export const keptAttempts = 20;
 
+/** Somebody has to look at it before long: its turn runs, or what became of it is to be told. */
+export function isAttended({ status, untold = [] }: Pick<JobRecord, 'status' | 'untold'>): boolean {
+  return status === 'running' || untold.length > 0;
+}
+
+/** With what became of its attempt as untold; `before`: what came before that and may not have been told either. */
+export function untoldJob(job: JobRecord, before: readonly JobNoticeType[] = []): JobRecord {
+  const { status, untold = [] } = job;
+  if (status === 'running') return job;
+  return { ...job, untold: [...untold, ...before, status === 'queued' ? 'job.retrying' : `job.${status}`] };
+}
+
+export function toldJob({ untold: _untold, ...job }: JobRecord): JobRecord {
+  return job;
+}
+
 export function hasJobEnded({ status }: Pick<JobRecord, 'status'>): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
@@ -117,7 +139,7 @@ export function hasJobEnded({ status }: Pick<JobRecord, 'status'>): boolean {
  * be nobody's to end. null when it does not wait for one.
  */
 export function begunJob(job: JobRecord, turnId: TurnId, nowMs: number): JobRecord | null {
-  if (job.status !== 'queued' || job.isCancelling) return null;
+  if (job.status !== 'queued') return null;
   const attempt = { turnId, sessionId: null, startedAt: nowMs, endedAt: null, status: null, error: null };
   return {
     ...job,
@@ -189,21 +211,21 @@ export function lostJob(job: JobRecord, error: TurnError, nowMs: number): JobRec
   return { ...job, ...failedAttempt(job, last, error, nowMs) };
 }
 
-/** No attempt is begun any more; one that waits is due now, to be ended. null when it has ended, or was asked to already. */
+/** null when it has ended, or was asked to already. `isCancelling` where its turn is still to be ended. */
 export function cancelledJob(job: JobRecord, nowMs: number): JobRecord | null {
   if (hasJobEnded(job) || job.isCancelling) return null;
-  return { ...job, isCancelling: true, dueAt: job.dueAt === null ? null : Math.min(job.dueAt, nowMs) };
-}
-
-/** The end of one that is being cancelled and has no turn to be ended first. null where it is not so. */
-export function withdrawnJob(job: JobRecord, nowMs: number): JobRecord | null {
-  return job.status === 'queued' && job.isCancelling ? { ...job, ...cancelled(nowMs) } : null;
+  return job.status === 'running' ? { ...job, isCancelling: true } : untoldJob({ ...job, ...cancelled(nowMs) });
 }
 
 /** Once more from the beginning, as a client wants it. null unless it failed or was cancelled. */
 export function retriedJob(job: JobRecord, nowMs: number): JobRecord | null {
-  if (job.status !== 'failed' && job.status !== 'cancelled') return null;
+  if ((job.status !== 'failed' && job.status !== 'cancelled') || job.erasing === true) return null;
   return { ...job, status: 'queued', dueAt: nowMs, countedFrom: job.attemptCount, error: null, endedAt: null };
+}
+
+/** On record before anything of it goes. null when that was asked for already, or it has not ended. */
+export function erasingJob(job: JobRecord): JobRecord | null {
+  return job.erasing === true || !hasJobEnded(job) ? null : { ...toldJob(job), erasing: true };
 }
 
 /** How long after its nth failure in a row the next attempt is due. */

@@ -72,6 +72,8 @@ test('a replay says the same under another id, in a lane of its own of the same 
     identity: 'i',
     lane: 'turn',
     order: 3,
+    sessionId: 'session',
+    jobId: 'job',
     type: 'turn.failed',
     at: 7,
     data: '{"a":1}',

@@ -1,7 +1,7 @@
 // Who wants to be told of what happens, and what was told: endpoints of tenants and the deliveries to them.
 // Pure steps on records; signing, sending and the choice of receivers are elsewhere.
 
-import type { TenantId } from './ids.ts';
+import type { SessionId, TenantId } from './ids.ts';
 
 /** What can be told. Terminal events of turns, and what a person or a program outside has to act upon. */
 export const noticeTypes = [
@@ -38,6 +38,10 @@ export type Notice = {
   readonly lane: string;
   /** Grows within the lane. */
   readonly order: number;
+  /** Whose words are in it: it goes when this session is erased. null: no session's. */
+  readonly sessionId: SessionId | null;
+  /** As `sessionId`, of the job that it is about. */
+  readonly jobId: string | null;
   readonly type: NoticeType | typeof testNoticeType;
   /** Milliseconds since the epoch. */
   readonly at: number;
@@ -102,6 +106,9 @@ export type DeliveryRecord = {
   /** Of this target; nothing of a lane is sent before what comes earlier in it has arrived or was given up. */
   readonly lane: string;
   readonly order: number;
+  /** The notice's; with `jobId` and `target` that by which it is erased. */
+  readonly sessionId: SessionId | null;
+  readonly jobId: string | null;
   /** When what it tells happened. */
   readonly noticeAt: number;
   /** The resource that it is about, as JSON. */
@@ -181,6 +188,8 @@ export function newDelivery(notice: Notice, target: DeliveryTarget, id: string, 
     type: notice.type,
     lane: `${target.id}/${notice.lane}`,
     order: notice.order,
+    sessionId: notice.sessionId,
+    jobId: notice.jobId,
     noticeAt: notice.at,
     data: notice.data,
     status: 'pending',
@@ -196,8 +205,8 @@ export function newDelivery(notice: Notice, target: DeliveryTarget, id: string, 
 
 /** The same told again, as a client asks for: under another id, and in nobody's order. */
 export function replayedDelivery(delivery: DeliveryRecord, id: string, nowMs: number): DeliveryRecord {
-  const { data, noticeAt: at, tenant, type } = delivery;
-  const notice: Notice = { tenant, identity: id, lane: `replay/${id}`, order: 0, type, at, data };
+  const { data, jobId, noticeAt: at, sessionId, tenant, type } = delivery;
+  const notice: Notice = { tenant, identity: id, lane: `replay/${id}`, order: 0, sessionId, jobId, type, at, data };
   return { ...newDelivery(notice, delivery.target, id, nowMs), replayOf: delivery.id };
 }
 

@@ -1,11 +1,13 @@
 // Ends a session for good. The record is marked first and goes last: from the mark on nobody finds the
 // session, and whoever names it again finishes what a crash cut short. Each step may be repeated.
 
-import { toSessionNotice } from '../api/webhooks.ts';
+import type * as z from 'zod';
+import type { deletedSessionSchema } from '../api/sessions.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { SessionRecord } from '../core/session.ts';
 import { askWorker } from './ask-worker.ts';
+import { eraseLateDeliveries } from './erase-deliveries.ts';
 import type { Gear } from './gateway-parts.ts';
 
 type Parts = Pick<Gear, 'records' | 'log' | 'worker' | 'outbox' | 'clock' | 'limits' | 'logger'>;
@@ -21,6 +23,7 @@ export async function eraseSession(parts: Parts, session: SessionRecord): Promis
   // The worker first: what it still wrote afterwards would come back from the dead.
   await eraseOnWorker(parts, key);
   await log.erase(key);
+  await records.deliveries.eraseOf(key.tenant, { sessionId: key.sessionId });
   await tellErased(parts, session);
   await records.sessions.erase(key.tenant, key.sessionId);
   // A turn that was on its way when the mark was set has brought it back; from here on nobody can.
@@ -31,16 +34,28 @@ export async function eraseSession(parts: Parts, session: SessionRecord): Promis
     ),
   );
   await log.erase(key);
+  await eraseLateDeliveries(parts, key.tenant, { sessionId: key.sessionId });
 }
 
 /** Before the record goes: whoever finishes what was cut short says it again. */
-async function tellErased({ clock, outbox }: Parts, session: SessionRecord): Promise<void> {
-  const { id, tenant } = session;
+async function tellErased({ clock, outbox }: Parts, { id, tenant }: SessionRecord): Promise<void> {
   const type = 'session.deleted';
-  const data = JSON.stringify(toSessionNotice(session));
-  // Nothing comes after it.
-  const order = Number.MAX_SAFE_INTEGER;
-  await outbox.put([{ tenant, identity: `${id} ${type}`, lane: id, order, type, at: clock.now(), data }]);
+  const data: z.output<typeof deletedSessionSchema> = { id, object: 'session', deleted: true };
+  await outbox.put([
+    {
+      tenant,
+      identity: `${id} ${type}`,
+      lane: id,
+      // Nothing comes after it.
+      order: Number.MAX_SAFE_INTEGER,
+      // It outlives the session: nothing of that is in it.
+      sessionId: null,
+      jobId: null,
+      type,
+      at: clock.now(),
+      data: JSON.stringify(data),
+    },
+  ]);
 }
 
 function eraseOnWorker(parts: Parts, key: SessionKey): Promise<void> {

@@ -317,7 +317,7 @@ test('a result says how the job ended, and its attempts how they did', async (t)
   ]);
 });
 
-test('a job that waits is cancelled at once, and told of before that; where it cannot be told it stays to be ended', async (t) => {
+test('a job that waits is cancelled at once, and told of then; where that cannot be, its record says that it is untold', async (t) => {
   const told: Notice[] = [];
   let isAway = true;
   const outbox = {
@@ -330,16 +330,19 @@ test('a job that waits is cancelled at once, and told of before that; where it c
   const ask = askerOf(fleet);
   const other = await stored(fleet);
   const { id } = await stored(fleet, { spec: jobSpec({ webhook: { url, secret: secretOf(24) } }) });
-  const notYet = await ask('POST', `/jobs/${id}/cancel`);
-  assert.deepEqual([notYet.status, notYet.body['status'], notYet.body['cancelling']], [202, 'queued', true]);
+  const silent = await stored(fleet);
+  const notTold = await ask('POST', `/jobs/${silent.id}/cancel`);
+  assert.deepEqual([notTold.status, notTold.body['status']], [200, 'cancelled']);
+  assert.deepEqual((await fleet.records.jobs.get(silent.tenant, silent.id))?.untold, ['job.cancelled']);
   isAway = false;
-  const again = await ask('POST', `/jobs/${id}/cancel`);
-  assert.deepEqual([again.status, again.body['status']], [200, 'cancelled']);
+  const ended = await ask('POST', `/jobs/${id}/cancel`);
+  assert.deepEqual([ended.status, ended.body['status'], ended.body['cancelling']], [200, 'cancelled', false]);
+  assert.equal((await fleet.records.jobs.get(silent.tenant, id))?.untold, undefined);
   const late = await ask('POST', `/jobs/${id}/cancel`);
   assert.deepEqual([...refusalOf(late), late.body['job_status']], [409, 'job_ended', 'cancelled']);
   assert.deepEqual(
     told.map(({ identity, lane, type }) => [identity, lane, type]),
-    [[`${id}/0/job.cancelled/3`, id, 'job.cancelled']],
+    [[`${id}/0/job.cancelled/2`, id, 'job.cancelled']],
   );
   const data = JSON.parse(told[0]?.data ?? '') as Record<string, unknown>;
   assert.deepEqual(

@@ -81,6 +81,8 @@ export class DeliveryLab {
       identity: `${lane} ${order}`,
       lane,
       order,
+      sessionId: null,
+      jobId: null,
       type: 'turn.completed',
       at: this.clock.now(),
       data: JSON.stringify({ lane, order }),

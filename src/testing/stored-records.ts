@@ -169,6 +169,8 @@ export function deliveryRecord(changes: Partial<DeliveryRecord> = {}): DeliveryR
     type: 'turn.completed',
     lane: '019f0000-0000-7000-8000-0000000000e1/019f0000-0000-7000-8000-0000000000a1',
     order: 1,
+    sessionId: '019f0000-0000-7000-8000-000000000001',
+    jobId: null,
     noticeAt: createdAt,
     data: '{}',
     status: 'pending',

@@ -105,8 +105,9 @@ export class SessionNotices {
     return this.#notice({ type, identity, lane: record.id, at, data: JSON.stringify(toSessionNotice(record)) });
   }
 
-  #notice(notice: Omit<Notice, 'tenant' | 'order'>): Notice {
-    return { ...notice, tenant: this.#options.session().tenant, order: this.#options.lastSeq() };
+  #notice(notice: Omit<Notice, 'tenant' | 'order' | 'sessionId' | 'jobId'>): Notice {
+    const { id: sessionId, tenant } = this.#options.session();
+    return { ...notice, tenant, order: this.#options.lastSeq(), sessionId, jobId: null };
   }
 
   #put(notices: readonly Notice[], turnId: TurnId | null = null): void {

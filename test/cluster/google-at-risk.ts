@@ -4,7 +4,7 @@
 
 import type { TestContext } from 'node:test';
 import type { SeededRandom } from '../../src/testing/faults/seeded-random.ts';
-import { FirestoreProxy, type ProxyFault } from '../../src/testing/firestore-proxy.ts';
+import { FirestoreProxy, type ProxiedMethod, type ProxyFault } from '../../src/testing/firestore-proxy.ts';
 import type { GcsFault } from '../../src/testing/gcs-faults.ts';
 import { faultScale } from '../faults/fault-scale.ts';
 import { GoogleServices } from './google-services.ts';
@@ -15,6 +15,8 @@ export type GoogleFault = {
   readonly lastsMs: number;
   /** Together with it a worker that runs turns is killed: those are interrupted. */
   readonly killsWorker?: true;
+  /** Firestore's methods that have to meet it: else it proves less. */
+  readonly meets?: readonly ProxiedMethod[];
   readonly begin: (google: GoogleAtRisk) => Promise<void> | void;
   readonly end: (google: GoogleAtRisk) => Promise<void> | void;
 };
@@ -24,8 +26,9 @@ export class GoogleAtRisk {
   /** Between the fleet and Firestore. */
   readonly way: FirestoreProxy;
   readonly #random: SeededRandom;
-  /** Requests since the last fault began. */
+  /** Requests since the last fault began, and which of Firestore's. */
   spoilt = 0;
+  readonly methods = new Set<ProxiedMethod>();
 
   private constructor(services: GoogleServices, way: FirestoreProxy, random: SeededRandom) {
     this.services = services;
@@ -49,7 +52,11 @@ export class GoogleAtRisk {
 
   /** Of the requests to Firestore a share, before or after they were done. */
   spoil(share: number, fault: (isAfter: boolean) => ProxyFault): void {
-    this.way.faultOf = () => (this.#isMeant(share) ? fault(this.#isMeant(0.5, 0)) : null);
+    this.way.faultOf = (method) => {
+      if (!this.#isMeant(share)) return null;
+      this.methods.add(method);
+      return fault(this.#isMeant(0.5, 0));
+    };
   }
 
   /** Of the calls of Cloud Storage a share, before or after they were done. */
@@ -58,6 +65,11 @@ export class GoogleAtRisk {
       const act = this.#isMeant(share) ? acts[this.spoilt % acts.length] : undefined;
       return act === undefined ? null : { act, when: this.#isMeant(0.5, 0) ? 'after' : 'before' };
     };
+  }
+
+  forget(): void {
+    this.spoilt = 0;
+    this.methods.clear();
   }
 
   mend(): void {
@@ -97,6 +109,7 @@ function answering([name, code]: (typeof classes)[number]): GoogleFault {
   return {
     name: `Firestore answers ${name} to 40 % of the calls, before or after it did what was asked`,
     lastsMs: shortMs,
+    meets: ['Commit', 'BatchGetDocuments', 'RunQuery'],
     begin: (google) => google.spoil(0.4, (after) => ({ kind: 'status', code, after })),
     end: mend,
   };

@@ -5,9 +5,11 @@ import { Call } from './call.ts';
 
 const unavailable = (): Promise<never> => Promise.reject(Object.assign(new Error('gone'), { code: 14 }));
 
-function callOf(timeoutMs: number): { clock: FakeClock; call: Call } {
+function callOf(timeoutMs: number): { clock: FakeClock; call: Call; close: () => void } {
   const clock = new FakeClock();
-  return { clock, call: new Call('jobs.get', { clock, timeoutMs, random: () => 0 }) };
+  const closing = new AbortController();
+  const call = new Call('jobs.get', { clock, timeoutMs, random: () => 0, closing: closing.signal });
+  return { clock, call, close: () => closing.abort() };
 }
 
 test('repeats wait longer each time, and end with the last error when time is over', async () => {
@@ -49,4 +51,18 @@ test('what will fail again is not tried again', async () => {
   };
   await assert.rejects(call.repeat(refused), { code: 'store_unavailable' });
   assert.equal(tries, 1);
+});
+
+test('what is under way, or waits for its next attempt, is given up at once when the records are closed', async () => {
+  for (const run of [() => new Promise<never>(() => {}), unavailable]) {
+    const { call, clock, close } = callOf(10_000);
+    const ended = assert.rejects(call.repeat(run), {
+      code: 'store_unavailable',
+      details: { store: 'firestore', reason: 'closed', operation: 'jobs.get' },
+    });
+    await clock.advanceAsync(5);
+    close();
+    await ended;
+    assert.equal(clock.pendingTimers, 0);
+  }
 });

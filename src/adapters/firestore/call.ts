@@ -4,7 +4,7 @@
 import type { Clock } from '../../core/clock.ts';
 import { within } from '../../core/deadline.ts';
 import { isServiceError, type ServiceError } from '../../core/errors.ts';
-import { firestoreError, kindOfFailure, lateFirestore } from './firestore-errors.ts';
+import { closedFirestore, firestoreError, kindOfFailure, lateFirestore } from './firestore-errors.ts';
 
 const firstWaitMs = 40;
 const longestWaitMs = 1_000;
@@ -12,7 +12,13 @@ const longestWaitMs = 1_000;
 const attemptsInTime = 2.5;
 const shortestAttemptMs = 1_000;
 
-export type CallTime = { readonly clock: Clock; readonly timeoutMs: number; readonly random: () => number };
+export type CallTime = {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly random: () => number;
+  /** Aborted when the records are closed: what is under way is then given up at once. */
+  readonly closing: AbortSignal;
+};
 
 export class Call {
   readonly operation: string;
@@ -20,11 +26,13 @@ export class Call {
   readonly #endMs: number;
   readonly #attemptMs: number;
   readonly #random: () => number;
+  readonly #closing: AbortSignal;
   #failures = 0;
   #last: unknown = null;
 
-  constructor(operation: string, { clock, random, timeoutMs }: CallTime) {
+  constructor(operation: string, { clock, closing, random, timeoutMs }: CallTime) {
     this.operation = operation;
+    this.#closing = closing;
     this.#clock = clock;
     this.#endMs = clock.monotonicMs() + timeoutMs;
     this.#attemptMs = Math.max(shortestAttemptMs, timeoutMs / attemptsInTime);
@@ -37,7 +45,7 @@ export class Call {
     if (timeoutMs <= 0) throw this.late();
     // The client keeps to the time it is given; this is for when it does not, as while it looks for credentials.
     const late = lateFirestore(this.operation);
-    const result = await within(this.#clock, timeoutMs + 50, run(timeoutMs), late);
+    const result = await within(this.#clock, timeoutMs + 50, this.#unlessClosed(run(timeoutMs)), late);
     if (result === late) throw late;
     return result as T;
   }
@@ -69,13 +77,34 @@ export class Call {
       Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(10, this.#failures)) * (0.5 + this.#random() / 2);
     this.#failures++;
     if (this.#clock.monotonicMs() + waitMs >= this.#endMs) throw this.late();
-    await new Promise<void>((resolve) => this.#clock.after(waitMs, resolve));
+    let cancel = (): void => {};
+    const over = new Promise<void>((resolve) => {
+      cancel = this.#clock.after(waitMs, resolve);
+    });
+    try {
+      await this.#unlessClosed(over);
+    } finally {
+      cancel();
+    }
   }
 
   /** Says what went wrong the last time, if anything did: "unreachable" tells more than "too late". */
   late(): ServiceError {
     const isTelling = this.#last !== null && kindOfFailure(this.#last) !== 'condition';
     return isTelling ? firestoreError(this.#last, this.operation) : lateFirestore(this.operation);
+  }
+
+  /** A write that is given up may have arrived. */
+  async #unlessClosed<T>(work: Promise<T>): Promise<T> {
+    const { promise: closed, reject } = Promise.withResolvers<never>();
+    const giveUp = (): void => reject(closedFirestore(this.operation));
+    if (this.#closing.aborted) giveUp();
+    this.#closing.addEventListener('abort', giveUp);
+    try {
+      return await Promise.race([closed, work]);
+    } finally {
+      this.#closing.removeEventListener('abort', giveUp);
+    }
   }
 }
 

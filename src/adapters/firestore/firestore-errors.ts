@@ -131,6 +131,10 @@ export function lateFirestore(operation: string): ServiceError {
   return new ServiceError('store_unavailable', details);
 }
 
+export function closedFirestore(operation: string): ServiceError {
+  return new ServiceError('store_unavailable', { store: 'firestore', reason: 'closed', operation });
+}
+
 function internal(cause: unknown, operation: string): ServiceError {
   const code = grpcCodeOf(cause);
   return new ServiceError('internal', { operation, ...(code === null ? {} : { grpc_code: code }) }, { cause });

@@ -47,6 +47,7 @@ async function allQueries(): Promise<Map<string, Query>> {
     await deliveries.listEnded(9, after, 5);
   }
   await deliveries.listLane('acme', id, 5);
+  for (const of of [{ sessionId: id }, { jobId: id }, { targetId: id }]) await deliveries.eraseOf('acme', of);
   await jobs.countOpen('acme', 5);
   await sessions.create(sessionRecord());
   await sessions.erase('acme', id);

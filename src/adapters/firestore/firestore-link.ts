@@ -46,15 +46,16 @@ const channelOptions = {
 };
 
 export class FirestoreLink {
+  /** Its full name, of the project too. */
+  readonly databaseName: string;
   readonly #options: LinkOptions;
-  readonly #databaseName: string;
   readonly #clientOptions: ClientOptions;
   readonly #connections: Connection[] = [];
   #isClosed = false;
 
   private constructor(options: LinkOptions, databaseName: string, clientOptions: ClientOptions, first: Client) {
     this.#options = options;
-    this.#databaseName = databaseName;
+    this.databaseName = databaseName;
     this.#clientOptions = clientOptions;
     this.#connections.push({ client: first, ready: Promise.resolve(), inFlight: 0 });
   }
@@ -77,13 +78,13 @@ export class FirestoreLink {
 
   /** The full name of the document at a path. */
   nameOf(path: string): string {
-    return `${this.#databaseName}/documents/${path}`;
+    return `${this.databaseName}/documents/${path}`;
   }
 
   /** All or nothing. When each of those written was changed; null for those deleted. */
   commit(writes: readonly Write[], timeoutMs: number): Promise<readonly (Timestamp | null)[]> {
     return this.#request(timeoutMs, async (client, callOptions) => {
-      const request = { database: this.#databaseName, writes: writes.map(writeOf) };
+      const request = { database: this.databaseName, writes: writes.map(writeOf) };
       const [response] = await client.commit(request as Parameters<Client['commit']>[0], callOptions);
       for (const write of writes) {
         if ('set' in write) this.#options.onOperations('writes', 1, collectionOf(write.set));
@@ -102,7 +103,7 @@ export class FirestoreLink {
   ): Promise<(StoredDocument | null)[]> {
     return this.#request(timeoutMs, async (client, callOptions, endStream) => {
       const mask = select === null ? {} : { mask: { fieldPaths: [...select] } };
-      const request = { database: this.#databaseName, documents: [...names], ...mask };
+      const request = { database: this.databaseName, documents: [...names], ...mask };
       const stream = client.batchGetDocuments(request, callOptions);
       const responses = await endStream<{ readonly found?: StoredDocument }>(stream);
       const found = new Map(responses.flatMap(({ found: document }) => (document ? [[document.name, document]] : [])));
@@ -148,7 +149,7 @@ export class FirestoreLink {
   }
 
   #parentOf({ parent }: Query): string {
-    return parent ?? `${this.#databaseName}/documents`;
+    return parent ?? `${this.databaseName}/documents`;
   }
 
   async #request<T>(
@@ -160,7 +161,7 @@ export class FirestoreLink {
     connection.inFlight++;
     try {
       await connection.ready;
-      return await run(connection.client, callOptionsOf(this.#databaseName, timeoutMs), endStream);
+      return await run(connection.client, callOptionsOf(this.databaseName, timeoutMs), endStream);
     } finally {
       connection.inFlight--;
     }

@@ -13,10 +13,12 @@ import type { TurnRecord } from '../../core/turn.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { replaceAll, replacementOf } from './conditional-write.ts';
 import { firestoreError, lateFirestore } from './firestore-errors.ts';
+import { claimFleet, readFleet } from './fleet-claim.ts';
 import { FirestoreLink, type OperationKind } from './firestore-link.ts';
+import { listsWithoutIndex } from './index-check.ts';
 import { FirestoreJobRecords, FirestoreScheduleRecords } from './job-records.ts';
 import type { Query } from './query.ts';
-import { collectionOf, readDocuments, type RecordStore, startCall } from './record-store.ts';
+import { type RecordStore, startCall } from './record-store.ts';
 import {
   FirestoreApprovalRecords,
   FirestoreSessionRecords,
@@ -32,6 +34,8 @@ export type FirestoreRecordsOptions = {
   readonly project: string | null;
   readonly database: string;
   readonly prefix: string;
+  /** What this fleet is called; the database belongs to one under each prefix. null: nothing is claimed or compared. */
+  readonly fleet?: string | null;
   /** Of one call, with all its repeats. */
   readonly timeoutMs: number;
   readonly clock: Clock;
@@ -59,10 +63,16 @@ export class FirestoreRecords implements Records {
   readonly schedules: ScheduleRecords;
   readonly webhooks: WebhookRecords;
   readonly deliveries: DeliveryRecords;
+  /** Of the database and the place in it, as they were found: the same for all who share the records. */
+  readonly name: string;
   readonly #store: RecordStore;
+  readonly #closing: AbortController;
 
-  private constructor(store: RecordStore, { retainDeliveriesMs, retainJobsMs }: FirestoreRecordsOptions) {
+  private constructor(store: RecordStore, closing: AbortController, options: FirestoreRecordsOptions) {
+    const { retainDeliveriesMs, retainJobsMs } = options;
+    this.name = `${store.link.databaseName} ${store.prefix}`;
     this.#store = store;
+    this.#closing = closing;
     this.sessions = new FirestoreSessionRecords(store);
     this.turns = new FirestoreTurnRecords(store);
     this.approvals = new FirestoreApprovalRecords(store);
@@ -72,23 +82,26 @@ export class FirestoreRecords implements Records {
     this.deliveries = new FirestoreDeliveryRecords(store, retainDeliveriesMs + expiryMarginMs);
   }
 
-  /** Rejects with `store_unavailable` where the database cannot be read, in words for a person; `reason` says why. */
+  /**
+   * Rejects with `store_unavailable` where the database cannot be used, or is another fleet's, in words for a person;
+   * `reason` says why.
+   */
   static async open(options: FirestoreRecordsOptions): Promise<FirestoreRecords> {
-    const { clock, logger, prefix, timeoutMs } = options;
+    const { clock, fleet = null, logger, prefix, timeoutMs } = options;
+    const closing = new AbortController();
     const link = await openLink(options);
     const store: RecordStore = {
       link,
       places: new WrittenPlaces(),
-      time: { clock, timeoutMs, random: options.random ?? Math.random },
+      time: { clock, timeoutMs, random: options.random ?? Math.random, closing: closing.signal },
       prefix,
       logger,
       newWriteId: () => randomBytes(9).toString('base64url'),
     };
     try {
-      // Nothing is there: whether that is answered is what we want to know.
-      const name = link.nameOf(`${collectionOf(store, 'tenants')}/~`);
-      await readDocuments(store, startCall(store, 'open'), [name], ['none']);
-      return new FirestoreRecords(store, options);
+      // Whether the database answers at all is known by then, too.
+      await (fleet === null ? readFleet(store) : claimFleet(store, fleet));
+      return new FirestoreRecords(store, closing, options);
     } catch (error) {
       await link.close();
       throw error;
@@ -107,8 +120,19 @@ export class FirestoreRecords implements Records {
     };
   }
 
-  /** What is under way fails with `store_unavailable`. */
+  /** The fleet that uses them; null where none does yet. */
+  fleetFound(): Promise<string | null> {
+    return readFleet(this.#store);
+  }
+
+  /** Names the lists that need an index which is missing, or still being built. About fifty reads. */
+  checkIndexes(): Promise<readonly string[]> {
+    return listsWithoutIndex(this);
+  }
+
+  /** What is under way is rejected with `store_unavailable` at once; a write among it may have arrived. */
   async close(): Promise<void> {
+    this.#closing.abort();
     await this.#store.link.close();
   }
 }

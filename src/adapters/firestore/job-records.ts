@@ -3,7 +3,7 @@
 import type { JobFilter, JobRecords, ScheduleRecords } from '../../contracts/job-records.ts';
 import type { FleetPlace, Page, PageQuery } from '../../contracts/records.ts';
 import type { TenantId } from '../../core/ids.ts';
-import { hasJobEnded, type JobRecord } from '../../core/job.ts';
+import { hasJobEnded, isAttended, type JobRecord } from '../../core/job.ts';
 import type { ScheduleRecord } from '../../core/schedule.ts';
 import { valueOf } from './document.ts';
 import { KeyedTable } from './keyed-table.ts';
@@ -19,7 +19,7 @@ function jobShape(retainMs: number): RecordShape<JobRecord> {
       scheduleId: (job) => job.scheduleId,
       openAt: (job) => (hasJobEnded(job) ? null : job.createdAt),
       dueAt: (job) => (job.status === 'queued' ? job.dueAt : null),
-      runningAt: (job) => (job.status === 'running' ? job.createdAt : null),
+      runningAt: (job) => (isAttended(job) ? job.createdAt : null),
       endedAt: (job) => (hasJobEnded(job) ? job.endedAt : null),
     },
     ownerField: 'id',

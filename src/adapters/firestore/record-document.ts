@@ -35,6 +35,10 @@ export type RecordShape<T> = {
 const mostBytesInDocument = 900 * 1024;
 /** Names of a record's last writes are kept, so that a writer whose answer was lost finds its own below later ones. */
 const trailLength = 8;
+/** Of what is written here. A change that an older reader would misunderstand gets the next number. */
+const format = 1;
+/** What is not summed: it says how the document came to be, may be changed by who removes things, or is summed by itself. */
+const notSummed: readonly string[] = ['meta', 'body', 'expireAt'];
 
 export type Document = {
   /** Of the text. */
@@ -50,23 +54,22 @@ export function documentOf<T extends Stored>(shape: RecordShape<T>, record: T): 
   const own = Object.entries(shape.fields).map(([name, fieldOf]) => [name, fieldOf(record)] as const);
   const constant = shape.constantOf(record);
   const body = JSON.stringify(record);
-  const columns = [tenant, id, ...own.map(([, value]) => value), createdAt, revision, constant];
   const [first = '', ...rest] = cut(body);
   const expiresAt = shape.expiresAtOf(record);
   const ending: Fields = expiresAt === null ? {} : { expireAt: { timestampValue: timestampOf(expiresAt) } };
-  const meta: Fields = {
-    revision: valueOf(revision),
-    checksum: valueOf(checksumOf(columns, body)),
-    constant: valueOf(constant),
-  };
-  const fields: Fields = {
+  const found: Fields = {
     id: valueOf(id),
     tenant: valueOf(tenant),
     createdAt: valueOf(createdAt),
     ...Object.fromEntries(own.flatMap(([name, value]) => (value === null ? [] : [[name, valueOf(value)]]))),
-    ...ending,
-    body: valueOf(first),
   };
+  const meta: Fields = {
+    format: valueOf(format),
+    revision: valueOf(revision),
+    checksum: valueOf(checksumOf(found, revision, constant, body)),
+    constant: valueOf(constant),
+  };
+  const fields: Fields = { ...found, ...ending, body: valueOf(first) };
   return {
     bytes: Buffer.byteLength(body),
     fields: (writeId, earlier) => {
@@ -108,14 +111,20 @@ export function recordOf<T extends Stored>(
 ): T {
   const { fields } = document;
   const standing = standingOf(document);
-  const tenant = plainOf(fields['tenant']);
-  const id = plainOf(fields['id']);
+  if (standing === null) throw damaged(shape, document);
   const body = [plainOf(fields['body']), ...rest].join('');
-  const own = Object.keys(shape.fields).map((name) => plainOf(fields[name]));
-  const columns = [tenant, id, ...own, plainOf(fields['createdAt']), standing?.revision, standing?.constant];
-  const isWhole = plainOf(metaOf(fields)['checksum']) === checksumOf(columns, body);
-  if (!isWhole || standing === null) throw damaged(shape, document);
+  const checksum = checksumOf(fields, standing.revision, standing.constant, body);
+  if (plainOf(metaOf(fields)['checksum']) !== checksum) throw damaged(shape, document);
   return JSON.parse(body) as T;
+}
+
+/** What a later version of the program wrote is no damage: that version reads it. */
+export function assertFormatKnown<T>({ kind }: RecordShape<T>, { fields }: StoredDocument): void {
+  const written = plainOf(metaOf(fields)['format']);
+  if (typeof written !== 'number' || written <= format) return;
+  const details = { store: 'firestore', reason: 'newer_format', part: kind, format: written };
+  const message = 'A record in Firestore was written by a newer version of this program: run that version.';
+  throw new ServiceError('store_unavailable', details, { message });
 }
 
 export function damaged<T>({ kind, ownerField }: RecordShape<T>, { fields }: StoredDocument): ServiceError {
@@ -131,9 +140,14 @@ function metaOf(fields: Fields): Fields {
   return meta !== undefined && 'mapValue' in meta ? meta.mapValue.fields : {};
 }
 
-/** Of the fields too: a record must not be found under another's name, nor in another's place. */
-function checksumOf(columns: readonly unknown[], body: string): number {
-  return crc32(body, crc32(JSON.stringify(columns)));
+/**
+ * Of the fields too: a record must not be found under another's name, nor in another's place. Of those that the document
+ * has, not of those that the reader knows: a later version may add some.
+ */
+function checksumOf(fields: Fields, revision: number, constant: string, body: string): number {
+  const summed = Object.keys(fields).filter((name) => !notSummed.includes(name));
+  const columns = summed.toSorted().map((name) => [name, plainOf(fields[name])]);
+  return crc32(body, crc32(JSON.stringify([format, revision, constant, columns])));
 }
 
 /** In pieces that a document holds, between characters. */

@@ -8,7 +8,8 @@ import type { Call } from './call.ts';
 import { afterFailure, createAll, replaceAll, replacementOf } from './conditional-write.ts';
 import { isSameTime, plainOf, type StoredDocument, type Value, valueOf, type Write } from './document.ts';
 import type { Direction, Query } from './query.ts';
-import { damaged, type RecordShape, recordOf, type Stored, standingOf } from './record-document.ts';
+import { type RecordShape, type Stored, standingOf } from './record-document.ts';
+import { readRecord, readRecords } from './record-reader.ts';
 import {
   collectionOf,
   commitOnce,
@@ -114,10 +115,15 @@ export class RecordTable<T extends Stored> {
     }
   }
 
-  /** All with these values, so many in a step; each step has a deadline of its own. */
-  async eraseAll(tenant: TenantId, equal: Readonly<Record<string, Value>>, stepLength: number): Promise<void> {
+  /** All with these values, so many in a step; each step has a deadline of its own. `order`: for which there is an index. */
+  async eraseAll(
+    tenant: TenantId,
+    equal: Readonly<Record<string, Value>>,
+    stepLength: number,
+    order: 'by age' | 'in any order' = 'in any order',
+  ): Promise<void> {
     for (let inVain = 0; inVain < mostInVain; ) {
-      const step = await this.#eraseSome(tenant, equal, stepLength);
+      const step = await this.#eraseSome(tenant, equal, stepLength, order);
       if (step === 'none_left') return;
       inVain = step === 'erased' ? 0 : inVain + 1;
     }
@@ -128,9 +134,16 @@ export class RecordTable<T extends Stored> {
     tenant: TenantId,
     equal: Readonly<Record<string, Value>>,
     most: number,
+    order: 'by age' | 'in any order',
   ): Promise<'erased' | 'changed' | 'none_left'> {
     const call = this.start('erase');
-    const query = this.#queryOf({ equal, parent: tenantName(this.store, tenant), select: ['meta'], limit: most });
+    const query = this.#queryOf({
+      equal,
+      parent: tenantName(this.store, tenant),
+      order: order === 'by age' ? byAge('ASCENDING') : [],
+      select: ['meta'],
+      limit: most,
+    });
     const found = await call.repeat((timeoutMs) => this.store.link.query(query, timeoutMs));
     if (found.length === 0) return 'none_left';
     for (const { name } of found) this.store.places.forget(name);
@@ -160,27 +173,23 @@ export class RecordTable<T extends Stored> {
     const query = this.#queryOf({
       parent: tenantName(this.store, tenant),
       equal: Object.fromEntries(Object.entries(equal).map(([name, value]) => [name, valueOf(value)])),
-      // By name where the times are the same: it is made of the id, and costs no index of its own.
-      order: [
-        ['createdAt', direction],
-        ['__name__', direction],
-      ],
+      order: byAge(direction),
       startAfter: after === null ? null : await this.#placeOf(call, tenant, after),
       limit: limit + 1,
     });
-    const data = await this.read(call, query);
-    return { data: data.slice(0, limit), hasMore: data.length > limit };
+    for (;;) {
+      const found = await call.repeat((timeoutMs) => this.store.link.query(query, timeoutMs));
+      const hasMore = found.length > limit;
+      const data = await readRecords(this.store, this.shape, call, found.slice(0, limit));
+      // All of them were erased while they were read: those behind them are asked for instead.
+      if (data.length > 0 || !hasMore) return { data, hasMore };
+    }
   }
 
   /** Those that a query finds, whole. */
   async read(call: Call, query: Query): Promise<T[]> {
     const documents = await call.repeat((timeoutMs) => this.store.link.query(query, timeoutMs));
-    const records: T[] = [];
-    for (const document of documents) {
-      const record = await this.recordOf(call, document);
-      if (record !== null) records.push(record);
-    }
-    return records;
+    return readRecords(this.store, this.shape, call, documents);
   }
 
   /** Over all tenants, of those that have that time at all, by it. */
@@ -213,26 +222,8 @@ export class RecordTable<T extends Stored> {
   }
 
   /** null when it is gone by now. */
-  async recordOf(call: Call, found: StoredDocument): Promise<T | null> {
-    for (let document = found; ; ) {
-      const standing = standingOf(document);
-      if (standing === null) throw damaged(this.shape, document);
-      const names = partNames(this.store, document.name, standing.parts);
-      const parts = names.length === 0 ? [] : await readDocuments(this.store, call, names, null);
-      const texts = parts.flatMap((part) => plainOf(part?.fields['body']) ?? []).map(String);
-      if (texts.length === names.length) {
-        const record = recordOf(this.shape, document, texts);
-        // Else a record could be read at another's name.
-        if (this.nameOf(record.tenant, record.id) !== document.name) throw damaged(this.shape, document);
-        this.store.places.keep(document.name, standing);
-        return record;
-      }
-      // Another revision has replaced it, with parts of its own, or it was erased.
-      const [now = null] = await readDocuments(this.store, call, [document.name], null);
-      if (now === null) return null;
-      if (isSameTime(now.updateTime, document.updateTime)) throw damaged(this.shape, document);
-      document = now;
-    }
+  recordOf(call: Call, found: StoredDocument): Promise<T | null> {
+    return readRecord(this.store, this.shape, call, found);
   }
 
   /** Of this kind; what is not given asks for nothing. */
@@ -261,4 +252,12 @@ export class RecordTable<T extends Stored> {
     if (typeof createdAt !== 'number') throw new ServiceError('cursor_invalid', { after: id });
     return [valueOf(createdAt), { referenceValue: name }];
   }
+}
+
+/** By name where the times are the same: it is made of the id, and costs no index of its own. */
+function byAge(direction: Direction): Query['order'] {
+  return [
+    ['createdAt', direction],
+    ['__name__', direction],
+  ];
 }

@@ -1,13 +1,16 @@
 // The records of webhooks and of the deliveries to them.
 
 import type { FleetPlace, Page, PageQuery } from '../../contracts/records.ts';
-import type { DeliveryFilter, DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
+import type { DeliveriesOf, DeliveryFilter, DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
 import type { TenantId } from '../../core/ids.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../core/webhook.ts';
-import { valueOf } from './document.ts';
+import { type Value, valueOf } from './document.ts';
 import { KeyedTable } from './keyed-table.ts';
 import type { RecordShape } from './record-document.ts';
 import type { RecordStore } from './record-store.ts';
+
+/** In one commit of an erasure; a long one has documents for the rest of its text. */
+const erasedAtOnce = 100;
 
 const webhookShape: RecordShape<WebhookRecord> = {
   kind: 'webhooks',
@@ -24,6 +27,8 @@ function deliveryShape(retainMs: number): RecordShape<DeliveryRecord> {
     kind: 'deliveries',
     fields: {
       targetId: (delivery) => delivery.target.id,
+      sessionId: (delivery) => delivery.sessionId,
+      jobId: (delivery) => delivery.jobId,
       status: (delivery) => delivery.status,
       lane: (delivery) => delivery.lane,
       pendingLane: (delivery) => (isPending(delivery) ? delivery.lane : null),
@@ -54,6 +59,14 @@ export class FirestoreDeliveryRecords extends KeyedTable<DeliveryRecord> impleme
 
   list(tenant: TenantId, { status, targetId }: DeliveryFilter, query: PageQuery): Promise<Page<DeliveryRecord>> {
     return this.table.page(tenant, { targetId, ...(status === null ? {} : { status }) }, query);
+  }
+
+  async eraseOf(tenant: TenantId, of: DeliveriesOf): Promise<void> {
+    const equal: Readonly<Record<string, Value>> = Object.fromEntries(
+      Object.entries(of).map(([field, id]: [string, string]) => [field, valueOf(id)]),
+    );
+    // Targets are in the index of the lists alone, which is by age.
+    await this.table.eraseAll(tenant, equal, erasedAtOnce, 'targetId' in of ? 'by age' : 'in any order');
   }
 
   listLane(tenant: TenantId, lane: string, limit: number): Promise<readonly DeliveryRecord[]> {

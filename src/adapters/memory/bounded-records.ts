@@ -59,6 +59,12 @@ export class BoundedRecords<T extends Stored> implements KeyedRecords<T> {
     if (standing !== null) this.#remove(standing);
   }
 
+  /** All that stand in the list of the tenant's, by age, of that name. */
+  protected eraseList(tenant: TenantId, list: string): void {
+    const { data } = this.table.page(tenant, list, { after: null, limit: Number.MAX_SAFE_INTEGER, order: 'asc' });
+    for (const record of data) this.#remove(record);
+  }
+
   /** Never forgets the one that is being used; then room is made with the next. */
   #makeRoom(records: number, characters: number, used: T): void {
     while (this.#isFull(records, characters)) {

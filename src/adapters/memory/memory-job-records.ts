@@ -4,7 +4,7 @@
 import type { JobFilter, JobRecords, ScheduleRecords } from '../../contracts/job-records.ts';
 import type { FleetPlace, Page, PageQuery } from '../../contracts/records.ts';
 import type { TenantId } from '../../core/ids.ts';
-import { hasJobEnded, type JobRecord } from '../../core/job.ts';
+import { hasJobEnded, isAttended, type JobRecord } from '../../core/job.ts';
 import type { ScheduleRecord } from '../../core/schedule.ts';
 import { BoundedRecords } from './bounded-records.ts';
 import type { OrderedList } from './record-table.ts';
@@ -94,9 +94,10 @@ function openList(tenant: TenantId): string {
 
 function orderedJobLists(job: JobRecord): readonly OrderedList[] {
   const { status, dueAt, endedAt, createdAt } = job;
-  if (status === 'running') return [{ list: 'running', at: createdAt }];
-  if (status === 'queued') return dueAt === null ? [] : [{ list: 'due', at: dueAt }];
-  return endedAt === null ? [] : [{ list: 'ended', at: endedAt }];
+  const attended = isAttended(job) ? [{ list: 'running', at: createdAt }] : [];
+  if (status === 'running') return attended;
+  if (status === 'queued') return dueAt === null ? attended : [...attended, { list: 'due', at: dueAt }];
+  return endedAt === null ? attended : [...attended, { list: 'ended', at: endedAt }];
 }
 
 function jsonLength(record: JobRecord | ScheduleRecord): number {

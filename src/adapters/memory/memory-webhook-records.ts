@@ -3,7 +3,7 @@
 // one that has waited longest.
 
 import type { FleetPlace, Page, PageQuery } from '../../contracts/records.ts';
-import type { DeliveryFilter, DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
+import type { DeliveriesOf, DeliveryFilter, DeliveryRecords, WebhookRecords } from '../../contracts/webhook-records.ts';
 import type { TenantId } from '../../core/ids.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../core/webhook.ts';
 import { BoundedRecords } from './bounded-records.ts';
@@ -41,9 +41,11 @@ export class MemoryDeliveryRecords extends BoundedRecords<DeliveryRecord> implem
     super(
       {
         sessionOf: ({ lane }) => lane,
-        listsOf: ({ tenant, target, status }) => [
+        listsOf: ({ tenant, target, status, sessionId, jobId }) => [
           deliveryList(tenant, { targetId: target.id, status: null }),
           deliveryList(tenant, { targetId: target.id, status }),
+          ...(sessionId === null ? [] : [subjectList(tenant, { sessionId })]),
+          ...(jobId === null ? [] : [subjectList(tenant, { jobId })]),
         ],
         orderedListsOf: (delivery) => orderedDeliveryLists(delivery),
       },
@@ -65,6 +67,10 @@ export class MemoryDeliveryRecords extends BoundedRecords<DeliveryRecord> implem
     return this.table.page(tenant, deliveryList(tenant, filter), query);
   }
 
+  async eraseOf(tenant: TenantId, of: DeliveriesOf): Promise<void> {
+    this.eraseList(tenant, subjectList(tenant, of));
+  }
+
   async listLane(tenant: TenantId, lane: string, limit: number): Promise<readonly DeliveryRecord[]> {
     return this.table.first(laneList(tenant, lane), limit);
   }
@@ -80,6 +86,13 @@ export class MemoryDeliveryRecords extends BoundedRecords<DeliveryRecord> implem
 
 function deliveryList(tenant: TenantId, { targetId, status }: DeliveryFilter): string {
   return `${status ?? ''} ${tenantKey(tenant, targetId)}`;
+}
+
+/** No status is called so. */
+function subjectList(tenant: TenantId, of: DeliveriesOf): string {
+  if ('sessionId' in of) return `session ${tenantKey(tenant, of.sessionId)}`;
+  if ('jobId' in of) return `job ${tenantKey(tenant, of.jobId)}`;
+  return deliveryList(tenant, { targetId: of.targetId, status: null });
 }
 
 /** No list over all tenants begins so. */

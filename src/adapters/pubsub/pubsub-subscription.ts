@@ -2,6 +2,7 @@
 // below the client's own subscriber are used: that one connects again in silence, so that nobody can say
 // whether anything is read, and it hands out messages of one ordering key without waiting for their answers.
 
+import { randomUUID } from 'node:crypto';
 import { v1 } from '@google-cloud/pubsub';
 import type { IncomingMessage } from '../../contracts/message-source.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -72,6 +73,11 @@ type RawMessage = {
 
 export class PubsubSubscription implements SubscriptionCalls {
   readonly #options: PubsubSubscriptionOptions;
+  /**
+   * Whose stream it is. What is outstanding is counted by it: without one, all readers together have the bounds of one,
+   * and in the emulator what was killed with a reader counts for ever, until nobody is given anything.
+   */
+  readonly #clientId = randomUUID();
   #client: Promise<v1.SubscriberClient> | null = null;
   #fullName: string | null = null;
 
@@ -142,6 +148,7 @@ export class PubsubSubscription implements SubscriptionCalls {
   #firstRequest({ bytes, messages }: { readonly messages: number; readonly bytes: number }): Record<string, unknown> {
     return {
       subscription: this.name,
+      clientId: this.#clientId,
       streamAckDeadlineSeconds: Math.round(this.#options.leaseMs / 1_000),
       maxOutstandingMessages: messages,
       maxOutstandingBytes: bytes,

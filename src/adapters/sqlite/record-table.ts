@@ -135,6 +135,15 @@ export class RecordTable<T extends Stored> {
     return (tenant, ...values) => query.all(tenant, ...values).map((row) => this.#recordOf(tenant, row as Row));
   }
 
+  /** Deletes so many of one tenant's at most with that value; answers how many these were. */
+  prepareDeletion(column: string): (tenant: TenantId, value: Value, most: number) => number {
+    const { name } = this.#shape;
+    const deletion = this.#db.prepare(
+      `DELETE FROM ${name} WHERE rowid IN (SELECT rowid FROM ${name} WHERE tenant = ? AND ${column} = ? LIMIT ?)`,
+    );
+    return (tenant, value, most) => Number(deletion.run(tenant, value, most).changes);
+  }
+
   #placeOf(tenant: TenantId, id: string | null, order: 'asc' | 'desc'): { createdAt: number; id: string } {
     if (id === null) return { createdAt: order === 'asc' ? -1 : Number.MAX_SAFE_INTEGER, id: '' };
     const row = this.#place.get(tenant, id);

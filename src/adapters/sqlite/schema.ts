@@ -102,6 +102,7 @@ export const migrations: readonly string[] = [
      id TEXT NOT NULL,
      status TEXT NOT NULL,
      is_open INTEGER NOT NULL,
+     is_attended INTEGER NOT NULL,
      schedule_id TEXT,
      due_at INTEGER,
      ended_at INTEGER,
@@ -118,7 +119,7 @@ export const migrations: readonly string[] = [
      WHERE schedule_id IS NOT NULL;
    CREATE INDEX jobs_open ON jobs (tenant) WHERE is_open = 1;
    CREATE INDEX jobs_due ON jobs (due_at, id, tenant) WHERE status = 'queued';
-   CREATE INDEX jobs_running ON jobs (created_at, id, tenant) WHERE status = 'running';
+   CREATE INDEX jobs_running ON jobs (created_at, id, tenant) WHERE is_attended = 1;
    CREATE INDEX jobs_ended ON jobs (ended_at, id, tenant) WHERE is_open = 0;
    CREATE TABLE schedules (
      tenant TEXT NOT NULL,
@@ -146,6 +147,8 @@ export const migrations: readonly string[] = [
      tenant TEXT NOT NULL,
      id TEXT NOT NULL,
      target_id TEXT NOT NULL,
+     session_id TEXT,
+     job_id TEXT,
      lane TEXT NOT NULL,
      lane_order INTEGER NOT NULL,
      status TEXT NOT NULL,
@@ -159,6 +162,8 @@ export const migrations: readonly string[] = [
    );
    CREATE INDEX deliveries_by_target ON deliveries (tenant, target_id, created_at, id);
    CREATE INDEX deliveries_by_target_and_status ON deliveries (tenant, target_id, status, created_at, id);
+   CREATE INDEX deliveries_by_session ON deliveries (tenant, session_id) WHERE session_id IS NOT NULL;
+   CREATE INDEX deliveries_by_job ON deliveries (tenant, job_id) WHERE job_id IS NOT NULL;
    CREATE INDEX deliveries_waiting ON deliveries (tenant, lane, lane_order, id) WHERE status = 'pending';
    CREATE INDEX deliveries_due ON deliveries (due_at, id, tenant) WHERE status = 'pending';
    CREATE INDEX deliveries_ended ON deliveries (ended_at, id, tenant) WHERE status <> 'pending';`,

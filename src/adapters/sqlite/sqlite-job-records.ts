@@ -3,7 +3,7 @@
 import type { JobFilter, JobRecords, ScheduleRecords } from '../../contracts/job-records.ts';
 import type { FleetPlace, Page, PageQuery } from '../../contracts/records.ts';
 import type { TenantId } from '../../core/ids.ts';
-import { hasJobEnded, type JobRecord } from '../../core/job.ts';
+import { hasJobEnded, isAttended, type JobRecord } from '../../core/job.ts';
 import type { ScheduleRecord } from '../../core/schedule.ts';
 import { FleetList } from './fleet-list.ts';
 import { RecordTable } from './record-table.ts';
@@ -24,6 +24,7 @@ export class SqliteJobRecords extends SqliteKeyedRecords<JobRecord> implements J
         columns: {
           status: (job) => job.status,
           is_open: (job) => (hasJobEnded(job) ? 0 : 1),
+          is_attended: (job) => (isAttended(job) ? 1 : 0),
           schedule_id: (job) => job.scheduleId,
           due_at: (job) => job.dueAt,
           ended_at: (job) => job.endedAt,
@@ -34,7 +35,7 @@ export class SqliteJobRecords extends SqliteKeyedRecords<JobRecord> implements J
     );
     const list = { table: 'jobs', ownerColumn: 'id' } as const;
     this.#due = new FleetList(db, { ...list, condition: "status = 'queued'", atColumn: 'due_at' });
-    this.#running = new FleetList(db, { ...list, condition: "status = 'running'", atColumn: 'created_at' });
+    this.#running = new FleetList(db, { ...list, condition: 'is_attended = 1', atColumn: 'created_at' });
     this.#ended = new FleetList(db, { ...list, condition: 'is_open = 0', atColumn: 'ended_at' });
     this.#countOpen = db.prepare(
       'SELECT count(*) AS open FROM (SELECT 1 FROM jobs WHERE tenant = ? AND is_open = 1 LIMIT ?)',

@@ -1,6 +1,7 @@
-// `codex-fleet jobs`: have a prompt run without waiting for it, or wait all the same; list, look at, cancel, try again.
+// `codex-fleet jobs`: have a prompt run without waiting for it, or wait all the same; list, look at, cancel, try
+// again, erase.
 
-import { jobSchema, madeJobSchema, type JobResource } from '../../api/jobs.ts';
+import { deletedJobSchema, jobSchema, madeJobSchema, type JobResource } from '../../api/jobs.ts';
 import { listSchema } from '../../api/list.ts';
 import type { CliContext } from '../cli-context.ts';
 import { CliError, exitCodeOfTurn, exitCodes, type ExitCode } from '../exit-codes.ts';
@@ -135,6 +136,21 @@ export async function runJobsMove(
     const answer = await client.call('POST', `${jobPath(id)}/${what}`);
     const job = readAnswer(jobSchema, answer, client);
     await context.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `${job.id} ${statusOf(job)}\n`);
+  }
+  return exitCodes.completed;
+}
+
+export async function runJobsRemove(
+  context: CliContext,
+  ids: readonly string[],
+  options: { readonly json?: boolean },
+  given: SettingFlags,
+): Promise<ExitCode> {
+  const client = await clientOfRunningFleet(context, given);
+  for (const id of ids) {
+    const answer = await client.call('DELETE', jobPath(id));
+    const erased = readAnswer(deletedJobSchema, answer, client);
+    await context.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : `erased ${erased.id}\n`);
   }
   return exitCodes.completed;
 }

@@ -1,4 +1,4 @@
-// /api/v1/jobs: have one made, list, look at, cancel, try again, see what its receiver was told.
+// /api/v1/jobs: have one made, list, look at, cancel, try again, erase, see what its receiver was told.
 
 import { charactersOfSpec } from '../../api/job-spec.ts';
 import { askedOf, toDueAt, toJobNotice, toJobResource, toJobSpec, toMadeJob } from '../../api/jobs.ts';
@@ -7,11 +7,12 @@ import { operations } from '../../api/operations.ts';
 import { isServiceError, ServiceError } from '../../core/errors.ts';
 import type { TenantId } from '../../core/ids.ts';
 import { jobNotice } from '../../core/job-notice.ts';
-import { cancelledJob, hasJobEnded, type JobRecord, retriedJob, withdrawnJob } from '../../core/job.ts';
+import { cancelledJob, erasingJob, hasJobEnded, type JobRecord, retriedJob, toldJob } from '../../core/job.ts';
 import type { HttpServer } from '../../http/server.ts';
 import { askWorker } from '../ask-worker.ts';
 import { principalOf } from '../auth.ts';
 import { changeRecord } from '../change-record.ts';
+import { eraseWithDeliveries } from '../erase-deliveries.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { assertMayOpen, assertTakesJobs, makeJob } from '../job-door.ts';
 import { fittingPage } from '../page-size.ts';
@@ -76,6 +77,20 @@ export function registerJobs(gear: Gear, { app }: HttpServer): void {
     return toJobResource(job);
   });
 
+  registerOperation(app, gear, operations.deleteJob, async ({ params, request }) => {
+    const { tenant } = principalOf(request);
+    const { id } = await changeRecord(
+      records.jobs,
+      () => requireJob(gear, tenant, params.job_id),
+      (standing) => {
+        if (!hasJobEnded(standing)) throw new ServiceError('job_not_ended', { job_status: standing.status });
+        return erasingJob(standing);
+      },
+    );
+    await eraseWithDeliveries(gear, tenant, { jobId: id }, () => records.jobs.erase(tenant, id));
+    return { id, object: 'job', deleted: true };
+  });
+
   registerOperation(app, gear, operations.listJobDeliveries, async ({ params, query, request }) => {
     const { id, tenant } = await requireJob(gear, principalOf(request).tenant, params.job_id);
     return readDeliveryPage(gear, tenant, id, query);
@@ -100,23 +115,19 @@ async function cancelJob(gear: Gear, tenant: TenantId, id: string): Promise<JobR
     },
   );
   if (job.status === 'running') await cancelItsTurn(gear, job);
-  const standing = job.status === 'queued' ? await endWaiting(gear, job) : job;
+  const standing = job.status === 'cancelled' ? await tellCancelled(gear, job) : job;
   gear.onJobMade();
   return standing;
 }
 
-/** Told before it is so. What does not come to its end here is done by whoever runs jobs: the record says what is wanted. */
-async function endWaiting(gear: Gear, job: JobRecord): Promise<JobRecord> {
+/** What is not told here is told by whoever runs jobs: the record names it as untold. */
+async function tellCancelled(gear: Gear, job: JobRecord): Promise<JobRecord> {
   const { clock, logger, outbox, records } = gear;
-  const nowMs = clock.now();
-  const ended = withdrawnJob(job, nowMs);
-  if (ended === null) return job;
   try {
-    const written = { ...ended, revision: ended.revision + 1 };
-    await outbox.put([jobNotice(written, 'job.cancelled', nowMs, JSON.stringify(toJobNotice(ended)))]);
-    return (await records.jobs.replace(ended)) ?? (await requireJob(gear, job.tenant, job.id));
+    await outbox.put([jobNotice(job, 'job.cancelled', job.endedAt ?? clock.now(), JSON.stringify(toJobNotice(job)))]);
+    return (await records.jobs.replace(toldJob(job))) ?? job;
   } catch (error) {
-    logger.warn({ event: 'job_not_ended_yet', job_id: job.id, err: error }, 'a cancelled job was not ended at once');
+    logger.warn({ event: 'job_end_not_told_yet', job_id: job.id, err: error }, 'the end of a job was not told at once');
     return job;
   }
 }

@@ -19,6 +19,7 @@ import { ServiceError } from '../../core/errors.ts';
 import { mintId, type TenantId } from '../../core/ids.ts';
 import {
   type DeliveryRecord,
+  disabledWebhook,
   newDelivery,
   type Notice,
   replayedDelivery,
@@ -28,6 +29,7 @@ import {
 import type { HttpServer } from '../../http/server.ts';
 import { principalOf } from '../auth.ts';
 import { changeRecord } from '../change-record.ts';
+import { eraseWithDeliveries } from '../erase-deliveries.ts';
 import type { Gear } from '../gateway-parts.ts';
 import { registerOperation } from '../register-operation.ts';
 import { makeWithinLimit } from '../tenant-limit.ts';
@@ -89,8 +91,14 @@ export function registerWebhooks(gear: Gear, { app }: HttpServer): void {
   });
 
   registerOperation(app, gear, operations.deleteWebhook, async ({ params, request }) => {
-    const { id, tenant } = await requireWebhook(gear, principalOf(request).tenant, params.webhook_id);
-    await records.webhooks.erase(tenant, id);
+    const { tenant } = principalOf(request);
+    // Nothing more is to be written for it while what was is removed; whoever asks again goes on.
+    const { id } = await changeRecord(
+      records.webhooks,
+      () => requireWebhook(gear, tenant, params.webhook_id),
+      (standing) => disabledWebhook(standing, 'user'),
+    );
+    await eraseWithDeliveries(gear, tenant, { targetId: id }, () => records.webhooks.erase(tenant, id));
     return { id, object: 'webhook', deleted: true };
   });
 
@@ -115,6 +123,8 @@ export function registerWebhooks(gear: Gear, { app }: HttpServer): void {
       identity: id,
       lane: `test/${id}`,
       order: 0,
+      sessionId: null,
+      jobId: null,
       type: testNoticeType,
       at: nowMs,
       data,

@@ -15,15 +15,18 @@ import { isServiceError, ServiceError } from '../../core/errors.ts';
 import {
   begunJob,
   hasJobEnded,
+  isAttended,
+  type JobNoticeType,
   type JobRecord,
   lostJob,
   refusedJob,
   settledJob,
   startedJob,
   unstartedAttempt,
-  withdrawnJob,
+  toldJob,
+  untoldJob,
 } from '../../core/job.ts';
-import { endNoticeType, jobNotice, type JobNoticeType } from '../../core/job-notice.ts';
+import { jobNotice } from '../../core/job-notice.ts';
 import { type TurnRecord, wasNeverTaken } from '../../core/turn.ts';
 import type { Notice } from '../../core/webhook.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -80,11 +83,11 @@ export class AttemptDesk {
   async begin(place: Pick<FleetPlace, 'tenant' | 'id'>, isStopping: () => boolean): Promise<AttemptState> {
     const { clock, metrics, records } = this.#parts;
     const job = await this.#get(place);
-    if (job === null || !isDue(job, clock.now())) return job?.status === 'running' ? unclear : left;
+    if (job === null || !isDue(job, clock.now())) return job !== null && isAttended(job) ? unclear : left;
     if (isStopping()) return waits;
     const nowMs = clock.now();
-    const withdrawn = withdrawnJob(job, nowMs);
-    if (withdrawn !== null) return this.#end(withdrawn);
+    // In the order in which it happened.
+    if (isUntold(job)) return this.#tell(job);
     const begun = begunJob(job, attemptTurnId(job, job.attemptCount + 1), nowMs);
     const written = begun === null ? null : await answered(clock, records.jobs.replace(begun));
     // Cancelled meanwhile, or begun by another who leads.
@@ -98,6 +101,7 @@ export class AttemptDesk {
   async look(place: Pick<FleetPlace, 'tenant' | 'id'>): Promise<AttemptState> {
     const { clock } = this.#parts;
     const job = await this.#get(place);
+    if (job !== null && isUntold(job)) return this.#tell(job);
     if (job?.status !== 'running') return job !== null && isDue(job, clock.now()) ? waits : left;
     const turns = await this.#turnsOf(job);
     const [first] = turns;
@@ -154,7 +158,7 @@ export class AttemptDesk {
   async #outrun(job: JobRecord, turn: TurnRecord): Promise<AttemptState> {
     const { clock, records } = this.#parts;
     const now = await this.#get(job);
-    if (now?.status === 'queued' && !now.isCancelling && now.attemptCount === job.attemptCount - 1) {
+    if (now?.status === 'queued' && now.attemptCount === job.attemptCount - 1) {
       // Another was refused what was granted here, and withdrew the attempt.
       const begun = begunJob(now, turn.id, clock.now());
       const started = begun === null ? null : startedJob(begun, turn);
@@ -177,7 +181,7 @@ export class AttemptDesk {
     const refused = refusedJob(job, error, nowMs, delayMs === null ? null : nowMs + delayMs);
     if (refused === null) return unclear;
     const facts = { event: 'job_refused', ...factsOf(job), code };
-    if (hasJobEnded(refused)) return this.#end(refused);
+    if (hasJobEnded(refused)) return (await this.#end(refused)) ?? unclear;
     if ((await answered(clock, records.jobs.replace(refused))) === null) return unclear;
     if (code === 'internal') logger.warn({ ...facts, err: cause }, 'an attempt of a job could not be started');
     else logger.debug(facts, 'an attempt of a job could not be started now');
@@ -191,7 +195,8 @@ export class AttemptDesk {
     for (let tries = 1; current !== undefined && tries <= mostTries; tries++) {
       const settled = settledJob(now, current, clock.now(), turns.slice(0, -1));
       if (settled === null) return unclear;
-      if ((await this.#end(settled, unstartedAttempt(now) !== null)) === left) return left;
+      const state = await this.#end(settled, unstartedAttempt(now) !== null ? ['job.started'] : []);
+      if (state !== null) return state;
       // Most likely a client wants it cancelled: what is true of the turn stays true.
       const next = await this.#get(job);
       if (next?.status !== 'running') return unclear;
@@ -200,22 +205,17 @@ export class AttemptDesk {
     return unclear;
   }
 
-  #lose(job: JobRecord): Promise<AttemptState> {
+  async #lose(job: JobRecord): Promise<AttemptState> {
     const { code, message } = new ServiceError('turn_not_found', {}, { message: 'its session was erased' });
     const lost = lostJob(job, { code, message }, this.#parts.clock.now());
-    return lost === null ? Promise.resolve(unclear) : this.#end(lost);
+    return (lost === null ? null : await this.#end(lost)) ?? unclear;
   }
 
-  /** It is told before it is so: then whoever repeats this tells the same again, and nobody can forget to. */
-  async #end(job: JobRecord, isStartUntold = false): Promise<AttemptState> {
-    const { clock, logger, metrics, outbox, records } = this.#parts;
-    const type = endNoticeType(job);
-    const notices = [
-      ...(isStartUntold ? [this.#notice(job, 'job.started')] : []),
-      ...(type === null ? [] : [this.#notice(job, type)]),
-    ];
-    await answered(clock, outbox.put(notices));
-    if ((await answered(clock, records.jobs.replace(job))) === null) return unclear;
+  /** null when somebody else has changed the record; `before`: what may not have been told of the attempt so far. */
+  async #end(job: JobRecord, before: readonly JobNoticeType[] = []): Promise<AttemptState | null> {
+    const { clock, logger, metrics, records } = this.#parts;
+    const written = await answered(clock, records.jobs.replace(untoldJob(job, before)));
+    if (written === null) return null;
     this.#refusals.forget(placeName(job));
     const facts = { ...factsOf(job), code: job.error?.code ?? null };
     if (job.status === 'queued') {
@@ -225,7 +225,16 @@ export class AttemptDesk {
       metrics.jobAttempts.inc({ outcome: job.status });
       logger.info({ event: 'job_ended', ...facts, status: job.status }, 'a job has ended');
     }
-    return left;
+    return this.#tell(written);
+  }
+
+  /** What is so is told once it is so, and named as untold until then: who stops in between leaves it to the next look. */
+  async #tell(job: JobRecord): Promise<AttemptState> {
+    const { clock, outbox, records } = this.#parts;
+    await answered(clock, outbox.put((job.untold ?? []).map((type) => this.#notice(job, type))));
+    const told = await answered(clock, records.jobs.replace(toldJob(job)));
+    if (told === null || told.status === 'running') return unclear;
+    return isDue(told, clock.now()) ? waits : left;
   }
 
   /** That of the attempt, and those that went on with it where it was interrupted. */
@@ -256,16 +265,18 @@ export class AttemptDesk {
     return answered(clock, records.jobs.get(tenant, id));
   }
 
-  /** Of what is written next. */
   #notice(job: JobRecord, type: JobNoticeType): Notice {
     const { clock, toJobResource } = this.#parts;
-    const written = { ...job, revision: job.revision + 1 };
-    return jobNotice(written, type, clock.now(), JSON.stringify(toJobResource(job)));
+    return jobNotice(job, type, clock.now(), JSON.stringify(toJobResource(job)));
   }
 }
 
 function isDue({ dueAt, status }: JobRecord, nowMs: number): boolean {
   return status === 'queued' && dueAt !== null && dueAt <= nowMs;
+}
+
+function isUntold({ untold = [] }: JobRecord): boolean {
+  return untold.length > 0;
 }
 
 function factsOf({ attemptCount, id, tenant }: JobRecord): Readonly<Record<string, unknown>> {

@@ -30,6 +30,8 @@ test('each webhook that wants it has a delivery once the notice is put, with the
     type: 'turn.completed',
     lane: `${all.id}/turn-1`,
     order: 7,
+    sessionId: null,
+    jobId: null,
     noticeAt: nowMs,
     data: notice.data,
     status: 'pending',
@@ -150,7 +152,10 @@ test('what is put for one lane is written in that order, and behind one that fai
     (await outcomes).map(({ status }) => status),
     ['rejected', 'rejected', 'fulfilled'],
   );
-  assert.deepEqual([...written].sort(), [1, 9]);
+  assert.deepEqual(
+    [...written].sort((a, b) => a - b),
+    [1, 9],
+  );
   isAway = false;
   const again = outbox.put([1, 2, 3].map((order) => lab.notice('turn-1', order)));
   for (let turns = 0; turns < 5; turns++) {
