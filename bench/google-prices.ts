@@ -11,7 +11,7 @@ export type Price = {
   readonly source: string;
 };
 
-const firestore = 'https://firebase.google.com/docs/firestore/pricing (Standard edition, regional)';
+const firestore = 'https://cloud.google.com/firestore/pricing (Standard edition)';
 const storage = 'https://cloud.google.com/storage/pricing (Standard class, one region, flat namespace)';
 const pubsub = 'https://cloud.google.com/pubsub/pricing (Message Delivery Basic)';
 

@@ -7,7 +7,7 @@ import type { Benchmark, Fact, Lab } from '../harness/benchmark.ts';
 import { compare, type Finding } from '../harness/finding.ts';
 import { interleave } from '../harness/interleave.ts';
 import { googlePrices, pricesInWords } from '../google-prices.ts';
-import { billedOf, CountedCluster } from '../parts/counted-cluster.ts';
+import { CountedCluster } from '../parts/counted-cluster.ts';
 import { countWork, findingsOf, idleFacts, idleMinute, inWords, monthOf, type Work } from '../parts/counted-work.ts';
 import type { HeldObjects } from '../parts/google-facts.ts';
 import { lackingForGoogle } from '../parts/google-stores.ts';
@@ -72,7 +72,8 @@ export const googleOperations: Benchmark = {
       },
     });
     findings.push(...(await callsInTheWay(lab, cluster, sessionId)));
-    const perSession = (billedOf(idle).reads - billedOf(empty).reads) / boundSessions;
+    const looks = 'session-manager reads sessions';
+    const perSession = ((idle[looks] ?? 0) - (empty[looks] ?? 0)) / boundSessions;
     return {
       findings,
       facts: [

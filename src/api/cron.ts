@@ -7,10 +7,77 @@ import { type FieldProblem, invalidRequest } from './validation.ts';
 const maxCronCharacters = 256;
 const maxZoneCharacters = 64;
 
-/** The first time after that moment, in milliseconds since the epoch; null when none is left. Both must have passed `assertCron`. */
+/**
+ * The first time after that moment, in milliseconds since the epoch; null when none is left. Both must have passed
+ * `assertCron`. Hours that are named are those of the clock on the wall: one that the clocks jump over is made up
+ * for right after the jump, one that they pass twice is met the first time. `*` is each hour that there is.
+ */
 export function nextRun(cron: string, timeZone: string, afterMs: number): number | null {
+  if (cron.trim().split(/\s+/)[1]?.includes('*') === true) return nextOf(cron, timeZone, afterMs);
+  const isNearChange = offsetMs(timeZone, afterMs - nearMs) !== offsetMs(timeZone, afterMs + nearMs);
+  let wallMs: number | null = wallOf(timeZone, afterMs) - (isNearChange ? nearMs : 0);
+  // croner knows such changes only for one single time a day: it is asked about a clock that has none.
+  while ((wallMs = nextOf(cron, 'UTC', wallMs)) !== null) {
+    const atMs = instantOf(timeZone, wallMs);
+    if (atMs > afterMs) return atMs;
+  }
+  return null;
+}
+
+/** Longer than any clock has been put forward or back in one step. */
+const nearMs = 3 * 3_600_000;
+const dayMs = 24 * 3_600_000;
+
+function nextOf(cron: string, timeZone: string, afterMs: number): number | null {
   const next = new Cron(cron, { mode: '5-part', timezone: timeZone, paused: true }).nextRun(new Date(afterMs));
   return next === null ? null : next.getTime();
+}
+
+/** The moment at which clocks there first show that time; where they never do, the one at which they jump over it. */
+function instantOf(timeZone: string, wallMs: number): number {
+  const before = offsetMs(timeZone, wallMs - dayMs);
+  const after = offsetMs(timeZone, wallMs + dayMs);
+  const shown = [wallMs - before, wallMs - after].filter((atMs) => wallOf(timeZone, atMs) === wallMs);
+  if (shown.length > 0) return Math.min(...shown);
+  let early = wallMs - dayMs;
+  let late = wallMs + dayMs;
+  while (late - early > 1) {
+    const middle = Math.floor((early + late) / 2);
+    if (offsetMs(timeZone, middle) === before) early = middle;
+    else late = middle;
+  }
+  return late;
+}
+
+/** What the clocks there show, as if it were UTC. */
+function wallOf(timeZone: string, atMs: number): number {
+  return atMs + offsetMs(timeZone, atMs);
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+const mostFormats = 100;
+
+function offsetMs(timeZone: string, atMs: number): number {
+  const seconds = Math.floor(atMs / 1_000) * 1_000;
+  const part = Object.fromEntries(
+    formatOf(timeZone)
+      .formatToParts(seconds)
+      .map(({ type, value }) => [type, value]),
+  );
+  const { day, hour, minute, month, second, year } = part;
+  return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)) - seconds;
+}
+
+function formatOf(timeZone: string): Intl.DateTimeFormat {
+  const known = formats.get(timeZone);
+  if (known !== undefined) return known;
+  const two = '2-digit';
+  const made = new Intl.DateTimeFormat('en-US', {
+    ...{ timeZone, hourCycle: 'h23', year: 'numeric', month: two, day: two, hour: two, minute: two, second: two },
+  });
+  if (formats.size >= mostFormats) formats.clear();
+  formats.set(timeZone, made);
+  return made;
 }
 
 /** Throws `invalid_request`, with each problem by the name of its field on the wire. */

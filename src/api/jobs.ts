@@ -234,7 +234,9 @@ export function toMadeJob(job: JobRecord): z.output<typeof madeJobSchema> {
 
 /** What those are told who want to know of jobs: not what was asked, and of a long answer its beginning. */
 export function toJobNotice(job: JobRecord): object {
-  const { attempts, error, output_schema: _schema, prompt: _prompt, result, ...told } = toJobResource(job);
+  // Such a URL is often a credential, and the notice goes to others.
+  const { webhook: _webhook, ...shown } = toJobResource(job);
+  const { attempts, error, output_schema: _schema, prompt: _prompt, result, ...told } = shown;
   const rest = {
     ...told,
     attempts: attempts.map((attempt) => ({ ...attempt, error: cutError(attempt.error) })),

@@ -23,11 +23,26 @@ const metadataKeySchema = z
 const metadataValueSchema = textSchema({ max: 512 });
 const titleSchema = textSchema({ min: 1, max: 256 });
 
+const metadataEntriesSchema = z.record(metadataKeySchema, metadataValueSchema);
+
+/** Counted before they are looked at: of a million entries each would be checked, and complained about. */
 export const metadataSchema = z
-  .record(metadataKeySchema, metadataValueSchema)
-  .refine((metadata) => Object.keys(metadata).length <= maxMetadataEntries, {
-    error: `must have at most ${maxMetadataEntries} entries`,
+  .unknown()
+  .superRefine((metadata, context) => {
+    if (typeof metadata !== 'object' || metadata === null) return;
+    if (Object.keys(metadata).length > maxMetadataEntries)
+      context.addIssue({ code: 'custom', message: `must have at most ${maxMetadataEntries} entries` });
+  })
+  .pipe(metadataEntriesSchema)
+  .meta({ override: { type: 'object', ...entriesInWords() } });
+
+function entriesInWords(): object {
+  const { additionalProperties, propertyNames } = z.toJSONSchema(metadataEntriesSchema, {
+    io: 'input',
+    unrepresentable: 'any',
   });
+  return { propertyNames, additionalProperties, maxProperties: maxMetadataEntries };
+}
 
 /** A directory may be named with a / behind it. A pattern would leave out nothing, in silence. */
 const excludedPathSchema = z

@@ -32,3 +32,11 @@ test('the document has a webhook for each type', () => {
   const { webhooks } = openApiDocument('1.0.0');
   assert.deepEqual(Object.keys(webhooks as object), [...noticeTypes]);
 });
+
+test('of a session that was erased nothing is told but that it was', () => {
+  const type = 'session.deleted';
+  const data = { id: '019f0000-0000-7000-8000-000000000001', object: 'session' };
+  const fits = (told: object): boolean =>
+    noticePayloads.find((one) => one.type === type)?.schema.safeParse({ type, timestamp, data: told }).success === true;
+  assert.deepEqual([fits({ ...data, deleted: true }), fits(data)], [true, false]);
+});

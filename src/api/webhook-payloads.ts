@@ -16,7 +16,7 @@ export const turnNoticeSchema = turnSchema
   .meta({ id: 'TurnNotice' });
 
 export const jobNoticeSchema = jobSchema
-  .omit({ prompt: true, output_schema: true })
+  .omit({ prompt: true, output_schema: true, webhook: true })
   .extend({ truncated: truncatedSchema })
   .meta({ id: 'JobNotice' });
 

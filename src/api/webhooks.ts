@@ -10,6 +10,7 @@ import {
   type DeliveryRecord,
   deliveryStatuses,
   disabledReasons,
+  type Notice,
   type NoticeType,
   noticeTypes,
   testNoticeType,
@@ -218,6 +219,24 @@ export function toTurnNotice(turn: TurnRecord, nowMs: number): object {
 export function toSessionNotice(session: SessionRecord): object {
   const { snapshot_exclude: _paths, ...told } = toSessionResource(session);
   return told;
+}
+
+/** The same, whoever says it and when: who made the session does, and so does its first owner. */
+export function createdNotice(session: SessionRecord): Notice {
+  const { createdAt, id, tenant } = session;
+  const type = 'session.created';
+  const data = JSON.stringify(toSessionNotice(session));
+  return {
+    tenant,
+    identity: `${id} ${type}`,
+    lane: id,
+    order: 0,
+    sessionId: id,
+    jobId: null,
+    type,
+    at: createdAt,
+    data,
+  };
 }
 
 export const webhookIdSchema = z

@@ -17,7 +17,7 @@ import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { DiskReserve } from './disk-reserve.ts';
-import { nameOfGoogle, openGoogleStores } from './google-stores.ts';
+import { openGoogleStores, reportMissingIndexes } from './google-stores.ts';
 import { claimOneTruth, nameOfDataDir } from './one-truth.ts';
 import { openStores, type Stores } from './stores.ts';
 
@@ -92,14 +92,21 @@ export async function openClusterStores(options: ClusterStoresOptions): Promise<
 
 type SharedRecords = Pick<Stores, 'records' | 'snapshots' | 'close'> & { readonly endClaim: () => void };
 
-/** The claim goes first: who is refused has opened nothing. */
 async function openRecords(options: ClusterStoresOptions, claims: Leadership): Promise<SharedRecords> {
   const { checksRecords, clock, config, dataDir, logger, reserve } = options;
   if (config.storage === 'google') {
-    const name = nameOfGoogle(config);
-    const endClaim = await claimOneTruth({ claims, name, clock, logger });
-    return await endingClaim(endClaim, openGoogleStores(config, clock, logger));
+    // What they are called is known when they are open: the project may be that of the credentials.
+    const opened = await openGoogleStores(config, clock, logger);
+    try {
+      const endClaim = await claimOneTruth({ claims, name: opened.name, clock, logger });
+      if (checksRecords) void reportMissingIndexes(opened.records, logger);
+      return { ...opened, endClaim };
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
   }
+  // The claim goes first: who is refused has opened nothing.
   const name = await nameOfDataDir(dataDir);
   const endClaim = await claimOneTruth({ claims, name, clock, logger });
   const opening = openStores({ ...config, storage: 'sqlite' }, dataDir, clock, logger, {

@@ -1,5 +1,5 @@
 // Whether Firestore, Cloud Storage and Pub/Sub can be used as the settings ask: each is written to and read from
-// under a name of our own, and nothing is left there.
+// under a name of our own, and nothing is left there. What is another fleet's is not written to.
 
 import type { Config } from '../config/resolve.ts';
 import type { Clock } from '../core/clock.ts';
@@ -8,7 +8,7 @@ import { mintId } from '../core/ids.ts';
 import type { WebhookRecord } from '../core/webhook.ts';
 import { createSilentLogger } from '../observability/logger.ts';
 import { type Check, fail, ok } from './doctor-check.ts';
-import { hostOf, openFirestore, openGcs } from './google-stores.ts';
+import { fleetOf, hostOf, openFirestore, openGcs } from './google-stores.ts';
 
 /** Of nobody: a tenant's name has no such sign. */
 const tenant = '~doctor';
@@ -24,13 +24,22 @@ export async function checkGoogle(config: Config, clock: Clock, timeoutMs: numbe
 async function checkFirestore(config: Config, clock: Clock): Promise<readonly Check[]> {
   const { database } = config.google;
   try {
-    const records = await openFirestore(config, clock, createSilentLogger());
+    const records = await openFirestore(config, clock, createSilentLogger(), null);
     try {
+      const owner = ownerOf(config, await records.fleetFound());
+      if (owner === null) return [anothers('firestore', `database ${database}`, config)];
+      const lists = await records.checkIndexes();
       const id = mintId();
-      await records.webhooks.create(probe(id, clock.now()));
-      const isThere = (await records.webhooks.get(tenant, id)) !== null;
-      await records.webhooks.erase(tenant, id);
-      return [isThere ? ok('firestore', `database ${database} can be read and written`) : lost('firestore')];
+      let isThere = false;
+      try {
+        await records.webhooks.create(probe(id, clock.now()));
+        isThere = (await records.webhooks.get(tenant, id)) !== null;
+      } finally {
+        // Also where its answer was lost: it may have arrived.
+        await records.webhooks.erase(tenant, id);
+      }
+      if (!isThere) return [lost('firestore')];
+      return [ok('firestore', `database ${database} can be read and written; ${owner}`), ...withoutIndex(lists)];
     } finally {
       await records.close();
     }
@@ -39,21 +48,53 @@ async function checkFirestore(config: Config, clock: Clock): Promise<readonly Ch
   }
 }
 
+function withoutIndex(lists: readonly string[]): readonly Check[] {
+  if (lists.length === 0) return [];
+  const message = `indexes are missing or still being built, for: ${lists.join('; ')}`;
+  return [fail('firestore', message, 'deploy the indexes: see deploy/firestore/README.md')];
+}
+
 async function checkGcs(config: Config, clock: Clock): Promise<readonly Check[]> {
+  const { bucket } = config.google;
   try {
-    const snapshots = await openGcs(config, clock, createSilentLogger());
+    const snapshots = await openGcs(config, clock, createSilentLogger(), null);
     const key = { tenant, sessionId: mintId() };
     try {
-      await snapshots.put(key, 'probe', [Buffer.from('probe')]);
-      const isThere = (await snapshots.read(key, 'probe')) !== null;
-      return [isThere ? ok('storage', `bucket ${config.google.bucket} can be read and written`) : lost('storage')];
+      const found = await snapshots.fleetFound();
+      const owner = ownerOf(config, found?.identity ?? null);
+      if (owner === null) return [anothers('storage', `bucket ${bucket}`, config)];
+      const records = found === null ? '' : `, with records in ${found.records}`;
+      let isThere = false;
+      try {
+        await snapshots.put(key, 'probe', [Buffer.from('probe')]);
+        isThere = (await snapshots.read(key, 'probe')) !== null;
+      } finally {
+        await snapshots.erase(key);
+      }
+      return [
+        isThere ? ok('storage', `bucket ${bucket} can be read and written; ${owner}${records}`) : lost('storage'),
+      ];
     } finally {
-      await snapshots.erase(key).catch(() => undefined);
       await snapshots.close();
     }
   } catch (error) {
     return [refused('storage', error, 'roles/storage.objectUser on the bucket')];
   }
+}
+
+/** In words; null when it is another fleet's. */
+function ownerOf(config: Config, found: string | null): string | null {
+  const { prefix } = config.google;
+  if (found === null) return `no fleet has the prefix ${prefix} yet`;
+  const ours = fleetOf(config);
+  if (ours === null)
+    return `a fleet has the prefix ${prefix}, and without cluster.secret nothing tells whether it is this one`;
+  return ours === found ? `the prefix ${prefix} is this fleet's` : null;
+}
+
+function anothers(name: string, what: string, { google }: Config): Check {
+  const message = `${what}: another fleet uses it under the same google.prefix, ${google.prefix}`;
+  return fail(name, message, 'give this fleet a google.prefix of its own, or the cluster.secret of that fleet');
 }
 
 async function checkPubsub({ google, pubsub }: Config, timeoutMs: number): Promise<readonly Check[]> {

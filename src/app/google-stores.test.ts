@@ -36,7 +36,7 @@ test('a role on one of many hosts refuses to start without the secret that all s
 });
 
 test('a bucket has to be named', async () => {
-  const opening = openGcs(configOf({}), new SystemClock(), createSilentLogger());
+  const opening = openGcs(configOf({}), new SystemClock(), createSilentLogger(), null);
   await assert.rejects(opening, { code: 'store_unavailable', message: /google\.bucket/ });
 });
 

@@ -10,7 +10,7 @@ import type { Clock } from '../core/clock.ts';
 import type { WorkerStatus } from '../contracts/worker-link.ts';
 import { nextRun } from '../api/cron.ts';
 import { createJobRequestSchema, toDueAt, toJobNotice, toJobSpec } from '../api/jobs.ts';
-import { validate } from '../api/validation.ts';
+import { invalidRequest, validate } from '../api/validation.ts';
 import { cancelJobTurn, type JobTurnsParts, startJobTurn } from '../gateway/job-turns.ts';
 import { mintWebhookSecret } from '../gateway/webhook-secret.ts';
 import type { Duty } from '../manager/duty.ts';
@@ -151,6 +151,9 @@ export async function openJobMessages(
     jobs: records.jobs,
     readJob: (value) => {
       const request = validate(createJobRequestSchema, value, 'body');
+      // It would be made here, and nobody would ever be shown it.
+      if (request.webhook && !request.webhook.secret)
+        throw invalidRequest([{ field: 'webhook.secret', message: 'is required in a message' }], 'body');
       const rules = { ...limits, receivers: receivers ?? { allowHttp: false, allowPrivate: [] } };
       return { spec: toJobSpec(request, rules, mintWebhookSecret), runAt: toDueAt(request, clock.now()) };
     },

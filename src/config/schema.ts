@@ -415,7 +415,7 @@ const jobs = z.strictObject({
   }),
   maxOpenPerTenant: count(1, 1_000_000, 10_000, { doc: 'The most jobs of a tenant that have not ended.' }),
   maxSchedulesPerTenant: count(0, 10_000, 100, { doc: 'The most schedules of a tenant.' }),
-  retainMs: durationMs(hour, 3650 * 24 * hour, 30 * 24 * hour, {
+  retainMs: durationMs(24 * hour, 3650 * 24 * hour, 30 * 24 * hour, {
     doc: 'How long an ended job and its result are kept.',
   }),
 });

@@ -3,13 +3,16 @@
 import type { JobNoticeType, JobRecord } from './job.ts';
 import type { Notice } from './webhook.ts';
 
+/** An attempt's part of the lane's order: more than a record can have revisions. */
+const ordersOfAttempt = 2 ** 32;
+
 /** Of one attempt, in this order. */
 const ranks: Readonly<Record<JobNoticeType, number>> = {
   'job.started': 0,
   'job.retrying': 1,
   'job.completed': 2,
   'job.failed': 2,
-  // Also of one that had failed, and was to be tried again.
+  // Also of one that had failed, and was to be tried again. The next one of the same attempt comes after it.
   'job.cancelled': 3,
 };
 
@@ -24,12 +27,13 @@ export function jobNotice(
   data: string,
 ): Notice {
   // The rest happens to an attempt once. This can happen again without another: cancelled, retried, cancelled.
-  const time = type === 'job.cancelled' ? `/${job.revision}` : '';
+  const isRepeatable = type === 'job.cancelled';
+  const time = isRepeatable ? `/${job.revision}` : '';
   return {
     tenant: job.tenant,
     identity: `${job.id}/${job.attemptCount}/${type}${time}`,
     lane: job.id,
-    order: job.attemptCount * 4 + ranks[type],
+    order: job.attemptCount * ordersOfAttempt + ranks[type] + (isRepeatable ? job.revision : 0),
     sessionId: job.attempts.at(-1)?.sessionId ?? null,
     jobId: job.id,
     type,

@@ -83,10 +83,12 @@ test('a replay says the same under another id, in a lane of its own of the same 
   assert.equal(first.lane, 'hook/turn');
   assert.notEqual(again.lane, first.lane);
   assert.equal(targetIdOfLane(again.lane), 'hook');
-  const { data, dueAt, giveUpAt, noticeAt, replayOf, status, type } = again;
+  const { data, dueAt, giveUpAt, jobId, noticeAt, replayOf, sessionId, status, type } = again;
   assert.deepEqual(
-    { data, dueAt, giveUpAt, noticeAt, replayOf, status, type },
+    { data, dueAt, giveUpAt, jobId, noticeAt, replayOf, sessionId, status, type },
     {
+      sessionId: 'session',
+      jobId: 'job',
       data: '{"a":1}',
       dueAt: 20,
       giveUpAt: 20 + deliveryPatienceMs,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Notice } from '../core/webhook.ts';
 import { type GatewayFixture, type Json, jsonOf, startGateway, token } from '../testing/gateway-fixture.ts';
+import { deliveryRecord } from '../testing/stored-records.ts';
 
 const sessions = '/api/v1/sessions';
 
@@ -17,6 +19,7 @@ async function erase({ url }: GatewayFixture, ref: string): Promise<readonly unk
 const steps = {
   'the worker': (fleet: GatewayFixture) => fleetPart(fleet.worker, 'eraseSession'),
   'the log': (fleet: GatewayFixture) => fleetPart(fleet.log, 'erase'),
+  'the deliveries': (fleet: GatewayFixture) => fleetPart(fleet.records.deliveries, 'eraseOf'),
   'the records': (fleet: GatewayFixture) => fleetPart(fleet.records.sessions, 'erase'),
 };
 
@@ -94,4 +97,75 @@ test('sessions being erased are left out of lists, and pages go on behind them',
     (second['data'] as Json[]).map(({ id }) => id),
     [ids[2]],
   );
+});
+
+test('with a session goes all that was told of it or was to be told; that it is gone is told, without a word of its own', async (t) => {
+  const story: string[] = [];
+  const told: Notice[] = [];
+  const outbox = {
+    put: async (notices: readonly Notice[]) => {
+      story.push('told');
+      told.push(...notices);
+    },
+  };
+  const fleet = await startGateway(t, { outbox });
+  const { deliveries, sessions: records } = fleet.records;
+  const made = await fleet.post(sessions, { id: 'mine', title: 'of mine', metadata: { name: 'Ada' } });
+  const sessionId = String((await jsonOf(made))['id']);
+  const own = { tenant: 'default', sessionId } as const;
+  const ids = [1, 2, 3, 4].map((number) => `019f0000-0000-7000-8000-00000000000${number}`);
+  const [pending = '', delivered = '', another = '', late = ''] = ids;
+  await deliveries.create(deliveryRecord({ ...own, id: pending }));
+  await deliveries.create(deliveryRecord({ ...own, id: delivered, status: 'delivered', dueAt: null, endedAt: 1 }));
+  await deliveries.create(deliveryRecord({ tenant: 'default', id: another }));
+  fleet.worker.eraseSession = async () => {
+    story.push('ended on the worker');
+    // Its last words; the second time, of what had brought it back.
+    await deliveries.create(deliveryRecord({ ...own, id: late }));
+  };
+  const { eraseOf } = deliveries;
+  deliveries.eraseOf = async (tenant, of) => {
+    story.push('deliveries erased');
+    await eraseOf.call(deliveries, tenant, of);
+  };
+  const { erase: eraseRecord } = records;
+  records.erase = async (tenant, id) => {
+    story.push('record erased');
+    await eraseRecord.call(records, tenant, id);
+  };
+  story.length = 0;
+  told.length = 0;
+  assert.deepEqual(await erase(fleet, 'mine'), [200, true]);
+  const around = ['ended on the worker', 'deliveries erased'];
+  assert.deepEqual(story, [...around, 'told', 'record erased', ...around]);
+  const left = await Promise.all(ids.map((id) => deliveries.get('default', id)));
+  assert.deepEqual(
+    left.map((delivery) => delivery?.id ?? null),
+    [null, null, another, null],
+  );
+  assert.deepEqual(
+    told.map(({ data, jobId, lane, sessionId: of, type }) => ({ data, jobId, lane, of, type })),
+    [
+      {
+        data: JSON.stringify({ id: sessionId, object: 'session', deleted: true }),
+        jobId: null,
+        lane: sessionId,
+        of: null,
+        type: 'session.deleted',
+      },
+    ],
+  );
+});
+
+test('that deliveries could not be looked through once more does not undo an erasure', async (t) => {
+  const fleet = await startGateway(t);
+  await fleet.post(sessions, { id: 'mine' });
+  const { deliveries } = fleet.records;
+  const { eraseOf } = deliveries;
+  let calls = 0;
+  deliveries.eraseOf = async (tenant, of) => {
+    if (++calls > 1) throw new Error('it is away');
+    await eraseOf.call(deliveries, tenant, of);
+  };
+  assert.deepEqual([await erase(fleet, 'mine'), calls], [[200, true], 2]);
 });

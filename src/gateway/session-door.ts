@@ -1,6 +1,7 @@
 // Finds the session that a client means, or makes it. Knows ids and aliases; not what is done with it.
 
 import type { SessionSpec } from '../api/sessions.ts';
+import { createdNotice } from '../api/webhooks.ts';
 import { ServiceError } from '../core/errors.ts';
 import { isUuid, mintId, type SessionId, type TenantId } from '../core/ids.ts';
 import { defaultPolicy, type SessionRecord, unusedSession } from '../core/session.ts';
@@ -88,7 +89,18 @@ export async function makeSession(
     await eraseSession(parts, made.record);
     made = await parts.records.sessions.create(record);
   }
-  return { session: made.record, isNew: made.outcome === 'created' };
+  const isNew = made.outcome === 'created';
+  if (isNew) tellMade(parts, made.record);
+  return { session: made.record, isNew };
+}
+
+/** Nobody waits for it: what is not told now is told by the session's first owner, under the same name. */
+function tellMade({ logger, outbox }: Parts, session: SessionRecord): void {
+  outbox
+    .put([createdNotice(session)])
+    .catch((error: unknown) =>
+      logger.warn({ event: 'session_not_told', session_id: session.id, err: error }, 'a new session was not told of'),
+    );
 }
 
 const bareSpec: SessionSpec = {

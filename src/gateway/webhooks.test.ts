@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { maxNoticeBytes, maxNoticeCharacters } from '../api/cut-notice.ts';
 import { toTurnNotice } from '../api/webhooks.ts';
+import { ServiceError } from '../core/errors.ts';
 import { deliveryPatienceMs, noticeTypes } from '../core/webhook.ts';
 import { askerOf, idsOf, refusalOf } from '../testing/fleet-asker.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
@@ -48,6 +49,32 @@ test('a webhook is made, looked at, changed and removed; its secret is shown onc
   });
   assert.deepEqual((await ask('DELETE', path)).body, { id: webhook['id'], object: 'webhook', deleted: true });
   assert.deepEqual(refusalOf(await ask('DELETE', path)), [404, 'webhook_not_found']);
+});
+
+test('with a webhook go its deliveries, pending ones too; cut short, it is told nothing more, and asked again it goes', async (t) => {
+  const fleet = await startGateway(t);
+  const ask = askerOf(fleet);
+  const { deliveries, webhooks } = fleet.records;
+  const made = await Promise.all([1, 2].map(async () => String((await ask('POST', '/webhooks', { url })).body['id'])));
+  const [gone = '', other = ''] = made;
+  for (const [index, webhook] of [gone, gone, other].entries()) {
+    const id = `019f0000-0000-7000-8000-0000000000f${index}`;
+    const ended = index === 1 ? ({ status: 'failed', dueAt: null, endedAt: nowMs } as const) : {};
+    await deliveries.create(
+      deliveryRecord({ tenant: 'default', id, target: { kind: 'webhook', id: webhook }, ...ended }),
+    );
+  }
+  const count = async (targetId: string): Promise<number> =>
+    (await deliveries.list('default', { targetId, status: null }, { after: null, limit: 9, order: 'asc' })).data.length;
+  const { eraseOf } = deliveries;
+  deliveries.eraseOf = async () => {
+    throw new ServiceError('store_unavailable');
+  };
+  assert.deepEqual(refusalOf(await ask('DELETE', `/webhooks/${gone}`)), [503, 'store_unavailable']);
+  assert.deepEqual([(await webhooks.get('default', gone))?.disabled, await count(gone)], ['user', 2]);
+  deliveries.eraseOf = (tenant, of) => eraseOf.call(deliveries, tenant, of);
+  assert.equal((await ask('DELETE', `/webhooks/${gone}`)).status, 200);
+  assert.deepEqual([await webhooks.get('default', gone), await count(gone), await count(other)], [null, 0, 1]);
 });
 
 test('a webhook that was disabled, by whomever, is told again when its tenant says so', async (t) => {

@@ -43,7 +43,7 @@ export async function recoverSession(recovery: RecoveryParts): Promise<void> {
   await keepWhatRests(recovery);
   if (recorder.isClosed) throw new ServiceError('stale_epoch');
   writer.write({ type: 'session.recovered', turnId: null, fields: {}, raw: null });
-  notices.session('session.recovered');
+  notices.sessionRecovered();
   for (const turn of waiting) recovery.enqueue(turn);
 }
 

@@ -19,6 +19,7 @@ import { SessionRecorder } from './session-recorder.ts';
 import { SessionSnapshots } from './session-snapshots.ts';
 import { SessionSlot, type SlotRequest } from './session-slot.ts';
 import { SessionTurns } from './session-turns.ts';
+import { isBarred, refusalOf } from './session-usability.ts';
 import type { SessionWriter } from './session-writer.ts';
 import type { SlotEndReason } from './slot.ts';
 import type { StopReason } from './turn-outcomes.ts';
@@ -137,7 +138,7 @@ export class SessionHost {
     });
     // Again after a crash before it was said; said twice it is the same.
     const isYoung = clock.now() - session.createdAt < createdNoticeMs;
-    if (isYoung || writer.lastSeq === 1) this.#notices.session('session.created');
+    if (isYoung || writer.lastSeq === 1) this.#notices.sessionCreated();
   }
 
   get key(): SessionKey {
@@ -161,14 +162,7 @@ export class SessionHost {
 
   /** Why it can take no more turns; null while it can. */
   get failure(): ServiceError | null {
-    const { crashes, snapshot, status } = this.#recorder.session;
-    const unusable = this.#slot.failure ?? this.#writer.failure;
-    if (unusable !== null) return unusable;
-    if (status === 'failed') return new ServiceError('session_failed');
-    if (status === 'quarantined') return new ServiceError('session_quarantined', { crashes });
-    const limit = this.#parts.limits.rolloutBytes;
-    const bytes = snapshot?.rolloutBytes ?? 0;
-    return bytes < limit ? null : new ServiceError('session_full', { rollout_bytes: bytes, limit_bytes: limit });
+    return this.#slot.failure ?? this.#writer.failure ?? refusalOf(this.#recorder.session, this.#parts.limits);
   }
 
   has(id: TurnId): boolean {
@@ -481,10 +475,8 @@ export class SessionHost {
     return this.#slot.failure === null ? 'hibernated' : 'failed';
   }
 
-  /** It takes no turns until somebody says that it may. */
   get #isBarred(): boolean {
-    const { status } = this.#recorder.session;
-    return status === 'quarantined' || status === 'failed';
+    return isBarred(this.#recorder.session);
   }
 
   #becameIdle(): void {

@@ -56,8 +56,8 @@ test('the end of a turn counts as told once it is in the outbox, with its answer
   assert.deepEqual(stage.told, [ended.id]);
   const [notice] = stage.put_;
   assert.deepEqual(
-    [notice?.type, notice?.lane, notice?.order, notice?.at],
-    ['turn.completed', ended.id, 7, ended.endedAt],
+    [notice?.type, notice?.lane, notice?.order, notice?.at, notice?.sessionId, notice?.jobId],
+    ['turn.completed', ended.id, 7, ended.endedAt, stage.session.id, null],
   );
   const data = JSON.parse(notice?.data ?? '') as Record<string, unknown>;
   assert.deepEqual([data['id'], data['stdout'], 'prompt' in data], [ended.id, 'done', false]);
@@ -66,7 +66,7 @@ test('the end of a turn counts as told once it is in the outbox, with its answer
 test('while the store is away nothing counts as told, and the order holds when it is back', async () => {
   const stage = new Stage();
   stage.failures.push(new ServiceError('store_unavailable'), new ServiceError('store_unavailable'));
-  stage.notices.session('session.created');
+  stage.notices.sessionCreated();
   stage.lastSeq = 9;
   stage.notices.turnEnded(ended);
   await stage.clock.advanceAsync(150);
@@ -128,7 +128,7 @@ test('whatever a client wrote into a session, it can be told of', async () => {
     title: '\u0001'.repeat(256),
     policy: { ...defaultPolicy, snapshotExclude },
   });
-  stage.notices.session('session.created');
+  stage.notices.sessionCreated();
   await stage.notices.settled();
   const [notice] = stage.put_;
   assert.deepEqual((JSON.parse(notice?.data ?? '') as Record<string, unknown>)['metadata'], metadata);

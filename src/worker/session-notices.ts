@@ -3,10 +3,11 @@
 // not, and whoever takes the session next says it again.
 
 import { toApprovalResource } from '../api/approvals.ts';
-import { toSessionNotice, toTurnNotice } from '../api/webhooks.ts';
+import { createdNotice, toSessionNotice, toTurnNotice } from '../api/webhooks.ts';
 import type { Outbox } from '../contracts/outbox.ts';
 import type { ApprovalRecord } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
 import type { SessionRecord } from '../core/session.ts';
 import type { TurnRecord } from '../core/turn.ts';
@@ -33,6 +34,11 @@ const longestRetryMs = 10_000;
 /** Beyond so many the store has been away for longer than anybody waits: ends stay untold, the rest goes. */
 const mostWaiting = 1_000;
 
+/** In one lane, at one place of the log. */
+const mostAtOnce = 4;
+/** Others stay as they are, however often what they answer is repeated. */
+const passingCodes: ReadonlySet<ErrorCode> = new Set(['store_unavailable', 'storage_full', 'store_conflict']);
+
 type Waiting = { readonly notices: readonly Notice[]; readonly turnId: TurnId | null };
 
 export class SessionNotices {
@@ -52,7 +58,9 @@ export class SessionNotices {
     const notice = { lane: turn.id, at, data: JSON.stringify(toTurnNotice(turn, at)) };
     const types: NoticeType[] = [`turn.${turn.status}` as NoticeType];
     if (turn.reason === 'budget') types.unshift('budget.exhausted');
-    const notices = types.map((type) => this.#notice({ ...notice, type, identity: `${turn.id} ${type}` }));
+    const notices = types.map((type, index) =>
+      this.#notice({ ...notice, type, identity: `${turn.id} ${type}` }, index),
+    );
     const { status } = this.#options.session();
     if (status === 'quarantined' && hasCrashed(turn)) notices.push(this.#ofSession('session.quarantined', turn.id, at));
     this.#put(notices, turn.id);
@@ -78,12 +86,14 @@ export class SessionNotices {
     this.#put([this.#notice({ type, identity, lane: approval.turnId, at: approval.createdAt, data })]);
   }
 
-  session(type: 'session.created' | 'session.recovered'): void {
+  sessionCreated(): void {
+    this.#put([createdNotice(this.#options.session())]);
+  }
+
+  /** By this owner. */
+  sessionRecovered(): void {
     const { clock, session } = this.#options;
-    const { createdAt, epoch } = session();
-    // It is created once, and recovered by each of its owners.
-    const isFirst = type === 'session.created';
-    this.#put([this.#ofSession(type, isFirst ? '' : String(epoch), isFirst ? createdAt : clock.now())]);
+    this.#put([this.#ofSession('session.recovered', String(session().epoch), clock.now())]);
   }
 
   /** Resolves when everything said so far is in the outbox, or will not be put there by us. */
@@ -105,9 +115,10 @@ export class SessionNotices {
     return this.#notice({ type, identity, lane: record.id, at, data: JSON.stringify(toSessionNotice(record)) });
   }
 
-  #notice(notice: Omit<Notice, 'tenant' | 'order' | 'sessionId' | 'jobId'>): Notice {
+  /** `index`: among those of its lane that are said at once. */
+  #notice(notice: Omit<Notice, 'tenant' | 'order' | 'sessionId' | 'jobId'>, index = 0): Notice {
     const { id: sessionId, tenant } = this.#options.session();
-    return { ...notice, tenant, order: this.#options.lastSeq(), sessionId, jobId: null };
+    return { ...notice, tenant, order: this.#options.lastSeq() * mostAtOnce + index, sessionId, jobId: null };
   }
 
   #put(notices: readonly Notice[], turnId: TurnId | null = null): void {
@@ -127,19 +138,25 @@ export class SessionNotices {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
         await answered(clock, outbox.put(next.notices));
-        if (this.#isClosed) break;
-        if (next.turnId !== null) onTold(next.turnId);
-        this.#waiting.shift();
-        retryMs = firstRetryMs;
       } catch (error) {
         if (this.#isClosed) break;
-        logger.warn(
-          { event: 'notice_not_put', session_id: session().id, err: error },
-          'what happened could not be put on its way to those outside; it will be repeated',
-        );
-        await this.#pause(retryMs);
-        retryMs = Math.min(longestRetryMs, 2 * retryMs);
+        const facts = { session_id: session().id, err: error };
+        if (mayPass(error)) {
+          logger.warn(
+            { event: 'notice_not_put', ...facts },
+            'what happened could not be put on its way to those outside; it will be repeated',
+          );
+          await this.#pause(retryMs);
+          retryMs = Math.min(longestRetryMs, 2 * retryMs);
+          continue;
+        }
+        // It would hold up all that comes after it, and be said again by every owner to come.
+        logger.error({ event: 'notice_dropped', ...facts }, 'what happened can be told to nobody outside');
       }
+      if (this.#isClosed) break;
+      if (next.turnId !== null) onTold(next.turnId);
+      this.#waiting.shift();
+      retryMs = firstRetryMs;
     }
     this.#sending = null;
   }
@@ -150,4 +167,8 @@ export class SessionNotices {
     await Promise.race([promise, this.#closed.promise]);
     cancel();
   }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof ServiceError && passingCodes.has(error.code);
 }

@@ -18,6 +18,7 @@ import {
   failingHalfOfThem,
   isSignedBy,
   sentInTurn,
+  subjectOf,
   toldInOrder,
   WebhookReceiver,
 } from './webhook-receiver.ts';
@@ -89,9 +90,11 @@ suite('webhooks', { concurrency: true }, () => {
     const half = await receiving(t, failingHalfOfThem([500, 'close', redirect, 'hang']), null);
     const ofJob = await WebhookReceiver.start();
     t.after(() => ofJob.close());
-    const stages = [approvals(), plainEnds(), quarantine(), erasure(), jobs(ofJob)];
+    const erasing = erasure([good.receiver, half.receiver]);
+    const stages = [approvals(), plainEnds(), quarantine(), erasing.then(({ told }) => told), jobs(ofJob)];
     const toBeTold = new Map((await Promise.all(stages)).flat());
 
+    const { erased } = await erasing;
     const types = new Set([...toBeTold.values()].flat());
     assert.deepEqual(
       noticeTypes.filter((type) => !types.has(type)),
@@ -104,7 +107,10 @@ suite('webhooks', { concurrency: true }, () => {
         () => toldInOrder(toBeTold, receiver.accepted).length === 0,
       ).catch(() => assert.deepEqual(toldInOrder(toBeTold, receiver.accepted), [], name));
       assert.deepEqual([receiver.unsigned, sentInTurn(receiver.received)], [[], []], name);
-      const ids = receiver.accepted.map(({ id }) => id).sort();
+      const ids = receiver.accepted
+        .filter((one) => one.type === 'session.deleted' || !erased.has(subjectOf(one)))
+        .map(({ id }) => id)
+        .sort();
       // What has arrived is on record a moment later.
       await eventually(`${name}: what is listed is what came`, 5_000, async () => {
         return String([...(await idsOf(webhook, 'delivered'))].sort()) === String(ids);
@@ -344,14 +350,21 @@ async function quarantine(): Promise<Told[]> {
   return told;
 }
 
-async function erasure(): Promise<Told[]> {
+/** `erased`: of what no delivery is on record any more but that the session was erased. */
+async function erasure(receivers: readonly WebhookReceiver[]): Promise<{ told: Told[]; erased: Set<string> }> {
   const { client } = fleet();
   const { session_id: session, turn_id: turn } = await client.completed('say: not for long');
-  assert.equal((await client.request('DELETE', `/api/v1/sessions/${session}`)).status, 200);
-  return [
+  const before = new Map<string, readonly string[]>([
     [turn, ['turn.completed']],
-    [session, ['session.created', 'session.deleted']],
-  ];
+    [session, ['session.created']],
+  ]);
+  // What has not arrived by then is told no more.
+  await eventually('what it did was told', 60_000, () =>
+    receivers.every(({ accepted }) => toldInOrder(before, accepted).length === 0),
+  );
+  assert.equal((await client.request('DELETE', `/api/v1/sessions/${session}`)).status, 200);
+  const told: Told[] = [...before, [session, ['session.created', 'session.deleted']]];
+  return { told, erased: new Set([turn, session]) };
 }
 
 /** Of one of them the receiver of its own is told as well. */

@@ -96,7 +96,17 @@ test('whenever a fleet is killed, the end of each turn is told at least once, in
     await sending;
     const { ends, problems, turns } = await history.settle();
     assert.deepEqual(problems, []);
-    const erased = await eraseUnderKill(fleet, history, names.at(-1) ?? '', random);
+    const { id: last } = await fleet.client.session(names.at(-1) ?? '');
+    const before: ToBeTold = new Map([
+      ...turns.filter((turn) => turn.session_id === last).map((turn) => [turn.id, endOf(turn)] as const),
+      [last, ['session.created']],
+    ]);
+    const untold = (): string[] => toldInOrder(before, receiver.accepted.filter(isPromised));
+    // What has not arrived by then is told no more.
+    await eventually('what it did is told', 60_000, () => untold().length === 0).catch(() =>
+      assert.deepEqual(untold(), []),
+    );
+    const erased = await eraseUnderKill(fleet, history, last, random);
     const toBeTold: ToBeTold = new Map([
       ...turns.map((turn) => [turn.id, endOf(turn)] as const),
       ...[...new Set(turns.map((turn) => turn.session_id))].map((id) => {
@@ -141,10 +151,9 @@ test('whenever a fleet is killed, the end of each turn is told at least once, in
 async function eraseUnderKill(
   fleet: RunningFleet,
   history: KeptHistory,
-  name: string,
+  id: string,
   random: SeededRandom,
 ): Promise<string> {
-  const { id } = await fleet.client.session(name);
   const erase = () =>
     history.whileItLives(async (client) => (await client.request('DELETE', `/api/v1/sessions/${id}`)).status);
   const first = erase();

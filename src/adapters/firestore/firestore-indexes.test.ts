@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { PageQuery } from '../../contracts/records.ts';
 import { jobStatuses } from '../../core/job.ts';
 import { type IndexFile, isServed, readIndexFile, shapeOfQuery } from '../../testing/firestore-indexes.ts';
+import { FirestoreProxy } from '../../testing/firestore-proxy.ts';
 import { firestoreStores } from '../../testing/firestore-stores.ts';
 import { sessionRecord } from '../../testing/stored-records.ts';
 import type { Query } from './query.ts';
@@ -47,12 +48,39 @@ async function allQueries(): Promise<Map<string, Query>> {
     await deliveries.listEnded(9, after, 5);
   }
   await deliveries.listLane('acme', id, 5);
-  for (const of of [{ sessionId: id }, { jobId: id }, { targetId: id }]) await deliveries.eraseOf('acme', of);
+  await deliveries.eraseOf('acme', { sessionId: id });
+  await deliveries.eraseOf('acme', { jobId: id });
+  await deliveries.eraseOf('acme', { targetId: id });
   await jobs.countOpen('acme', 5);
   await sessions.create(sessionRecord());
   await sessions.erase('acme', id);
   return found;
 }
+
+test('what the database is asked about its indexes is every query that the records make', {
+  skip: stores.skip,
+}, async () => {
+  const asked = new Set<string>();
+  const onQuery = (query: Query): void => void asked.add(shapeOfQuery(query));
+  const records = await stores.open({ prefix: 'codex-fleet', onQuery });
+  assert.deepEqual(await records.checkIndexes(), []);
+  assert.deepEqual([...asked].toSorted(), [...(await allQueries()).keys()].toSorted());
+});
+
+test('lists without an index are named, the others are not; what else is wrong is no missing index', {
+  skip: stores.skip,
+}, async (t) => {
+  const proxy = await FirestoreProxy.start((await stores.emulator()).host);
+  t.after(() => proxy.stop());
+  const records = await stores.open({ emulatorHost: proxy.host, timeoutMs: 3_000 });
+  proxy.faultOf = (method, request) => {
+    const lacks = method === 'RunQuery' && (request.includes('runningAt') || request.includes('heldAt'));
+    return lacks ? { kind: 'status', code: 9, message: 'The query requires an index.', after: false } : null;
+  };
+  assert.deepEqual(await records.checkIndexes(), ['running jobs', 'sessions in use']);
+  proxy.faultOf = () => ({ kind: 'status', code: 7, after: false });
+  await assert.rejects(records.checkIndexes(), { code: 'store_unavailable' });
+});
 
 test('every query that the records make is served by an index of the file, and every index by a query', {
   skip: stores.skip,

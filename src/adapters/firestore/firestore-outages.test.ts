@@ -158,6 +158,21 @@ test('after it was closed every call is refused as such, and closing again is ha
   assert.equal((await detailsOf(records.sessions.create(session)))['reason'], 'closed');
 });
 
+test('what is under way when the records are closed is rejected at once', { skip }, async (t) => {
+  const proxy = await proxyOf(t);
+  const records = await stores.open({ emulatorHost: proxy.host, timeoutMs: 20_000 });
+  proxy.faultOf = () => ({ kind: 'hang', after: false });
+  const hanging = [records.sessions.get('acme', session.id), records.sessions.create(session)].map((each) =>
+    detailsOf(each),
+  );
+  await sleep(100);
+  const startMs = performance.now();
+  const closed = records.close();
+  assert.deepEqual(new Set((await Promise.all(hanging)).map(({ reason }) => reason)), new Set(['closed']));
+  assert.ok(performance.now() - startMs < 500);
+  await closed;
+});
+
 /** Numbers between 0 and 1 that are the same in every run. */
 function randomOf(seed: number): () => number {
   let state = seed;

@@ -4,6 +4,7 @@ import type { ByteRange, SnapshotStore, StoredObject } from '../../contracts/sna
 import type { SessionKey } from '../../contracts/worker-link.ts';
 import { ServiceError } from '../../core/errors.ts';
 import { crc32c, crc32cText } from './crc32c.ts';
+import { claimPlace, type FleetMark, type MarkedPlace, readMark } from './gcs-fleet.ts';
 import { type GcsCall, GcsHttp, type GcsHttpOptions } from './gcs-http.ts';
 import {
   corrupted,
@@ -20,6 +21,8 @@ import { meantBy, ObjectNames } from './object-names.ts';
 export type GcsSnapshotStoreOptions = Omit<GcsHttpOptions, 'apiEndpoint' | 'onOperations'> & {
   /** What the names of all our objects begin with. */
   readonly prefix: string;
+  /** This fleet's; a bucket belongs to one under each prefix. null: nothing is claimed or compared. */
+  readonly fleet?: FleetMark | null;
   readonly apiEndpoint?: string | null;
   readonly onOperations?: GcsHttpOptions['onOperations'];
   /** The most that goes in one request, and is held of one put: a multiple of 256 KiB. */
@@ -37,16 +40,21 @@ type Listing = {
 };
 
 export class GcsSnapshotStore implements SnapshotStore {
+  /** Of the bucket and the place in it. */
+  readonly name: string;
   readonly #http: GcsHttp;
   readonly #bucket: string;
   readonly #names: ObjectNames;
   readonly #chunkBytes: number;
+  readonly #place: MarkedPlace;
 
-  /** Rejects with `store_unavailable` and a message for a person when the bucket cannot be used. */
+  /** Rejects with `store_unavailable` and a message for a person when the bucket cannot be used, or is another fleet's. */
   static async open(options: GcsSnapshotStoreOptions): Promise<GcsSnapshotStore> {
     const store = new GcsSnapshotStore(options);
     try {
       await store.#assertUsable();
+      const { fleet = null } = options;
+      if (fleet !== null) await claimPlace(store.#place, fleet);
       return store;
     } catch (error) {
       await store.close();
@@ -60,6 +68,13 @@ export class GcsSnapshotStore implements SnapshotStore {
     this.#bucket = options.bucket;
     this.#names = new ObjectNames(options.prefix);
     this.#chunkBytes = chunkBytes;
+    this.#place = { http: this.#http, bucket: options.bucket, prefix: options.prefix };
+    this.name = `gs://${options.bucket}/${options.prefix}`;
+  }
+
+  /** The fleet that uses them; null where none does yet. */
+  fleetFound(): Promise<FleetMark | null> {
+    return readMark(this.#place);
   }
 
   async put(key: SessionKey, name: string, content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {

@@ -243,6 +243,32 @@ test('a stop waits for what is being handled, gives back the rest, and ends also
   assert.deepEqual([...answers.keys()], ['a', 'b']);
 });
 
+test('poison that nobody puts aside is given back ever more slowly, however soon it comes again', async () => {
+  const { calls, clock, send, source } = started(async () => ({ outcome: 'poison', reason: 'never' }));
+  const times: number[] = [];
+  send(pulled('a'));
+  for (let second = 0; second < 120; second += 0.1) {
+    await clock.advanceAsync(100);
+    if (calls.givenBack.length === times.length) continue;
+    times.push(clock.monotonicMs());
+    send(pulled('a'));
+  }
+  const gaps = times.map((time, at) => time - (times[at - 1] ?? 0));
+  assert.ok(times.length >= 6 && times.length <= 10, `${times.length} times`);
+  assert.ok((gaps[0] ?? 0) >= 500 && (gaps[3] ?? 0) >= 4_000, gaps.join());
+  assert.ok(Math.max(...gaps) <= 31_000, gaps.join());
+  // After a restart the server may tell how often it came.
+  const other = pulled('b');
+  send({ ...other, message: { ...other.message, deliveryAttempt: 6 } });
+  await clock.advanceAsync(15_000);
+  assert.equal(calls.givenBack.includes('b'), false);
+  await clock.advanceAsync(2_000);
+  assert.equal(calls.givenBack.includes('b'), true);
+  await source.stop();
+  assert.deepEqual(calls.acknowledged, []);
+  assert.equal(clock.pendingTimers, 0);
+});
+
 test('what is put aside keeps within the limits of Pub/Sub, and says why in any case', () => {
   const many = Object.fromEntries([...Array(100).keys()].map((number) => [`name${number}`, 'x']));
   const message = { ...pulled('1').message, attributes: { ...many, googclient_x: 'y' } };

@@ -18,7 +18,7 @@ import type { MessageStream, PulledMessage, SubscriptionCalls } from './pubsub-s
 
 export type MessageSourceOptions = {
   readonly calls: SubscriptionCalls;
-  /** null: what is poison is given back, until the subscription's own dead-letter policy takes it. */
+  /** null: what is poison is given back, each time later, until the subscription's own dead-letter policy takes it. */
   readonly deadLetters: EventTopic | null;
   /** Most messages in hand. */
   readonly maxMessages: number;
@@ -45,6 +45,8 @@ export const sourceDefaults = {
 /** The pause before a message that was answered `later` is handled again; doubled each time up to the longest. */
 const firstLaterMs = 500;
 const longestLaterMs = 30_000;
+/** Poison that was given back, of which is known how often; of those before them it is forgotten. */
+const mostRemembered = 10_000;
 const firstReopenMs = 250;
 const longestReopenMs = 15_000;
 
@@ -60,6 +62,8 @@ export class PubsubMessageSource implements MessageSource {
   /** By ordering key: whether the one before was settled, so that the next may be handled. */
   readonly #chains = new Map<string, Promise<boolean>>();
   readonly #pauses = new Set<() => void>();
+  /** By message id: how often it was given back as poison. */
+  readonly #refusals = new Map<string, number>();
   #heldBytes = 0;
   #handle: (message: IncomingMessage) => Promise<MessageAnswer> = async () => ({ outcome: 'later' });
   #stream: MessageStream | null = null;
@@ -192,6 +196,8 @@ export class PubsubMessageSource implements MessageSource {
       if (answer.outcome === 'later') answer = await this.#ask(pulled.message);
       if (answer.outcome === 'poison') {
         if (deadLetters === null) {
+          // The server sends again at once what is given back.
+          await this.#pause(this.#holdOfPoison(pulled.message));
           await this.#givenBack.add(pulled.ackId);
           return true;
         }
@@ -206,6 +212,17 @@ export class PubsubMessageSource implements MessageSource {
     }
     await this.#givenBack.add(pulled.ackId);
     return false;
+  }
+
+  #holdOfPoison({ deliveryAttempt, id }: IncomingMessage): number {
+    const before = Math.max(this.#refusals.get(id) ?? 0, deliveryAttempt - 1);
+    this.#refusals.delete(id);
+    this.#refusals.set(id, before + 1);
+    for (const oldest of this.#refusals.keys()) {
+      if (this.#refusals.size <= mostRemembered) break;
+      this.#refusals.delete(oldest);
+    }
+    return Math.min(longestLaterMs, firstLaterMs * 2 ** Math.min(10, before));
   }
 
   async #ask(message: IncomingMessage): Promise<MessageAnswer> {

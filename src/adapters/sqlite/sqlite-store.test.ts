@@ -137,6 +137,19 @@ test('ten thousand sessions are listed page by page, without sorting or reading 
   });
 });
 
+test('deliveries that are erased together are found by an index', async () => {
+  await withStore(async (_store, path) => {
+    const plans = ['session_id', 'job_id', 'target_id'].map((column) =>
+      planOf(path, `SELECT rowid FROM deliveries WHERE tenant = ? AND ${column} = ? LIMIT ?`).replace(/ \(.*/, ''),
+    );
+    assert.deepEqual(plans, [
+      'SEARCH deliveries USING COVERING INDEX deliveries_by_session',
+      'SEARCH deliveries USING COVERING INDEX deliveries_by_job',
+      'SEARCH deliveries USING COVERING INDEX deliveries_by_target',
+    ]);
+  });
+});
+
 test('what concerns all tenants is found by an index of its own, however many records there are', async () => {
   await withStore(async (_store, path) => {
     const plans = [
@@ -145,7 +158,7 @@ test('what concerns all tenants is found by an index of its own, however many re
       ['turns', 'is_open = 1', 'created_at'],
       ['approvals', "status = 'pending'", 'expires_at'],
       ['jobs', "status = 'queued'", 'due_at'],
-      ['jobs', "status = 'running'", 'created_at'],
+      ['jobs', 'is_attended = 1', 'created_at'],
       ['jobs', 'is_open = 0', 'ended_at'],
       ['schedules', 'due_at IS NOT NULL', 'due_at'],
       ['deliveries', "status = 'pending'", 'due_at'],

@@ -150,3 +150,20 @@ test('jobs show, cancel and retry say how a job stands', async (t) => {
   assert.equal((await run('jobs', 'retry', id)).code, 1);
   assert.equal((await run('jobs', 'show', '019f0000-0000-7000-8000-ffffffffffff')).code, 2);
 });
+
+test('jobs rm erases those that have ended, and says which it may not', async (t) => {
+  const { fleet, run } = await startFleet(t);
+  const ended = await stored(fleet, { status: 'completed', dueAt: null, endedAt: 0 });
+  const json = await stored(fleet, { status: 'failed', dueAt: null, endedAt: 0 });
+  const { id: waits } = await stored(fleet);
+  assert.deepEqual(await run('jobs', 'rm', ended.id), { code: 0, stdout: `erased ${ended.id}\n`, stderr: '' });
+  assert.deepEqual(JSON.parse((await run('jobs', 'rm', json.id, '--json')).stdout), {
+    id: json.id,
+    object: 'job',
+    deleted: true,
+  });
+  const refused = await run('jobs', 'rm', waits);
+  assert.deepEqual([refused.code, refused.stdout], [1, '']);
+  assert.match(refused.stderr, /Only a job that has ended can be erased/);
+  assert.notEqual(await fleet.records.jobs.get('default', waits), null);
+});

@@ -10,7 +10,8 @@ export type HostResolver = (host: string, signal: AbortSignal) => Promise<readon
 
 export type GuardedAddresses =
   | { readonly outcome: 'allowed'; readonly addresses: readonly string[] }
-  | { readonly outcome: 'refused' | 'unknown' };
+  /** None that may be delivered to, or none at all. */
+  | { readonly outcome: 'none' };
 
 const mostAddresses = 8;
 const queryMs = 2_000;
@@ -27,12 +28,11 @@ export async function guardedAddresses(
   try {
     resolved = url.address === null ? await resolve(url.host, signal) : [url.address];
   } catch {
-    return { outcome: 'unknown' };
+    return { outcome: 'none' };
   }
   // A name may lead to public and to private addresses at once: that it does is no reason to go to the latter.
   const addresses = resolved.filter((address) => isDeliverable(address, allowPrivate)).slice(0, mostAddresses);
-  if (addresses.length > 0) return { outcome: 'allowed', addresses };
-  return { outcome: resolved.length === 0 ? 'unknown' : 'refused' };
+  return addresses.length > 0 ? { outcome: 'allowed', addresses } : { outcome: 'none' };
 }
 
 /** What a socket asks in place of the resolver: it can only be told what was checked. */

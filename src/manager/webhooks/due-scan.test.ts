@@ -4,15 +4,14 @@ import type { FleetPlace } from '../../contracts/records.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
 import { DueScan } from './due-scan.ts';
 
-/** What is due, as a store would list it; counts what it shows. */
+/** What is due, as a store would list it; counts what it shows. To be added to in the order of the places. */
 class Due {
   readonly places: FleetPlace[] = [];
   shown = 0;
   calls = 0;
 
-  add(number: number, at: number, lane = `hook/turn-${number}`): void {
-    this.places.push({ tenant: 'acme', id: String(number).padStart(9, '0'), sessionId: lane, at });
-    this.places.sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1));
+  add(number: number, at: number): void {
+    this.places.push({ tenant: 'acme', id: String(number).padStart(9, '0'), sessionId: `hook/turn-${number}`, at });
   }
 
   async listDue(
@@ -20,11 +19,9 @@ class Due {
     after: FleetPlace | null,
     limit: number,
   ): Promise<{ data: FleetPlace[]; hasMore: boolean }> {
-    const rest = this.places.filter(
-      (place) =>
-        place.at < beforeMs &&
-        (after === null || place.at > after.at || (place.at === after.at && place.id > after.id)),
-    );
+    const start =
+      after === null ? 0 : this.places.findIndex(({ at, id }) => at > after.at || (at === after.at && id > after.id));
+    const rest = start === -1 ? [] : this.places.slice(start, start + limit + 1).filter(({ at }) => at < beforeMs);
     const data = rest.slice(0, limit);
     this.calls++;
     this.shown += data.length;

@@ -1,13 +1,8 @@
 // Signatures as Standard Webhooks has them: who receives a delivery can tell that it is ours, whole, and of now.
 
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
+import { webhookSecretPrefix } from '../../api/webhook-fields.ts';
 
-const secretPrefix = 'whsec_';
-const secretBytes = 32;
-
-export function newSecret(): string {
-  return `${secretPrefix}${randomBytes(secretBytes).toString('base64')}`;
-}
 
 export type SignedMessage = {
   readonly id: string;
@@ -23,7 +18,7 @@ export function signatureHeaders(
 ): Readonly<Record<string, string>> {
   const timestamp = String(Math.floor(sentAtMs / 1_000));
   const signatures = secrets.map((secret) => {
-    const key = Buffer.from(secret.startsWith(secretPrefix) ? secret.slice(secretPrefix.length) : secret, 'base64');
+    const key = Buffer.from(secret.startsWith(webhookSecretPrefix) ? secret.slice(webhookSecretPrefix.length) : secret, 'base64');
     return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
   });
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') };

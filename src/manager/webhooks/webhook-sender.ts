@@ -24,7 +24,7 @@ export type SendResult = {
 
 export type WebhookSenderParts = {
   readonly rules: ReceiverRules;
-  /** For all of it: the resolving, the connection, the answer with its body. */
+  /** For all of it: the resolving, the connection, the answer up to its body. */
   readonly timeoutMs: number;
   readonly userAgent: string;
   readonly clock: Clock;
@@ -34,7 +34,6 @@ export type WebhookSenderParts = {
   readonly authorities?: TLSSocketOptions['ca'];
 };
 
-const mostBodyBytes = 16 * 1024;
 const mostHeaderBytes = 16 * 1024;
 const longestRetryAfterMs = 3_600_000;
 
@@ -64,9 +63,8 @@ export class WebhookSender {
     const { resolve = resolveHost, rules } = this.#parts;
     const guarded = await guardedAddresses(url, rules, resolve, signal);
     if (guarded.outcome !== 'allowed')
-      return failed(
-        guarded.outcome === 'refused' ? 'the address is not a public one' : 'the host name could not be resolved',
-      );
+      // In the same words for a name that is unknown: nobody is to learn which names the fleet's own network has.
+      return failed('the host name leads to no public address');
     if (signal.aborted) return failed(timedOut);
     return await this.#post(url, guarded.addresses, request, signal);
   }
@@ -106,19 +104,14 @@ export class WebhookSender {
           ...(authorities === undefined ? {} : { ca: authorities }),
         })
       : httpRequest(options);
-    // However its body ends: who has sent a status has taken the delivery, or has not.
-    let answer: SendResult | null = null;
     sending.on('response', (response) => {
-      answer = meaningOf(response, clock.now());
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > mostBodyBytes) sending.destroy();
-      });
+      // Who has sent a status has taken the delivery, or has not: for a body nobody waits.
+      resolve(meaningOf(response, clock.now()));
       response.on('error', () => {});
+      sending.destroy();
     });
-    sending.on('error', (error) => resolve(answer ?? failed(wordsFor(error))));
-    sending.on('close', () => resolve(answer ?? failed('the connection was closed without an answer')));
+    sending.on('error', (error) => resolve(failed(wordsFor(error))));
+    sending.on('close', () => resolve(failed('the connection was closed without an answer')));
     sending.end(octets);
     return promise;
   }

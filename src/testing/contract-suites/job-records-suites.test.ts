@@ -252,3 +252,41 @@ brokenFail(
   },
   /^deliveries of all tenants that ended/,
 );
+brokenFail(
+  'leave what has ended of an erased session',
+  ({ deliveries }) => {
+    deliveries.eraseOf = async (tenant, of) => {
+      if (!('sessionId' in of)) return;
+      const due = await deliveries.listDue(forEver, null, 1_000);
+      for (const { id } of due.data) {
+        if ((await deliveries.get(tenant, id))?.sessionId === of.sessionId) await deliveries.erase(tenant, id);
+      }
+    };
+  },
+  /^the deliveries of a session/,
+);
+brokenFail(
+  'erase what another tenant has of that name',
+  ({ deliveries }) => {
+    const eraseOf = deliveries.eraseOf.bind(deliveries);
+    deliveries.eraseOf = async (tenant, of) => {
+      await eraseOf(tenant, of);
+      await eraseOf('other', of);
+    };
+  },
+  /^the deliveries of a session/,
+);
+brokenFail(
+  'erase the first page of many',
+  ({ deliveries }) => {
+    deliveries.eraseOf = async (tenant, of) => {
+      const due = await deliveries.listDue(forEver, null, 100);
+      for (const { id } of due.data) {
+        const delivery = await deliveries.get(tenant, id);
+        const isOfIt = 'targetId' in of ? delivery?.target.id === of.targetId : true;
+        if (isOfIt) await deliveries.erase(tenant, id);
+      }
+    };
+  },
+  /^hundreds of deliveries/,
+);

@@ -181,11 +181,74 @@ const deliveryListChecks: readonly ContractCheck<Records>[] = [
   },
 ];
 
+/** More than any store erases in one step. */
+const many = 230;
+
+const deliveryErasureChecks: readonly ContractCheck<Records>[] = [
+  {
+    title: 'the deliveries of a session, of a job or to a target are erased, whatever their status, and no others',
+    async run(records) {
+      const [own, other] = [{ sessionId: idOf(201) }, { sessionId: idOf(202) }];
+      const ended = { status: 'delivered', dueAt: null, endedAt: createdAt } as const;
+      for (const changes of [
+        { id: idOf(1), ...own },
+        { id: idOf(2), ...own, ...ended },
+        { id: idOf(3), ...own, status: 'failed', dueAt: null, endedAt: createdAt, target: webhookA },
+        { id: idOf(4), ...own, jobId: idOf(301) },
+        { id: idOf(5), ...other, jobId: idOf(301), ...ended },
+        { id: idOf(6), ...other, jobId: idOf(302) },
+        { id: idOf(7), ...other, target: webhookA },
+        { id: idOf(8), ...other, target: webhookB, ...ended },
+        { id: idOf(9), sessionId: null },
+        { id: idOf(10), ...own, tenant: 'other', jobId: idOf(301), target: webhookA },
+      ] as const)
+        await records.deliveries.create(deliveryRecord(changes));
+      const left = async (): Promise<number[]> => {
+        const numbers = Array.from({ length: 10 }, (_, index) => index + 1);
+        const found = await Promise.all(
+          numbers.map((number) => records.deliveries.get(number === 10 ? 'other' : 'acme', idOf(number))),
+        );
+        return numbers.filter((_, index) => found[index] !== null);
+      };
+      await records.deliveries.eraseOf('acme', { sessionId: idOf(299) });
+      assert.deepEqual(await left(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+      await records.deliveries.eraseOf('acme', own);
+      assert.deepEqual(await left(), [5, 6, 7, 8, 9, 10]);
+      await records.deliveries.eraseOf('acme', { jobId: idOf(301) });
+      assert.deepEqual(await left(), [6, 7, 8, 9, 10]);
+      for (let times = 0; times < 2; times += 1) {
+        await records.deliveries.eraseOf('acme', { targetId: webhookA.id });
+        assert.deepEqual(await left(), [6, 8, 9, 10]);
+      }
+      assert.deepEqual(await waiting(records, lane), [6, 9]);
+      const due = await fleetPages((after, most) => records.deliveries.listDue(forEver, after, most), 10);
+      assert.deepEqual(due.length, 3);
+      const listEnded = await fleetPages((after, most) => records.deliveries.listEnded(forEver, after, most), 10);
+      assert.deepEqual(listEnded.length, 1);
+      // An id that was used may be used again.
+      assert.equal((await records.deliveries.create(deliveryRecord({ id: idOf(1) }))).outcome, 'created');
+    },
+  },
+  {
+    title: 'hundreds of deliveries of one session, and of one target, are erased at once',
+    async run(records) {
+      const ids = Array.from({ length: many }, (_, index) => idOf(index + 1));
+      for (const erased of [{ sessionId: deliveryRecord().sessionId ?? '' }, { targetId: target.id }]) {
+        await Promise.all(ids.map((id) => records.deliveries.create(deliveryRecord({ id }))));
+        await Promise.all([1, 2].map(() => records.deliveries.eraseOf('acme', erased)));
+        const { data } = await records.deliveries.list('acme', { targetId: target.id, status: null }, all);
+        assert.deepEqual(data, []);
+      }
+    },
+  },
+];
+
 export const webhookRecordsChecks: readonly ContractCheck<Records>[] = [
   ...keyedRecordsChecks(webhooks),
   ...keyedRecordsChecks(deliveries),
   longRecordCheck(deliveries, deliveryRecord({ attempts: [], data: longData() })),
   ...deliveryListChecks,
+  ...deliveryErasureChecks,
 ];
 
 /** JSON that cannot be made much shorter. */
