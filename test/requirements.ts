@@ -121,6 +121,10 @@ export const requirements = [
   { id: 'fleet-simulated', text: 'A thousand seeds of simulated faults break no promise, and planted bugs are found.' },
   { id: 'job-runs', text: 'A job runs without anybody waiting for it, and its result is kept.' },
   { id: 'job-retry', text: 'A job is tried again as its retry policy says, and once more when a client asks.' },
+  {
+    id: 'job-erased',
+    text: 'What a deleted job held, and what was to be told of it and its session, is on no part of the disk.',
+  },
   { id: 'job-run-at', text: 'A job with run_at begins at that time, not before.' },
   { id: 'job-cancel', text: 'A job is cancelled while it waits and while it runs; one that was can be had back.' },
   { id: 'job-idempotent', text: 'A repeated Idempotency-Key is the same job; with another body it is refused.' },

@@ -107,6 +107,28 @@ test('a range that was opened is open, and nothing beside it', () => {
   assert.throws(() => addressRanges(['everything']), { code: 'invalid_request' });
 });
 
+test('of a range all parts are to be written: none is opened that was not meant', () => {
+  for (const text of [
+    '10.8/16',
+    '10/8',
+    '10.8.0/24',
+    '0x0a.0.0.0/8',
+    '010.0.0.0/8',
+    '10.0.0.0/08',
+    '10.0.0.0/',
+    '10.0.0.0/8/8',
+    '/8',
+    '',
+    '::ffff:10.0.0.0/104',
+    '::ffff:a00:0/104',
+    '0:0:0:0:0:ffff:a00:0/104',
+    '::ffff:10.0.0.1',
+    'fe80::1%eth0/64',
+    'fd00::/129',
+  ])
+    assert.throws(() => addressRanges([text]), { code: 'invalid_request' }, text);
+});
+
 test('text that is no address, or one of a zone, is no address to deliver to', () => {
   for (const text of [
     '',

@@ -102,12 +102,18 @@ export function isDeliverable(text: string, allowPrivate: readonly AddressRange[
   return isWithin(address, globalUnicast) && address.range() === 'unicast';
 }
 
-/** Such as 10.8.0.0/16; throws `invalid_request` for one that is none. A single address is a range of itself. */
+/**
+ * Such as 10.8.0.0/16 or fd00:1::/32; throws `invalid_request` for one that is none. A single address is a range of
+ * itself. None is guessed at: a short 10.8 means 10.0.0.8 to some. IPv4 has one spelling, here as in addresses.
+ */
 export function addressRanges(texts: readonly string[]): readonly AddressRange[] {
   return texts.map((text): AddressRange => {
-    if (ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
-    const address = addressOf(text);
-    if (address !== null) return [address, address.kind() === 'ipv4' ? 32 : 128];
+    const [, spelled = '', bits] = /^([^/]*)(?:\/(0|[1-9]\d{0,2}))?$/.exec(text) ?? [];
+    const address = addressOf(spelled);
+    const isMapped = address?.kind() === 'ipv4' && spelled.includes(':');
+    const mostBits = address?.kind() === 'ipv4' ? 32 : 128;
+    const prefixBits = bits === undefined ? mostBits : Number(bits);
+    if (address !== null && !isMapped && prefixBits <= mostBits) return [address, prefixBits];
     throw invalidRequest([{ field: 'webhooks.allow_private', message: `has no address range in ${text}` }], 'body');
   });
 }

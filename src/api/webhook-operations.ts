@@ -73,7 +73,7 @@ export const webhookOperations = {
     route: 'webhooks',
     params: webhookPathSchema,
     answers: { 202: { description: 'The delivery; `Location` says what becomes of it.', schema: deliverySchema } },
-    errors: ['webhook_not_found', 'storage_full', 'store_unavailable'],
+    errors: ['webhook_not_found', 'limit_reached', 'storage_full', 'store_unavailable'],
   }),
   listDeliveries: operation('GET', '/api/v1/webhooks/{webhook_id}/deliveries', {
     id: 'listDeliveries',
@@ -98,6 +98,6 @@ export const webhookOperations = {
     route: 'webhooks',
     params: deliveryPathSchema,
     answers: { 202: { description: 'The new delivery; `Location` says what becomes of it.', schema: deliverySchema } },
-    errors: ['webhook_not_found', 'delivery_not_found', 'storage_full', 'store_unavailable'],
+    errors: ['webhook_not_found', 'delivery_not_found', 'limit_reached', 'storage_full', 'store_unavailable'],
   }),
 } as const;

@@ -7,7 +7,11 @@ import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/resolve.ts';
 import { createSilentLogger } from '../observability/logger.ts';
 import { SystemClock } from '../observability/system-clock.ts';
+import { FirestoreEmulator, missingFirestore } from '../testing/firestore-emulator.ts';
+import { GcsServer } from '../testing/gcs-server.ts';
+import { missingRedis, RedisServer } from '../testing/redis-server.ts';
 import { openClusterDir } from './cluster-dir.ts';
+import { type ClusterStores, openClusterStores } from './cluster-stores.ts';
 import { hostOf, openGcs } from './google-stores.ts';
 import { openStores } from './stores.ts';
 
@@ -60,4 +64,47 @@ test('an emulator may be given as a host and a port or as a URL', () => {
     '127.0.0.1:8085',
     '[::1]:1',
   ]);
+});
+
+test('a Redis is claimed in the name of the database that was found, whatever the settings call it; who is refused closes all', async (t) => {
+  await using firestore = await FirestoreEmulator.start();
+  if (firestore === null) {
+    t.skip(missingFirestore);
+    return;
+  }
+  const redis = await RedisServer.start();
+  if (redis === null) {
+    t.skip(missingRedis);
+    return;
+  }
+  t.after(() => redis.stop());
+  await using storage = await GcsServer.start({ bucket: 'snapshots', dir: null });
+  const env = {
+    REDIS_URL: redis.url,
+    CODEX_FLEET_CLUSTER_SECRET: secret,
+    CODEX_FLEET_GOOGLE_BUCKET: 'snapshots',
+    CODEX_FLEET_GOOGLE_TIMEOUT_MS: '20000',
+    FIRESTORE_EMULATOR_HOST: firestore.host,
+    STORAGE_EMULATOR_HOST: storage.url,
+  };
+  const open = (more: Readonly<Record<string, string>>): Promise<ClusterStores> =>
+    openClusterStores({
+      config: configOf({ ...env, ...more }),
+      dataDir: '/nowhere',
+      reserve: null,
+      checksRecords: false,
+      clock: new SystemClock(),
+      logger: createSilentLogger(),
+    });
+  // The emulator calls a project that is not given by that name, as credentials would by theirs.
+  const opened = [await open({}), await open({ CODEX_FLEET_GOOGLE_PROJECT: 'emulator' })];
+  for (const other of [{ CODEX_FLEET_GOOGLE_PROJECT: 'another' }, { CODEX_FLEET_GOOGLE_PREFIX: 'another' }]) {
+    // Another project has no place in the same bucket either; with one of its own it is the Redis that refuses.
+    await assert.rejects(open({ CODEX_FLEET_GOOGLE_PREFIX: 'another', ...other }), {
+      code: 'store_unavailable',
+      message: /other records .* uses this Redis/,
+    });
+    await storage.bucket.delete('another/fleet.json', null);
+  }
+  for (const stores of opened) await stores.close();
 });

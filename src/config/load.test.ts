@@ -264,6 +264,11 @@ const conflicts: readonly { title: string; given: Given; message: RegExp }[] = [
     message: /^worker\.slots \(--slots.*--warm-slots.*: 3 warm slots are more than the 2/,
   },
   {
+    title: 'a range of addresses that is cut short',
+    given: { env: { CODEX_FLEET_WEBHOOKS_ALLOW_PRIVATE: '10.8.0.0/16,10.8/16' } },
+    message: /^webhooks\.allow_private .*10\.8\/16.*an address range such as 10\.8\.0\.0\/16/,
+  },
+  {
     title: 'openai without a key',
     given: { flags: { '--model-provider': 'openai' } },
     message: /openai needs a key: set OPENAI_API_KEY/,

@@ -35,6 +35,8 @@ export function allowedValues(setting: Setting): string {
 }
 
 type JsonSchema = {
+  /** What it takes, in words, where the rest of the schema cannot say it. */
+  readonly description?: string;
   readonly type?: string;
   readonly enum?: readonly string[];
   readonly minimum?: number;
@@ -50,6 +52,7 @@ function describe(schema: JsonSchema, setting: Setting): string {
   const some = schema.anyOf?.find((option) => option.type !== 'null');
   if (some !== undefined) return describe(some, setting);
   if (setting.kind === 'tables') return 'tables with name, tenant and one of token and token_sha256';
+  if (schema.description !== undefined) return schema.description;
   if (schema.enum !== undefined) return `one of ${schema.enum.join(', ')}`;
   switch (schema.type) {
     case 'integer': {

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { aliasPattern } from '../core/ids.ts';
 import { sandboxModes } from '../core/session.ts';
+import { isAddressRange } from './address-range.ts';
 import { setting } from './setting.ts';
 import type { SettingFacts } from './setting.ts';
 
@@ -27,6 +28,12 @@ const bytes = (min: number, max: number, initial: number, facts: SettingFacts) =
 const port = (initial: number, facts: SettingFacts) =>
   setting('number', z.int().min(0).max(65_535).default(initial), facts);
 const httpUrl = z.url({ protocol: /^https?$/, error: 'an http:// or https:// URL' });
+
+/** As webhooks read it: nothing short, which some take for another range than others. */
+const addressRange = z
+  .string()
+  .refine(isAddressRange)
+  .meta({ description: 'an address range such as 10.8.0.0/16 or fd00:1::/32' });
 
 const token = z
   .strictObject({
@@ -429,7 +436,7 @@ const webhooks = z.strictObject({
   allowHttp: setting('boolean', z.boolean().default(false), {
     doc: 'Whether receivers may be at http:// URLs, too; what is told is then readable on its way.',
   }),
-  allowPrivate: setting('list', z.array(z.string().min(1)).default([]), {
+  allowPrivate: setting('list', z.array(addressRange).default([]), {
     doc: 'Address ranges of private networks that may be delivered to, such as 10.8.0.0/16; all others are refused.',
   }),
 });

@@ -16,7 +16,7 @@ import {
   toldJob,
   isAttended,
 } from './job.ts';
-import type { TerminalStatus } from './turn.ts';
+import type { TerminalStatus, TurnRecord } from './turn.ts';
 
 const turn = turnRecord();
 const error = { code: 'turn_failed', message: 'it failed' };
@@ -60,6 +60,28 @@ test('how a turn ended decides, with the attempts left: of a job that is being c
   }
   assert.equal(becomes('cancelled', false, 2), 'cancelled');
   assert.equal(becomes('completed', true, 2), 'completed');
+});
+
+test('a turn that never ran for want of room uses no attempt up, and comes again ever later', () => {
+  const waited = (id: string, code: string): TurnRecord =>
+    turnRecord({ id, status: 'timed_out', startedAt: null, endedAt: 7, error: { code, message: 'it never ran' } });
+  let job = jobRecord({ spec: jobSpec({ retry: { maxAttempts: 1, firstDelayMs: 10, longestDelayMs: 100 } }) });
+  const delays: number[] = [];
+  for (const code of ['queue_timed_out', 'draining', 'worker_lost', 'agent_start_failed', 'storage_full', 'draining']) {
+    const id = `turn-${job.attemptCount + 1}`;
+    job = begunJob(job, id, 5) ?? assert.fail();
+    job = settledJob(startedJob(job, { ...turn, id }) ?? assert.fail(), waited(id, code), 8) ?? assert.fail();
+    assert.deepEqual([job.status, job.error?.code], ['queued', code]);
+    delays.push((job.dueAt ?? 0) - 8);
+  }
+  assert.deepEqual(delays, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+  assert.deepEqual([job.attemptCount, job.countedFrom], [6, 6]);
+  job = startedJob(begunJob(job, 'turn-7', 5) ?? assert.fail(), { ...turn, id: 'turn-7' }) ?? assert.fail();
+  assert.equal(settledJob({ ...job, isCancelling: true }, waited('turn-7', 'draining'), 8)?.status, 'cancelled');
+  // What it would meet again, and what ran: that counts.
+  assert.equal(settledJob(job, waited('turn-7', 'session_full'), 8)?.status, 'failed');
+  assert.equal(settledJob(job, waited('turn-7', 'turn_failed'), 8)?.status, 'failed');
+  assert.equal(settledJob(job, { ...waited('turn-7', 'draining'), startedAt: 6 }, 8)?.status, 'failed');
 });
 
 test('a refused attempt is withdrawn and comes again under the same number, or ends the job', () => {

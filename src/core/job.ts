@@ -1,6 +1,7 @@
 // A turn that no client waits for, with what is done when it fails. Pure steps on a record: who starts its
 // attempts and who is told of its end is not decided here.
 
+import { type ErrorEntry, errorRegister } from './errors.ts';
 import type { SessionId, TenantId, TurnId } from './ids.ts';
 import type { ReasoningEffort, TerminalStatus, TurnError, TurnRecord } from './turn.ts';
 import { addUsage, noUsage, type Usage } from './usage.ts';
@@ -78,7 +79,10 @@ export type JobRecord = {
   readonly attempts: readonly JobAttempt[];
   /** Of all that were begun: the number of the last one. */
   readonly attemptCount: number;
-  /** Those that a retry policy allows are counted from here: a client that asks for another try begins anew. */
+  /**
+   * Those that a retry policy allows are counted from here: a client that asks for another try begins anew, and one
+   * that had no room moves it on by one.
+   */
   readonly countedFrom: number;
   /** When the next attempt is due; null unless it is queued. */
   readonly dueAt: number | null;
@@ -113,6 +117,10 @@ export const newJob = {
 
 /** Of one job, the last: so many are kept in its record. */
 export const keptAttempts = 20;
+
+/** Each turn that had no room is on record, and so may be its session: it is not asked for more often than that. */
+const firstRoomDelayMs = 5_000;
+const longestRoomDelayMs = 60_000;
 
 /** Somebody has to look at it before long: its turn runs, or what became of it is to be told. */
 export function isAttended({ status, untold = [] }: Pick<JobRecord, 'status' | 'untold'>): boolean {
@@ -165,7 +173,8 @@ export function unstartedAttempt(job: JobRecord): JobAttempt | null {
 /**
  * The turn of its attempt has ended: so has the job, or it waits for its next attempt. null when it does not run
  * that turn. `earlier`: those that it goes on with, the first of them the attempt's own. That it is being cancelled
- * keeps it from another attempt, and does not make another end of the one it had.
+ * keeps it from another attempt, and does not make another end of the one it had. A turn for which the fleet had no
+ * room uses no attempt up.
  */
 export function settledJob(
   job: JobRecord,
@@ -187,7 +196,7 @@ export function settledJob(
   };
   if (status === 'completed') return { ...settled, status: 'completed', isCancelling: false, endedAt: nowMs };
   if (status === 'cancelled') return { ...settled, ...cancelled(nowMs) };
-  const next = triedAgain(settled, nowMs);
+  const next = [...earlier, turn].every(hadNoRoom) ? waitsForRoom(settled, nowMs) : triedAgain(settled, nowMs);
   if (next === null) return { ...settled, ...failed(nowMs) };
   return job.isCancelling ? { ...settled, ...cancelled(nowMs) } : next;
 }
@@ -238,6 +247,26 @@ function triedAgain(job: JobRecord, nowMs: number): JobRecord | null {
   const failures = job.attemptCount - job.countedFrom;
   if (failures >= retry.maxAttempts) return null;
   return { ...job, status: 'queued', dueAt: nowMs + retryDelayMs(retry, failures) };
+}
+
+/** A slot, a worker, a store or the model was not to be had, so it never ran: that passes, and is not the job's doing. */
+function hadNoRoom({ error, startedAt }: TurnRecord): boolean {
+  return startedAt === null && error !== null && isOfTheFleet(error.code);
+}
+
+function isOfTheFleet(code: string): boolean {
+  if (code === 'worker_lost') return true;
+  const entry = (errorRegister as Readonly<Record<string, ErrorEntry | undefined>>)[code];
+  // The others it would meet again, whatever the fleet is like.
+  return entry?.retry === 'after' || entry?.retry === 'same' || entry?.retry === 'elsewhere';
+}
+
+/** Not counted. The ended attempt keeps its number all the same: its turn has the id that follows from that. */
+function waitsForRoom(job: JobRecord, nowMs: number): JobRecord {
+  const ran = job.attempts.findLastIndex(({ error }) => error === null || !isOfTheFleet(error.code));
+  const inRow = job.attempts.length - 1 - ran;
+  const delayMs = Math.min(longestRoomDelayMs, firstRoomDelayMs * 2 ** (inRow - 1));
+  return { ...job, status: 'queued', dueAt: nowMs + delayMs, countedFrom: job.countedFrom + 1 };
 }
 
 function failedAttempt(

@@ -256,6 +256,32 @@ test('a test and a replay are deliveries of their own, on record before they are
   assert.equal((await ask('POST', '/webhooks', { url })).body['code'], 'storage_full');
 });
 
+test('a hundred that wait for a webhook are enough: neither a test nor a replay is added by hand', async (t) => {
+  const fleet = await startGateway(t, { clock: new FakeClock(nowMs) });
+  const ask = askerOf(fleet);
+  const webhookId = String((await ask('POST', '/webhooks', { url })).body['id']);
+  const pending = (index: number) =>
+    deliveryRecord({
+      tenant: 'default',
+      id: `019f0000-0000-7000-8000-000000000${(0xa00 + index).toString(16)}`,
+      target: { kind: 'webhook', id: webhookId },
+      status: 'pending',
+      createdAt: nowMs,
+    });
+  for (let index = 0; index < 99; index++) await fleet.records.deliveries.create(pending(index));
+  const path = `/webhooks/${webhookId}`;
+  const tested = await ask('POST', `${path}/test`);
+  assert.equal(tested.status, 202);
+  for (const what of ['test', `deliveries/${pending(0).id}/replay`]) {
+    const refusal = await ask('POST', `${path}/${what}`);
+    assert.deepEqual([...refusalOf(refusal), refusal.body['limit']], [409, 'limit_reached', 100], what);
+  }
+  const other = String((await ask('POST', '/webhooks', { url })).body['id']);
+  assert.equal((await ask('POST', `/webhooks/${other}/test`)).status, 202);
+  await fleet.records.deliveries.erase('default', pending(0).id);
+  assert.equal((await ask('POST', `${path}/deliveries/${pending(1).id}/replay`)).status, 202);
+});
+
 test('deliveries are listed by status, in pages, and only those of the webhook', async (t) => {
   const fleet = await startGateway(t);
   const ask = askerOf(fleet);

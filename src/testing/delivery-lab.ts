@@ -4,6 +4,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
 import type { OutgoingMessage } from '../contracts/message-source.ts';
+import type { Clock } from '../core/clock.ts';
 import type { DeliveryRecord, Notice, WebhookRecord } from '../core/webhook.ts';
 import { DeliveryLoop, type DeliveryLoopParts } from '../manager/webhooks/delivery-loop.ts';
 import { RecordOutbox } from '../manager/webhooks/record-outbox.ts';
@@ -17,6 +18,8 @@ export const labSecret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 
 const openLabRules = { allowHttp: true, allowPrivate: ['127.0.0.0/8'] };
 const patienceMs = 20_000;
+/** Of no other wait: by this an attempt is known. */
+export const labTimeoutMs = 15_000;
 
 export class DeliveryLab {
   readonly clock = new FakeClock();
@@ -26,6 +29,20 @@ export class DeliveryLab {
   /** Begun and not ended. */
   sending = 0;
   readonly #loops: DeliveryLoop[] = [];
+  readonly #loopClock: Clock = {
+    now: () => this.clock.now(),
+    monotonicMs: () => this.clock.monotonicMs(),
+    after: (delayMs, callback) => {
+      const cancel = this.clock.after(delayMs, callback);
+      if (delayMs !== labTimeoutMs) return cancel;
+      // Each attempt has its time-out, and takes it back in the end.
+      this.sending++;
+      return () => {
+        this.sending--;
+        cancel();
+      };
+    },
+  };
   #webhooks = 0;
 
   outbox(changes: Partial<ConstructorParameters<typeof RecordOutbox>[0]> = {}): RecordOutbox {
@@ -37,26 +54,13 @@ export class DeliveryLab {
     const loop = new DeliveryLoop({
       records: this.records,
       topic: null,
-      clock: this.clock,
+      clock: this.#loopClock,
       random: () => 0.5,
       logger: createSilentLogger(),
-      settings: { timeoutMs: 15_000, retainMs: 7 * 24 * 3_600_000, ...openLabRules },
+      settings: { timeoutMs: labTimeoutMs, retainMs: 7 * 24 * 3_600_000, ...openLabRules },
       version: '0.0.0',
       ...changes,
-      mayAct: () => {
-        const may = changes.mayAct?.() ?? true;
-        if (may) this.sending++;
-        return may;
-      },
-      metrics: {
-        ...metrics,
-        deliveries: {
-          inc: ({ outcome }) => {
-            this.sending--;
-            this.outcomes.push(outcome);
-          },
-        },
-      },
+      metrics: { ...metrics, deliveries: { inc: ({ outcome }) => void this.outcomes.push(outcome) } },
     });
     this.#loops.push(loop);
     return loop;

@@ -103,6 +103,20 @@ export class FirestoreEmulator {
     return documents.map(({ name }) => name.split('/').at(-1) ?? '');
   }
 
+  /** Paths of all documents, in their order. */
+  async allNames(): Promise<string[]> {
+    const root = 'projects/emulator/databases/(default)/documents';
+    const structuredQuery = { from: [{ allDescendants: true }], select: { fields: [{ fieldPath: '__name__' }] } };
+    const response = await fetch(`http://${this.host}/v1/${root}:runQuery`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer owner', 'content-type': 'application/json' },
+      body: JSON.stringify({ structuredQuery }),
+    });
+    const found = (await response.json()) as { document?: { name: string } }[];
+    assert.equal(response.status, 200, JSON.stringify(found));
+    return found.flatMap(({ document }) => (document === undefined ? [] : [document.name.slice(root.length + 1)]));
+  }
+
   #ask(method: string, path: string, body?: unknown): Promise<Response> {
     const url = `http://${this.host}/v1/projects/emulator/databases/(default)/documents/${path}`;
     const headers = { authorization: 'Bearer owner', 'content-type': 'application/json' };

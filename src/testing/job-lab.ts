@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
 import type { Outbox } from '../contracts/outbox.ts';
-import { ServiceError } from '../core/errors.ts';
+import { type ErrorCode, ServiceError } from '../core/errors.ts';
 import type { JobRecord, JobRetry } from '../core/job.ts';
 import { isTerminal, type TerminalStatus, type TurnRecord, wasNeverTaken } from '../core/turn.ts';
 import type { Notice } from '../core/webhook.ts';
@@ -65,6 +65,12 @@ export class LabTurns implements JobTurns {
     if (isTerminal(turn.status)) return;
     const error = status === 'failed' ? { code: 'turn_failed', message: 'it failed' } : null;
     this.byId.set(id, { ...turn, status, error, finalMessage: status, endedAt: 2, ...changes });
+  }
+
+  /** It waited for a slot, in vain. */
+  endUnstarted(id: string, code: ErrorCode = 'queue_timed_out'): void {
+    const reason = code === 'queue_timed_out' ? 'queue_timeout' : 'crash';
+    this.end(id, 'timed_out', { startedAt: null, reason, error: { code, message: 'it never ran' } });
   }
 
   /** Another turn goes on with that one, which has been interrupted. */

@@ -57,7 +57,7 @@ test('the end of a turn counts as told once it is in the outbox, with its answer
   const [notice] = stage.put_;
   assert.deepEqual(
     [notice?.type, notice?.lane, notice?.order, notice?.at, notice?.sessionId, notice?.jobId],
-    ['turn.completed', ended.id, 7, ended.endedAt, stage.session.id, null],
+    ['turn.completed', ended.id, 28, ended.endedAt, stage.session.id, null],
   );
   const data = JSON.parse(notice?.data ?? '') as Record<string, unknown>;
   assert.deepEqual([data['id'], data['stdout'], 'prompt' in data], [ended.id, 'done', false]);
@@ -73,7 +73,7 @@ test('while the store is away nothing counts as told, and the order holds when i
   assert.deepEqual([stage.told, stage.said], [[], []]);
   await stage.clock.advanceAsync(1_000);
   await stage.notices.settled();
-  assert.deepEqual(stage.said, ['session.created 7', 'turn.completed 9']);
+  assert.deepEqual(stage.said, ['session.created 0', 'turn.completed 36']);
   assert.deepEqual(stage.told, [ended.id]);
 });
 
@@ -94,7 +94,7 @@ test('a turn that used up what it may use says so before its end; the same end h
   stage.notices.turnEnded(failed);
   stage.notices.turnEnded(failed);
   await stage.notices.settled();
-  assert.deepEqual(stage.said, ['budget.exhausted 7', 'turn.failed 7', 'budget.exhausted 7', 'turn.failed 7']);
+  assert.deepEqual(stage.said, ['budget.exhausted 28', 'turn.failed 29', 'budget.exhausted 28', 'turn.failed 29']);
   assert.equal(new Set(stage.put_.map(({ identity }) => identity)).size, 2);
 });
 
@@ -111,7 +111,7 @@ test('that a session is quarantined is put with the end of the turn that did it:
     assert.deepEqual([stage.told, stage.said], [[], []]);
     await stage.clock.advanceAsync(1_000);
     await stage.notices.settled();
-    assert.deepEqual([stage.told, stage.said], [[ended.id], ['turn.failed 7', 'session.quarantined 7']]);
+    assert.deepEqual([stage.told, stage.said], [[ended.id], ['turn.failed 28', 'session.quarantined 28']]);
     identities.push(stage.put_.map(({ identity }) => identity));
   }
   assert.deepEqual(identities[0], identities[1]);
@@ -134,4 +134,28 @@ test('whatever a client wrote into a session, it can be told of', async () => {
   assert.deepEqual((JSON.parse(notice?.data ?? '') as Record<string, unknown>)['metadata'], metadata);
   const bytes = Buffer.byteLength(notice?.data ?? '');
   assert.ok(bytes <= maxNoticeBytes, `${bytes} bytes`);
+});
+
+test('what no store will ever take is dropped and counts as told: nothing waits behind it for ever', async () => {
+  const stage = new Stage();
+  stage.failures.push(new ServiceError('internal'), new TypeError('it cannot be written'));
+  const other = { ...ended, id: '01890000-0000-7000-8000-000000000002' };
+  stage.notices.turnEnded(ended);
+  stage.notices.turnEnded(other);
+  stage.notices.turnEnded({ ...ended, id: '01890000-0000-7000-8000-000000000003' });
+  await stage.notices.settled();
+  assert.deepEqual(stage.told.slice(0, 2), [ended.id, other.id]);
+  assert.equal(stage.told.length, 3);
+  assert.equal(stage.put_.length, 1);
+});
+
+test('a store that is full, or where another came first, may take it later', async () => {
+  const stage = new Stage();
+  stage.failures.push(new ServiceError('storage_full'), new ServiceError('store_conflict'));
+  stage.notices.turnEnded(ended);
+  await stage.clock.advanceAsync(150);
+  assert.deepEqual(stage.told, []);
+  await stage.clock.advanceAsync(1_000);
+  await stage.notices.settled();
+  assert.deepEqual([stage.told, stage.put_.length], [[ended.id], 1]);
 });

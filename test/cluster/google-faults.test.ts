@@ -238,6 +238,7 @@ async function holds(t: TestContext, stage: Stage): Promise<void> {
   const { cluster, history, measures, oracle, streams } = stage;
   const ids = [...new Set(history.turns.map(({ sessionId }) => sessionId))];
   await Promise.all(ids.map((id, index) => completes(stage, `say: remember ${index}`, id)));
+  for (const id of new Set(history.seen.map(({ sessionId }) => sessionId))) await isAtRest(stage, id);
   const settled = await history.settle();
   assert.deepEqual(settled.problems, []);
   t.diagnostic(`${JSON.stringify(settled.ends)} of ${settled.turns.length} turns in ${ids.length} sessions`);
@@ -267,6 +268,14 @@ async function holds(t: TestContext, stage: Stage): Promise<void> {
   assertCanFail(stage);
   const slowestMs = Math.round(Math.max(...measures.map(({ elapsedMs }) => elapsedMs)));
   t.diagnostic(`${measures.length} requests in all, the slowest answer after ${slowestMs} ms`);
+}
+
+/** Nothing more comes, and who follows has seen it: what is seen behind the reading would pass for gone. */
+async function isAtRest({ cluster, history }: Stage, sessionId: string): Promise<void> {
+  await eventually(`session ${sessionId} hibernates, and that is seen`, endsWithinMs, async () => {
+    const last = (await cluster.client.pages(sessionId)).at(-1);
+    return last?.type === 'session.hibernated' && history.seen.some(({ text }) => text === JSON.stringify(last));
+  });
 }
 
 function assertCanFail({ history, measures, oracle }: Stage): void {

@@ -69,7 +69,10 @@ function allLists({ approvals, deliveries, jobs, schedules, sessions, turns, web
     ['deliveries of a lane', () => deliveries.listLane(tenant, id, 1)],
     ['due deliveries', () => deliveries.listDue(nowMs, null, 1)],
     ['ended deliveries', () => deliveries.listEnded(nowMs, null, 1)],
-    // It finds nothing, and so writes nothing.
+    // These find nothing, and so write nothing.
+    ['deliveries of a session', () => deliveries.eraseOf(tenant, { sessionId: id })],
+    ['deliveries of a job', () => deliveries.eraseOf(tenant, { jobId: id })],
+    ['deliveries to a target', () => deliveries.eraseOf(tenant, { targetId: id })],
     ['what an erased session leaves', () => sessions.erase(tenant, id)],
   ];
 }

@@ -73,10 +73,7 @@ type RawMessage = {
 
 export class PubsubSubscription implements SubscriptionCalls {
   readonly #options: PubsubSubscriptionOptions;
-  /**
-   * Whose stream it is. What is outstanding is counted by it: without one, all readers together have the bounds of one,
-   * and in the emulator what was killed with a reader counts for ever, until nobody is given anything.
-   */
+  /** Whose streams these are: what is outstanding is counted for each client by itself. */
   readonly #clientId = randomUUID();
   #client: Promise<v1.SubscriberClient> | null = null;
   #fullName: string | null = null;

@@ -35,6 +35,8 @@ import { registerOperation } from '../register-operation.ts';
 import { makeWithinLimit } from '../tenant-limit.ts';
 import { mintWebhookSecret } from '../webhook-secret.ts';
 
+/** Of one webhook, when more is asked for by a client: what happens is put on record without regard to it. */
+const mostPending = 100;
 /** Each signs what is sent, in one header. */
 const mostSecrets = 5;
 
@@ -190,6 +192,16 @@ async function recordDelivery(
   delivery: DeliveryRecord,
 ): Promise<DeliveryRecord> {
   if (isStorageLow()) throw new ServiceError('storage_full');
+  const { target, tenant } = delivery;
+  const waiting = await records.deliveries.list(
+    tenant,
+    { targetId: target.id, status: 'pending' },
+    { after: null, limit: mostPending, order: 'asc' },
+  );
+  if (waiting.data.length >= mostPending) {
+    const message = `${mostPending} deliveries to this webhook wait already. Wait until some have ended.`;
+    throw new ServiceError('limit_reached', { limit: mostPending }, { message });
+  }
   return (await records.deliveries.create(delivery)).record;
 }
 

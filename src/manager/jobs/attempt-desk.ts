@@ -48,20 +48,27 @@ export type AttemptDeskParts = {
   readonly toJobResource: (job: JobRecord) => unknown;
   readonly onStarted: () => void;
   readonly onRefused: (job: JobRecord, refusal: Refusal) => void;
+  /** A job was found running. */
+  readonly onRunning: (job: JobRecord) => void;
 };
+
+type JobKey = Pick<FleetPlace, 'tenant' | 'id'>;
 
 /**
  * runs: look again later; unclear: look again soon; waits: it is queued, and due; left: it has ended, or is due at
- * another time; stray: a turn runs that its job wants no more.
+ * another time; passed: so it had before anything was begun; behind: it was not let in; stray: a turn runs that its
+ * job wants no more.
  */
 export type AttemptState =
-  | { readonly state: 'runs' | 'unclear' | 'waits' | 'left' | 'cancelling' }
+  | { readonly state: 'runs' | 'unclear' | 'waits' | 'left' | 'passed' | 'behind' | 'cancelling' }
   | { readonly state: 'stray'; readonly job: JobRecord };
 
 const runs: AttemptState = { state: 'runs' };
 const unclear: AttemptState = { state: 'unclear' };
 const waits: AttemptState = { state: 'waits' };
 const left: AttemptState = { state: 'left' };
+const passed: AttemptState = { state: 'passed' };
+const behind: AttemptState = { state: 'behind' };
 const cancelling: AttemptState = { state: 'cancelling' };
 
 /** Longer than it takes to find a worker and hand a turn over. */
@@ -79,15 +86,20 @@ export class AttemptDesk {
     this.#parts = parts;
   }
 
-  /** Begins the next attempt of a job that is due. Rejects as the stores do: then it is to be looked at. */
-  async begin(place: Pick<FleetPlace, 'tenant' | 'id'>, isStopping: () => boolean): Promise<AttemptState> {
+  /** Begins the next attempt of a job that is due, if it is let in. Rejects as the stores do: then it is to be looked at. */
+  async begin(
+    place: JobKey,
+    isStopping: () => boolean,
+    isLetIn: (job: JobRecord) => Promise<boolean>,
+  ): Promise<AttemptState> {
     const { clock, metrics, records } = this.#parts;
     const job = await this.#get(place);
-    if (job === null || !isDue(job, clock.now())) return job !== null && isAttended(job) ? unclear : left;
+    if (job === null || !isDue(job, clock.now())) return job !== null && isAttended(job) ? unclear : passed;
     if (isStopping()) return waits;
-    const nowMs = clock.now();
     // In the order in which it happened.
     if (isUntold(job)) return this.#tell(job);
+    if (!(await isLetIn(job))) return behind;
+    const nowMs = clock.now();
     const begun = begunJob(job, attemptTurnId(job, job.attemptCount + 1), nowMs);
     const written = begun === null ? null : await answered(clock, records.jobs.replace(begun));
     // Cancelled meanwhile, or begun by another who leads.
@@ -98,18 +110,21 @@ export class AttemptDesk {
   }
 
   /** What has become of it, and what is to be done about that. Rejects as the stores do. */
-  async look(place: Pick<FleetPlace, 'tenant' | 'id'>): Promise<AttemptState> {
-    const { clock } = this.#parts;
+  async look(place: JobKey): Promise<AttemptState> {
+    const { clock, onRunning } = this.#parts;
     const job = await this.#get(place);
+    if (job?.status === 'running') onRunning(job);
     if (job !== null && isUntold(job)) return this.#tell(job);
     if (job?.status !== 'running') return job !== null && isDue(job, clock.now()) ? waits : left;
     const turns = await this.#turnsOf(job);
     const [first] = turns;
     const current = turns.at(-1);
     const wasStarted = unstartedAttempt(job) === null;
-    if (first === undefined || current === undefined) return wasStarted ? this.#lose(job) : this.#start(job);
+    if (!wasStarted && (first === undefined || wasNeverTaken(first)))
+      return job.isCancelling ? this.#withdraw(job) : this.#start(job);
+    if (first === undefined || current === undefined) return this.#lose(job);
     // Who made the turn's record may have been lost before a worker had it.
-    if (!wasStarted && (first.endedAt === null || wasNeverTaken(first))) return this.#start(job);
+    if (!wasStarted && first.endedAt === null) return this.#start(job);
     if (current.endedAt !== null) return this.#settle(job, turns);
     if (!wasStarted) return this.#started(job, first);
     if (!job.isCancelling) return runs;
@@ -188,6 +203,14 @@ export class AttemptDesk {
     return left;
   }
 
+  /** Cancelled before a turn of its attempt was started: whoever starts one all the same ends it as a stray. */
+  async #withdraw(job: JobRecord): Promise<AttemptState> {
+    const { code, message } = new ServiceError('turn_cancelled');
+    const nowMs = this.#parts.clock.now();
+    const withdrawn = refusedJob(job, { code, message }, nowMs, nowMs);
+    return (withdrawn === null ? null : await this.#end(withdrawn)) ?? unclear;
+  }
+
   async #settle(job: JobRecord, turns: readonly TurnRecord[]): Promise<AttemptState> {
     const { clock } = this.#parts;
     const current = turns.at(-1);
@@ -260,7 +283,7 @@ export class AttemptDesk {
     }
   }
 
-  #get({ tenant, id }: Pick<FleetPlace, 'tenant' | 'id'>): Promise<JobRecord | null> {
+  #get({ tenant, id }: JobKey): Promise<JobRecord | null> {
     const { clock, records } = this.#parts;
     return answered(clock, records.jobs.get(tenant, id));
   }

@@ -19,6 +19,7 @@ const defaultBounds: BacklogBounds = { mostPlaces: 5_000, mostPerTenant: 100 };
 
 export class DueBacklog {
   readonly #bounds: BacklogBounds;
+  readonly #isElsewhere: (place: FleetPlace) => boolean;
   /** In the order of their turns. */
   readonly #queues = new Map<TenantId, Queue>();
   readonly #names = new Set<string>();
@@ -26,8 +27,10 @@ export class DueBacklog {
   #wasTenantLeftOut = false;
   #isFillingAll = false;
 
-  constructor(bounds: BacklogBounds = defaultBounds) {
+  /** `isElsewhere`: it was given out, and stays known to whoever has it. */
+  constructor(bounds: BacklogBounds = defaultBounds, isElsewhere: (place: FleetPlace) => boolean = () => false) {
     this.#bounds = bounds;
+    this.#isElsewhere = isElsewhere;
   }
 
   get size(): number {
@@ -38,7 +41,7 @@ export class DueBacklog {
   add(place: FleetPlace, isNew: boolean): void {
     const name = placeName(place);
     const known = this.#queues.get(place.tenant);
-    if (this.#names.has(name) || known?.state === 'cut') return;
+    if (this.#names.has(name) || known?.state === 'cut' || this.#isElsewhere(place)) return;
     // There are older ones to come, and then this one again.
     if (isNew && known?.state === 'filling') return;
     const queue = known ?? { places: [], lastKept: null, state: 'kept' };
@@ -51,6 +54,24 @@ export class DueBacklog {
     queue.places.push(place);
     queue.lastKept = place;
     this.#names.add(name);
+  }
+
+  has(place: FleetPlace): boolean {
+    return this.#names.has(placeName(place));
+  }
+
+  /** It was given out before: of its tenant it is the next. */
+  giveBack(place: FleetPlace): void {
+    if (this.has(place)) return;
+    const known = this.#queues.get(place.tenant);
+    if (known === undefined) this.#queues.set(place.tenant, { places: [place], lastKept: place, state: 'kept' });
+    else known.places.unshift(place);
+    this.#names.add(placeName(place));
+  }
+
+  /** Some that were given out are known no more: the list is to be read from its beginning. */
+  readAgain(): void {
+    this.#wasTenantLeftOut = true;
   }
 
   /** The oldest of the tenant whose turn it is; null when none is known of those that need not wait. */
@@ -132,7 +153,7 @@ export function placeName({ id, tenant }: Pick<FleetPlace, 'tenant' | 'id'>): st
   return JSON.stringify([tenant, id]);
 }
 
-function isBefore(a: FleetPlace, b: FleetPlace): boolean {
+export function isBefore(a: FleetPlace, b: FleetPlace): boolean {
   if (a.at !== b.at) return a.at < b.at;
   return a.id === b.id ? a.tenant < b.tenant : a.id < b.id;
 }

@@ -2,13 +2,13 @@
 
 import type { Records } from '../../contracts/records.ts';
 import type { Clock } from '../../core/clock.ts';
-import { hasJobEnded } from '../../core/job.ts';
+import { erasingJob, hasJobEnded, isAttended, type JobRecord } from '../../core/job.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { fleetEntries } from '../fleet-pages.ts';
 import { answered } from './store-answer.ts';
 
 export type EndedJobsParts = {
-  readonly records: { readonly jobs: Pick<Records['jobs'], 'erase' | 'get' | 'listEnded'> };
+  readonly records: { readonly jobs: Pick<Records['jobs'], 'erase' | 'get' | 'listEnded' | 'replace'> };
   readonly retainMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -48,12 +48,23 @@ export class EndedJobs {
     let erased = 0;
     for await (const { tenant, id } of ended) {
       if (isStopping() || erased >= mostErased) break;
-      // A client may have asked for another try since it was listed.
       const job = await answered(clock, records.jobs.get(tenant, id));
-      if (job === null || !hasJobEnded(job) || (job.endedAt ?? Infinity) >= beforeMs) continue;
+      if (job === null || !isOld(job, beforeMs) || !(await this.#mark(job))) continue;
       await answered(clock, records.jobs.erase(tenant, id));
       erased++;
     }
     return erased;
   }
+
+  /** A client may ask for another try until its record says that it goes: erasing has no condition of its own. */
+  async #mark(job: JobRecord): Promise<boolean> {
+    if (job.erasing === true) return true;
+    const { clock, records } = this.#parts;
+    const erasing = erasingJob(job);
+    return erasing !== null && (await answered(clock, records.jobs.replace(erasing))) !== null;
+  }
+}
+
+function isOld(job: JobRecord, beforeMs: number): boolean {
+  return hasJobEnded(job) && !isAttended(job) && (job.endedAt ?? Infinity) < beforeMs;
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ServiceError } from '../../core/errors.ts';
-import { cancelledJob, retriedJob } from '../../core/job.ts';
+import { begunJob, cancelledJob, retriedJob } from '../../core/job.ts';
 import { JobLab, jobLabIdOf } from '../../testing/job-lab.ts';
+import { jobSpec } from '../../testing/stored-records.ts';
 
 test('a job that is due becomes one turn, and its result is kept', async () => {
   const lab = new JobLab();
@@ -25,7 +26,7 @@ test('a job of the same process is begun at once, one for later at its time and 
   const runner = await lab.running();
   await lab.clock.advanceAsync(300);
   await lab.job(1);
-  runner.poke({ tenant: 'acme', id: jobLabIdOf(1) });
+  runner.poke();
   await lab.clock.advanceAsync(1);
   assert.equal((await lab.now(1)).status, 'running');
   await lab.job(2, { dueAt: lab.clock.now() + 60_000 });
@@ -338,4 +339,124 @@ test('a store that is away for a while costs time and nothing else', async () =>
   for (let number = 1; number <= 6; number++) assert.equal((await lab.now(number)).status, 'completed');
   assert.deepEqual([...lab.turns.made.values()], [1, 1, 1, 1, 1, 1]);
   await lab.stop();
+});
+
+test('a fleet that stays full fails no job: its turns that never ran use no attempt up, and come again ever later', async () => {
+  const lab = new JobLab();
+  await lab.job(1);
+  await lab.running();
+  for (let seconds = 0; seconds < 600; seconds++) {
+    await lab.clock.advanceAsync(1_000);
+    for (const { id } of lab.turns.running) lab.turns.endUnstarted(id);
+  }
+  assert.deepEqual([(await lab.now(1)).status, (await lab.now(1)).error?.code], ['queued', 'queue_timed_out']);
+  assert.ok(lab.turns.order.length >= 10 && lab.turns.order.length <= 14, String(lab.turns.order.length));
+  for (let seconds = 0; seconds < 70; seconds++) {
+    await lab.clock.advanceAsync(1_000);
+    for (const { id } of lab.turns.running) lab.turns.end(id);
+  }
+  assert.equal((await lab.now(1)).status, 'completed');
+  // Who was told of its start is told that there is to be another.
+  assert.deepEqual(lab.toldTypes.slice(0, 4), ['job.started', 'job.retrying', 'job.started', 'job.retrying']);
+  assert.deepEqual(lab.toldTypes.slice(-2), ['job.started', 'job.completed']);
+  await lab.stop();
+});
+
+test('ten jobs of one session hold one part of the share, begin in their order, and delay nobody else', async () => {
+  const lab = new JobLab();
+  const spec = jobSpec({ sessionRef: 'one' });
+  for (let number = 1; number <= 10; number++) await lab.job(number, { dueAt: lab.clock.now() - 100 + number, spec });
+  await lab.job(11);
+  lab.slots = 8;
+  // What is asked first is not what is answered first.
+  const { jobs } = lab.records;
+  let gets = 0;
+  const get: typeof jobs.get = async (...key) => {
+    const delayMs = (gets++ * 7) % 20;
+    await new Promise<void>((resolve) => void lab.clock.after(delayMs, resolve));
+    return jobs.get(...key);
+  };
+  await lab.running({ records: { jobs: Object.assign(Object.create(jobs) as typeof jobs, { get }) } });
+  await lab.clock.advanceAsync(5_000);
+  await lab.job(99, { tenant: 'zeta' });
+  await lab.clock.advanceAsync(2_000);
+  const begun = (): readonly (string | undefined)[] => lab.turns.order.map(({ jobId }) => jobId);
+  assert.deepEqual(begun(), [1, 11, 99].map(jobLabIdOf));
+  assert.equal((await lab.metrics.jobsDue.get()).values[0]?.value, 9);
+  await lab.change(3, (job) => cancelledJob(job, lab.clock.now()));
+  for (let seconds = 0; seconds < 40; seconds++) {
+    for (const { id, sessionId } of lab.turns.running) if (sessionId === 'one') lab.turns.end(id);
+    await lab.clock.advanceAsync(1_000);
+    assert.ok(lab.turns.running.filter(({ sessionId }) => sessionId === 'one').length <= 1);
+  }
+  assert.deepEqual(begun(), [1, 11, 99, 2, 4, 5, 6, 7, 8, 9, 10].map(jobLabIdOf));
+  await lab.stop();
+});
+
+test('a new leader begins nothing in a session where a job of the last one runs', async () => {
+  const lab = new JobLab();
+  const spec = jobSpec({ sessionRef: 'one' });
+  await lab.job(1, { spec });
+  const first = await lab.running();
+  await lab.clock.advanceAsync(1_500);
+  const stopped = first.stop();
+  await lab.clock.advanceAsync(20_000);
+  await stopped;
+  await lab.job(2, { spec });
+  await lab.running();
+  await lab.clock.advanceAsync(60_000);
+  assert.equal(lab.turns.order.length, 1);
+  lab.turns.end(lab.turnOf(1));
+  await lab.clock.advanceAsync(11_000);
+  assert.deepEqual([(await lab.now(1)).status, (await lab.now(2)).status], ['completed', 'running']);
+  await lab.stop();
+});
+
+test('a job that is cancelled before the turn of its attempt was started is never started', async () => {
+  const lab = new JobLab();
+  const begun = await lab.job(1);
+  await lab.records.jobs.replace(
+    cancelledJob(begunJob(begun, lab.turnOf(1), lab.clock.now()) ?? begun, lab.clock.now()) ?? begun,
+  );
+  await lab.running();
+  await lab.clock.advanceAsync(5_000);
+  const { attemptCount, attempts, status } = await lab.now(1);
+  assert.deepEqual([status, attemptCount, attempts, lab.turns.starts], ['cancelled', 0, [], 0]);
+  assert.deepEqual(lab.toldTypes, ['job.cancelled']);
+  await lab.stop();
+});
+
+test('an old job that a client wants tried again just before it is erased stays, and so does one with something untold', async () => {
+  const lab = new JobLab();
+  const old = { status: 'failed', dueAt: null, endedAt: lab.clock.now() - 2 * 86_400_000 } as const;
+  await lab.job(1, old);
+  const { jobs } = lab.records;
+  let isRetried = false;
+  const get: typeof jobs.get = async (...key) => {
+    const read = await jobs.get(...key);
+    if (!isRetried) {
+      isRetried = true;
+      await lab.change(1, (job) => retriedJob(job, lab.clock.now() + 1_000_000));
+    }
+    return read;
+  };
+  await lab.running({ records: { jobs: Object.assign(Object.create(jobs) as typeof jobs, { get }) } });
+  await lab.clock.advanceAsync(200_000);
+  assert.deepEqual([isRetried, (await lab.now(1)).status], [true, 'queued']);
+  await lab.stop();
+
+  const untold = new JobLab();
+  await untold.job(1, { ...old, untold: ['job.failed'] });
+  let isAway = true;
+  const put = async (...notices: Parameters<typeof untold.outbox.put>): Promise<void> => {
+    if (isAway) throw new ServiceError('store_unavailable');
+    return untold.outbox.put(...notices);
+  };
+  await untold.running({ outbox: { put } });
+  await untold.clock.advanceAsync(130_000);
+  assert.deepEqual((await untold.now(1)).untold, ['job.failed']);
+  isAway = false;
+  await untold.clock.advanceAsync(130_000);
+  assert.deepEqual([untold.toldTypes, await untold.records.jobs.get('acme', jobLabIdOf(1))], [['job.failed'], null]);
+  await untold.stop();
 });

@@ -3,6 +3,7 @@
 
 import type { FleetPlace, Records } from '../../contracts/records.ts';
 import { within } from '../../core/deadline.ts';
+import type { TenantId } from '../../core/ids.ts';
 import type { JobRecord } from '../../core/job.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Duty } from '../duty.ts';
@@ -14,11 +15,12 @@ import { DueScan } from './due-scan.ts';
 import { EndedJobs } from './ended-jobs.ts';
 import { JobShare } from './job-share.ts';
 import type { Refusal } from './refusals.ts';
+import { SessionLines } from './session-lines.ts';
 import { answered } from './store-answer.ts';
 
 export type JobRunnerParts = Omit<
   AttemptDeskParts,
-  'metrics' | 'onRefused' | 'onStarted' | 'records' | 'toJobResource'
+  'metrics' | 'onRefused' | 'onRunning' | 'onStarted' | 'records' | 'toJobResource'
 > & {
   readonly records: { readonly jobs: Records['jobs'] };
   readonly metrics: Pick<Metrics, 'jobAttempts' | 'jobWaitSeconds' | 'jobsDue' | 'jobsRunning'>;
@@ -28,10 +30,8 @@ export type JobRunnerParts = Omit<
   readonly toJobResource?: (job: JobRecord) => unknown;
 };
 
-type JobKey = Pick<FleetPlace, 'tenant' | 'id'>;
-
 type Watched = {
-  readonly key: JobKey;
+  readonly place: FleetPlace;
   sinceMs: number;
   nextLookMs: number;
   isUnderWay: boolean;
@@ -58,9 +58,18 @@ const stopMs = 10_000;
 export class JobRunner implements Duty {
   readonly #parts: JobRunnerParts;
   readonly #desk: AttemptDesk;
-  readonly #backlog = new DueBacklog();
+  readonly #lines = new SessionLines({
+    onNext: (place) => this.#backlog.giveBack(place),
+    isComing: (place) => this.#backlog.has(place) || this.#watched.has(placeName(place)),
+    onForgotten: () => this.#backlog.readAgain(),
+  });
+  readonly #backlog = new DueBacklog(undefined, (place) => this.#lines.isWaiting(place));
   readonly #scan = new DueScan(this.#backlog);
   readonly #share: JobShare;
+  /** Of each tenant, until the last that was taken has been let in, or not. */
+  readonly #lettingIn = new Map<TenantId, Promise<void>>();
+  /** So many were taken and could not be begun. */
+  #passedOver = 0;
   /** All that take a part of the share. */
   readonly #watched = new Map<string, Watched>();
   readonly #underWay = new Set<Promise<void>>();
@@ -80,6 +89,7 @@ export class JobRunner implements Duty {
       toJobResource: parts.toJobResource ?? (({ error, id, status }) => ({ id, object: 'job', status, error })),
       onStarted: () => this.#share.started(),
       onRefused: (job, refusal) => this.#refused(job, refusal),
+      onRunning: (job) => this.#lines.entered(job),
     });
     const ended = new EndedJobs({ ...parts, retainMs: settings.retainMs });
     this.#loop = new Recurring(clock, () => this.#pass());
@@ -90,12 +100,9 @@ export class JobRunner implements Duty {
     for (const loop of this.#loops) loop.start();
   }
 
-  /** That job was just made, cancelled or changed: it is seen to now. Without one: the list of due ones is read. */
-  poke(job: JobKey | null = null): void {
-    const nowMs = this.#parts.clock.monotonicMs();
-    const watched = job === null ? undefined : this.#watched.get(placeName(job));
-    if (watched === undefined) this.#nextScanMs = nowMs;
-    else watched.nextLookMs = nowMs;
+  /** A job was just made: the list of due ones is read. */
+  poke(): void {
+    this.#nextScanMs = this.#parts.clock.monotonicMs();
     this.#loop.poke();
   }
 
@@ -123,7 +130,7 @@ export class JobRunner implements Duty {
       return scanEveryMs;
     } finally {
       metrics.jobsRunning.set(this.#watched.size);
-      metrics.jobsDue.set(this.#backlog.size);
+      metrics.jobsDue.set(this.#backlog.size + this.#lines.size);
     }
     return this.#untilNextMs();
   }
@@ -161,7 +168,13 @@ export class JobRunner implements Duty {
       this.#nextScanMs = clock.monotonicMs() + scanEveryMs;
       room = await this.#share.room(this.#watched.size);
     }
-    await this.#atOnce(this.#newlyTaken(room));
+    // Those that cannot begin leave their room to others; not for so long that the running ones are kept waiting.
+    const untilMs = clock.monotonicMs() + scanEveryMs;
+    for (let before = -1; before !== this.#passedOver && clock.monotonicMs() < untilMs; ) {
+      before = this.#passedOver;
+      await this.#atOnce(this.#newlyTaken(room));
+      room = await this.#share.room(this.#watched.size);
+    }
   }
 
   *#newlyTaken(room: number): Generator<Watched> {
@@ -175,10 +188,10 @@ export class JobRunner implements Duty {
     }
   }
 
-  #watch({ id, tenant }: JobKey, isNew: boolean): Watched {
+  #watch(place: FleetPlace, isNew: boolean): Watched {
     const nowMs = this.#parts.clock.monotonicMs();
     const watched = {
-      key: { tenant, id },
+      place,
       sinceMs: nowMs,
       nextLookMs: nowMs,
       isUnderWay: false,
@@ -186,7 +199,7 @@ export class JobRunner implements Duty {
       stray: null,
       failures: 0,
     };
-    this.#watched.set(placeName(watched.key), watched);
+    this.#watched.set(placeName(place), watched);
     return watched;
   }
 
@@ -219,9 +232,31 @@ export class JobRunner implements Duty {
 
   #step(watched: Watched): Promise<AttemptState> {
     if (watched.stray !== null) return this.#desk.endStray(watched.stray);
-    if (!watched.isNew) return this.#desk.look(watched.key);
+    if (!watched.isNew) return this.#desk.look(watched.place);
     watched.isNew = false;
-    return this.#desk.begin(watched.key, () => this.#isStopping);
+    return this.#begin(watched.place);
+  }
+
+  /** Those of one tenant are let in in the order in which they were taken, whichever is read first. */
+  async #begin(place: FleetPlace): Promise<AttemptState> {
+    const { tenant } = place;
+    const { promise: wasLetIn, resolve: letIn } = Promise.withResolvers<void>();
+    const before = this.#lettingIn.get(tenant);
+    this.#lettingIn.set(tenant, wasLetIn);
+    const isLetIn = async (job: JobRecord): Promise<boolean> => {
+      await before;
+      letIn();
+      const isIn = this.#lines.letIn(job, place);
+      // From now on the line has it, and may give it back at any time.
+      if (!isIn) this.#watched.delete(placeName(place));
+      return isIn;
+    };
+    try {
+      return await this.#desk.begin(place, () => this.#isStopping, isLetIn);
+    } finally {
+      letIn();
+      if (this.#lettingIn.get(tenant) === wasLetIn) this.#lettingIn.delete(tenant);
+    }
   }
 
   #stepped(watched: Watched, outcome: AttemptState): void {
@@ -241,12 +276,24 @@ export class JobRunner implements Duty {
         watched.nextLookMs = nowMs + soonestLookMs;
         return;
       case 'waits':
-        this.#watched.delete(placeName(watched.key));
-        this.#backlog.add({ ...watched.key, sessionId: watched.key.id, at: this.#parts.clock.now() }, true);
+        this.#unwatch(watched);
+        this.#backlog.add({ ...watched.place, at: this.#parts.clock.now() }, true);
+        return;
+      case 'behind':
+        this.#passedOver++;
+        return;
+      case 'passed':
+        this.#passedOver++;
+        this.#unwatch(watched);
         return;
       case 'left':
-        this.#watched.delete(placeName(watched.key));
+        this.#unwatch(watched);
     }
+  }
+
+  #unwatch({ place }: Watched): void {
+    this.#watched.delete(placeName(place));
+    this.#lines.leave(place);
   }
 
   /** What was done of it, and what not, the next look tells. */
@@ -257,7 +304,7 @@ export class JobRunner implements Duty {
       clock.monotonicMs() + Math.min(longestLookMs, soonestLookMs * 2 ** Math.min(10, watched.failures));
     if (watched.failures !== 1) return;
     logger.warn(
-      { event: 'job_not_seen_to', job_id: watched.key.id, tenant: watched.key.tenant, err: error },
+      { event: 'job_not_seen_to', job_id: watched.place.id, tenant: watched.place.tenant, err: error },
       'a job could not be seen to; it is tried again',
     );
   }

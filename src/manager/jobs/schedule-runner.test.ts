@@ -220,3 +220,80 @@ test('a schedule that cannot be read, such as one with a broken expression, hold
   assert.equal(lab.made.length, 1);
   await lab.stop();
 });
+
+/** Each call takes its time, as over a network. */
+function slow<T extends object>(
+  clock: FakeClock,
+  target: T,
+  delayMs: (method: string, args: readonly unknown[]) => number,
+): T {
+  return new Proxy(target, {
+    get: (object, name) => {
+      const value: unknown = Reflect.get(object, name, object);
+      if (typeof value !== 'function') return value;
+      return async (...args: unknown[]): Promise<unknown> => {
+        const ms = delayMs(String(name), args);
+        await new Promise<void>((resolve) => void clock.after(ms, resolve));
+        return (await Reflect.apply(value, object, args)) as unknown;
+      };
+    },
+  });
+}
+
+test('many that come due at once are seen to at once, tenants in turn, and none is left out for want of speed', async () => {
+  const lab = new ScheduleLab('2026-03-01T00:59:30Z');
+  const idOf = (number: number): string => `019f0000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+  for (let number = 0; number < 100; number++)
+    await lab.schedule({ id: idOf(number), cron: '0 * * * *', missed: 'skip', overlap: 'allow' });
+  await lab.schedule({ id: idOf(1_000), tenant: 'zeta', cron: '0 * * * *', missed: 'skip', overlap: 'allow' });
+  const { jobs, schedules } = lab.records;
+  const records = { jobs: slow(lab.clock, jobs, () => 3_000), schedules: slow(lab.clock, schedules, () => 3_000) };
+  lab.start({ records, settings: { maxOpenPerTenant: 1_000 } });
+  await lab.clock.advanceAsync(60_000);
+  const place = lab.made.findIndex(({ tenant }) => tenant === 'zeta');
+  assert.ok(place >= 0 && place < 16, String(place));
+  await lab.clock.advanceAsync(180_000);
+  // The last of them more than the grace after its time.
+  assert.equal(lab.made.length, 101);
+  assert.ok((lab.made.at(-1)?.createdAt ?? 0) > Date.parse('2026-03-01T01:01:10Z'), lab.madeAt.at(-1));
+  await lab.stop();
+});
+
+test('a schedule whose store calls hang holds up no other, and is not begun twice', async () => {
+  const lab = new ScheduleLab('2026-03-01T00:00:30Z');
+  const hangs = '019f0000-0000-7000-8000-0000000000d3';
+  await lab.schedule({ id: hangs, cron: '*/10 * * * *' });
+  await lab.schedule({ cron: '*/10 * * * *' });
+  let asked = 0;
+  const schedules = slow(lab.clock, lab.records.schedules, (method, [, id]) => {
+    if (method !== 'get' || id !== hangs) return 0;
+    asked++;
+    return 9_000;
+  });
+  lab.start({ records: { jobs: lab.records.jobs, schedules } });
+  await lab.clock.advanceAsync(9.5 * 60_000 + 2_000);
+  assert.deepEqual([lab.made.length, asked], [1, 1]);
+  await lab.clock.advanceAsync(10_000);
+  assert.deepEqual([lab.made.length, asked], [2, 1]);
+  await lab.stop();
+});
+
+test('what came due while the store was away for long is missed, though the runner was there', async () => {
+  const lab = new ScheduleLab('2026-03-01T00:00:30Z');
+  await lab.schedule({ cron: '0 * * * *', missed: 'skip' });
+  const { jobs, schedules } = lab.records;
+  let isAway = false;
+  const listDue: typeof schedules.listDue = async (...query) => {
+    if (isAway) throw new ServiceError('store_unavailable');
+    return schedules.listDue(...query);
+  };
+  const flaky = Object.assign(Object.create(schedules) as typeof schedules, { listDue });
+  lab.start({ records: { jobs, schedules: flaky } });
+  await lab.clock.advanceAsync(50 * 60_000);
+  isAway = true;
+  await lab.clock.advanceAsync(20 * 60_000);
+  isAway = false;
+  await lab.clock.advanceAsync(60_000);
+  assert.deepEqual([lab.made.length, (await lab.now()).dueAt], [0, Date.parse('2026-03-01T02:00:00Z')]);
+  await lab.stop();
+});

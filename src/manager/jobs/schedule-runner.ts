@@ -12,6 +12,7 @@ import type { Duty } from '../duty.ts';
 import { fleetEntries } from '../fleet-pages.ts';
 import { Recurring } from '../recurring.ts';
 import { scheduledJobId } from './attempt-ids.ts';
+import { DueBacklog, placeName } from './due-backlog.ts';
 import { answered } from './store-answer.ts';
 
 export type ScheduleRunnerParts = {
@@ -30,9 +31,14 @@ export type ScheduleRunnerParts = {
 const everyMs = 1_000;
 /** So late is in time: a new leader needs some seconds, and so does a store that was away. */
 const graceMs = 60_000;
-/** In one pass. */
-const mostAtOnce = 1_000;
+/** In one pass, tenants in turn; the longest of their lists are cut. */
+const ofOnePass = { mostPlaces: 1_000, mostPerTenant: 500 };
+/** In one pass, to find those of other tenants behind the many of one. */
+const mostRead = 5_000;
+const mostAtOnce = 16;
+/** What takes longer goes on by itself: others are not held up by it. */
 const patienceMs = 5_000;
+const stopMs = 10_000;
 /** One that cannot be seen to is left alone for that long: it would be first in every list. */
 const failedForMs = 30_000;
 const mostRemembered = 10_000;
@@ -43,6 +49,10 @@ export class ScheduleRunner implements Duty {
   readonly #parts: ScheduleRunnerParts;
   readonly #loop: Recurring;
   readonly #failedUntilMs = new Map<string, number>();
+  readonly #underWay = new Map<string, Promise<void>>();
+  /** The schedules have been within reach since then, without a gap longer than the grace; as the wall clock counts. */
+  #inReachSinceMs = Infinity;
+  #lastReachedMs = -Infinity;
   #isFailureTold = false;
 
   constructor(parts: ScheduleRunnerParts) {
@@ -54,28 +64,22 @@ export class ScheduleRunner implements Duty {
     this.#loop.start();
   }
 
-  /** A schedule was made or changed in this process. */
-  poke(): void {
-    this.#loop.poke();
-  }
-
-  stop(): Promise<void> {
-    return this.#loop.stop();
+  /** What was begun is waited for, and not for ever: it may be cut off anywhere. */
+  async stop(): Promise<void> {
+    await this.#loop.stop();
+    await within(this.#parts.clock, stopMs, Promise.all(this.#underWay.values()), undefined);
   }
 
   /** Answers when the next is due. Never rejects. */
   async #pass(isStopping: () => boolean): Promise<number> {
-    const { clock, logger, records } = this.#parts;
-    const nowMs = clock.now();
+    const { clock, logger } = this.#parts;
     try {
-      const due = fleetEntries((after, limit) => answered(clock, records.schedules.listDue(nowMs + 1, after, limit)));
-      let seen = 0;
-      for await (const place of due) {
-        if (isStopping() || seen >= mostAtOnce) break;
-        if (this.#isLeftAlone(place)) continue;
-        seen++;
-        await within(clock, patienceMs, this.#seeTo(place), undefined);
-      }
+      const due = await this.#due(isStopping);
+      const lane = async (): Promise<void> => {
+        for (let place = due.take(0); place !== null && !isStopping(); place = due.take(0))
+          await within(clock, patienceMs, this.#begin(place), undefined);
+      };
+      await Promise.all(Array.from({ length: mostAtOnce }, lane));
       this.#isFailureTold = false;
     } catch (error) {
       if (!this.#isFailureTold)
@@ -85,8 +89,33 @@ export class ScheduleRunner implements Duty {
     return everyMs;
   }
 
+  async #due(isStopping: () => boolean): Promise<DueBacklog> {
+    const { clock, records } = this.#parts;
+    const nowMs = clock.now();
+    const due = new DueBacklog(ofOnePass, (place) => this.#isLeftAlone(place));
+    const listed = fleetEntries((after, limit) => answered(clock, records.schedules.listDue(nowMs + 1, after, limit)));
+    let read = 0;
+    for await (const place of listed) {
+      if (isStopping() || read >= mostRead || due.size >= ofOnePass.mostPlaces) break;
+      read++;
+      due.add(place, true);
+    }
+    this.#reached();
+    return due;
+  }
+
+  /** What comes due from now on is in time, however long it takes until it is its turn. */
+  #reached(): void {
+    const nowMs = this.#parts.clock.now();
+    // Nobody could act in between, or the clock was set.
+    if (nowMs - this.#lastReachedMs > graceMs) this.#inReachSinceMs = nowMs;
+    this.#inReachSinceMs = Math.min(this.#inReachSinceMs, nowMs);
+    this.#lastReachedMs = nowMs;
+  }
+
   #isLeftAlone(place: FleetPlace): boolean {
-    const name = nameOf(place);
+    const name = placeName(place);
+    if (this.#underWay.has(name)) return true;
     const untilMs = this.#failedUntilMs.get(name);
     if (untilMs === undefined) return false;
     if (untilMs > this.#parts.clock.monotonicMs()) return true;
@@ -94,17 +123,25 @@ export class ScheduleRunner implements Duty {
     return false;
   }
 
+  #begin(place: FleetPlace): Promise<void> {
+    const name = placeName(place);
+    const seeing = this.#seeTo(place).finally(() => this.#underWay.delete(name));
+    this.#underWay.set(name, seeing);
+    return seeing;
+  }
+
   /** Never rejects. */
   async #seeTo(place: FleetPlace): Promise<void> {
     const { clock, logger, records } = this.#parts;
     try {
       const schedule = await answered(clock, records.schedules.get(place.tenant, place.id));
+      this.#reached();
       if (schedule !== null && schedule.dueAt !== null && schedule.dueAt <= clock.now()) {
         await this.#run(schedule, schedule.dueAt);
       }
     } catch (error) {
       if (this.#failedUntilMs.size >= mostRemembered) this.#failedUntilMs.clear();
-      this.#failedUntilMs.set(nameOf(place), clock.monotonicMs() + failedForMs);
+      this.#failedUntilMs.set(placeName(place), clock.monotonicMs() + failedForMs);
       logger.warn(
         { event: 'schedule_not_run', schedule_id: place.id, tenant: place.tenant, err: error },
         'a schedule could not be seen to; it is tried again',
@@ -154,10 +191,11 @@ export class ScheduleRunner implements Duty {
     return open >= settings.maxOpenPerTenant ? 'too_many_jobs' : null;
   }
 
-  /** Whether it is its time, or one after it, a moment ago: what was missed before that is left out with it. */
+  /** Whether it is its time, or one after it, that could not be seen to before: what was missed earlier is left out. */
   #isInTime({ cron, timeZone }: ScheduleRecord, dueAt: number, nowMs: number): boolean {
-    if (nowMs - dueAt <= graceMs) return true;
-    const lastAt = this.#parts.nextRun(cron, timeZone, nowMs - graceMs - 1);
+    const sinceMs = Math.min(nowMs, this.#inReachSinceMs) - graceMs;
+    if (dueAt >= sinceMs) return true;
+    const lastAt = this.#parts.nextRun(cron, timeZone, sinceMs - 1);
     return lastAt !== null && lastAt <= nowMs;
   }
 }
@@ -178,8 +216,4 @@ function jobOf(schedule: ScheduleRecord, id: string, nowMs: number): JobRecord {
     dueAt: nowMs,
     createdAt: nowMs,
   };
-}
-
-function nameOf({ id, tenant }: FleetPlace): string {
-  return JSON.stringify([tenant, id]);
 }

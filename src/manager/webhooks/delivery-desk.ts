@@ -24,7 +24,7 @@ export type DeliveryDeskParts = {
   readonly records: {
     readonly deliveries: Pick<Records['deliveries'], 'get' | 'list' | 'listLane' | 'replace'>;
   };
-  readonly book: Pick<LaneBook, 'arrived' | 'failed'>;
+  readonly book: Pick<LaneBook, 'arrived' | 'failed' | 'share'>;
   readonly receivers: Receivers;
   readonly sender: Pick<WebhookSender, 'send'>;
   /** null: the fleet publishes to none. */
@@ -36,7 +36,7 @@ export type DeliveryDeskParts = {
   readonly metrics: Pick<Metrics, 'deliveries' | 'deliveryLagSeconds'>;
   readonly settings: { readonly timeoutMs: number };
   /** Asked right before something is sent. */
-  readonly mayAct: () => boolean;
+  readonly isStopping: () => boolean;
 };
 
 /** When to look at the lane again; by the monotonic clock. */
@@ -47,7 +47,7 @@ const recordDelaysMs = [250, 500, 1_000, 2_000, 4_000, 8_000] as const;
 const pageSize = 100;
 /** Of a receiver that is no more, in one look: each is a write. */
 const mostAbandoned = 1_000;
-/** The records were not to be had, or another leads. */
+/** The records were not to be had, or it stops. */
 const laterMs = 2_000;
 
 type Attempt = { readonly attempt: DeliveryAttempt; readonly wish: DeliveryWish };
@@ -80,7 +80,7 @@ export class DeliveryDesk {
   }
 
   async #look(lane: Lane, signal: AbortSignal): Promise<NextLook> {
-    const { clock, mayAct, receivers, records } = this.#parts;
+    const { book, clock, isStopping, receivers, records } = this.#parts;
     // Asked each time: the one that is first now may have been told of only just.
     const [first] = await records.deliveries.listLane(lane.tenant, lane.name, 1);
     if (first === undefined) return 'when seen';
@@ -88,12 +88,15 @@ export class DeliveryDesk {
     if (receiver.kind === 'none') return await this.#abandonAll(first, receiver.reason, signal);
     const inMs = (first.dueAt ?? 0) - clock.now();
     if (inMs > 0) return clock.monotonicMs() + inMs;
-    if (signal.aborted || !mayAct()) return clock.monotonicMs() + laterMs;
+    if (receiver.kind === 'http' && !receiver.webhook) {
+      const next = book.share(lane, new URL(receiver.url).origin, clock.monotonicMs());
+      if (next !== null) return next;
+    }
+    if (signal.aborted || isStopping()) return clock.monotonicMs() + laterMs;
     const made = await this.#send(first, receiver, signal);
     // Whether it has arrived is not known: whoever leads next sends it again.
     if (signal.aborted) return 'when seen';
     this.#count(first, made);
-    const { book } = this.#parts;
     if (made.attempt.error === null) book.arrived(lane.receiver, clock.now());
     else book.failed(lane.receiver, clock.now(), clock.monotonicMs(), made.wish.retryAfterMs ?? 0);
     await this.#record(first, made, signal);
@@ -189,7 +192,7 @@ export class DeliveryDesk {
   }
 
   async #abandon({ target, tenant }: DeliveryRecord, reason: string, signal: AbortSignal): Promise<NextLook> {
-    const { clock, mayAct, metrics, records } = this.#parts;
+    const { clock, isStopping, metrics, records } = this.#parts;
     for (let abandoned = 0; abandoned < mostAbandoned; ) {
       const page = await records.deliveries.list(
         tenant,
@@ -197,7 +200,7 @@ export class DeliveryDesk {
         { after: null, limit: pageSize, order: 'asc' },
       );
       for (const delivery of page.data) {
-        if (signal.aborted || !mayAct()) return clock.monotonicMs() + laterMs;
+        if (signal.aborted || isStopping()) return clock.monotonicMs() + laterMs;
         await records.deliveries.replace(abandonedDelivery(delivery, reason, clock.now()));
         metrics.deliveries.inc({ outcome: 'failed' });
       }

@@ -1,10 +1,11 @@
 // Delivers what is on record, while this process leads: finds what is due, has the first of each lane sent, so many
-// at once and so many to each receiver, and clears away what ended long ago. All of it may be done by two at once.
+// at once, so many of each tenant and to each receiver, and clears away what ended long ago. All of it may be done
+// by two at once.
 
 import type { TLSSocketOptions } from 'node:tls';
 import { addressRanges } from '../../api/receiver-url.ts';
 import type { EventTopic } from '../../contracts/message-source.ts';
-import type { Page, FleetPlace, Records } from '../../contracts/records.ts';
+import type { Records } from '../../contracts/records.ts';
 import type { Clock } from '../../core/clock.ts';
 import { within } from '../../core/deadline.ts';
 import type { Logger } from '../../observability/logger.ts';
@@ -13,7 +14,7 @@ import type { Term } from '../lead.ts';
 import { Recurring } from '../recurring.ts';
 import type { HostResolver } from './address-guard.ts';
 import { DeliveryDesk } from './delivery-desk.ts';
-import { DueScan } from './due-scan.ts';
+import { DeliveryScan } from './delivery-scan.ts';
 import { LaneBook } from './lane-book.ts';
 import { Receivers } from './receivers.ts';
 import { WebhookSender } from './webhook-sender.ts';
@@ -30,8 +31,6 @@ export type DeliveryLoopParts = {
   readonly settings: DeliverySettings;
   /** Of this program; receivers are told it. */
   readonly version: string;
-  /** Asked right before each sending. Default: as long as it is not stopped. */
-  readonly mayAct?: () => boolean;
   /** Default: the name servers. */
   readonly resolve?: HostResolver;
   /** Default: the authorities that Node trusts. */
@@ -51,39 +50,43 @@ const everyMs = 1_000;
 const atLeastMs = 50;
 const failedPassMs = 5_000;
 const clearEveryMs = 60_000;
-const mostClearedPages = 10;
-const pageSize = 100;
+const clearPageSize = 100;
+const mostErasesAtOnce = 16;
 /** What is under way at a stop may end by itself for so long; then it is cut, and sent again by whoever leads next. */
 const stopMs = 5_000;
 
 const limits = {
   mostAtOnce: 64,
+  mostOfTenant: 16,
   mostOfReceiver: 8,
   mostToFailing: 32,
   /** Of each some 400 bytes are remembered. */
   mostLanes: 20_000,
+  mostLanesOfTenant: 4_000,
   mostLanesOfReceiver: 2_000,
+  mostLanesOfProbed: 100,
 };
 
 export class DeliveryLoop implements Term {
   readonly #parts: DeliveryLoopParts;
   readonly #book = new LaneBook(limits);
-  readonly #scan: DueScan;
+  readonly #scan: DeliveryScan;
   readonly #desk: DeliveryDesk;
   readonly #loop: Recurring;
+  readonly #clearing: Recurring;
   readonly #underWay = new Set<Promise<void>>();
   readonly #cut = new AbortController();
   #isStopping = false;
   #stopped: Promise<void> | null = null;
-  #nextClearMs = -Infinity;
   #lastPassMs = -Infinity;
   #cancelPoke: (() => void) | null = null;
   #isFailureTold = false;
+  #isClearFailureTold = false;
 
   constructor(parts: DeliveryLoopParts) {
-    const { authorities, clock, mayAct = () => true, records, resolve, settings, topic, version } = parts;
+    const { authorities, clock, records, resolve, settings, topic, version } = parts;
     this.#parts = parts;
-    this.#scan = new DueScan({
+    this.#scan = new DeliveryScan({
       deliveries: records.deliveries,
       clock,
       onDue: ({ sessionId: lane, tenant }) => this.#book.see(tenant, lane, clock.monotonicMs()),
@@ -101,13 +104,15 @@ export class DeliveryLoop implements Term {
       book: this.#book,
       receivers: new Receivers({ ...parts, hasTopic: topic !== null }),
       sender,
-      mayAct: () => !this.#isStopping && mayAct(),
+      isStopping: () => this.#isStopping,
     });
     this.#loop = new Recurring(clock, (isStopping) => this.#pass(isStopping));
+    this.#clearing = new Recurring(clock, (isStopping) => this.#clear(isStopping));
   }
 
   start(): void {
     this.#loop.start();
+    this.#clearing.start();
   }
 
   /** Something new is due, perhaps. Harmless at any time, and however often. */
@@ -129,7 +134,7 @@ export class DeliveryLoop implements Term {
   async #stop(): Promise<void> {
     this.#isStopping = true;
     this.#cancelPoke?.();
-    await this.#loop.stop();
+    await Promise.all([this.#loop.stop(), this.#clearing.stop()]);
     const ended = Promise.all(this.#underWay);
     await within(this.#parts.clock, stopMs, ended, undefined);
     this.#cut.abort();
@@ -145,7 +150,6 @@ export class DeliveryLoop implements Term {
       const hasMore = await this.#scan.pass(isStopping);
       this.#dispatch();
       metrics.deliveriesDue.set(this.#book.due);
-      if (!isStopping()) await this.#clear(isStopping);
       this.#isFailureTold = false;
       return hasMore ? atLeastMs : everyMs;
     } catch (error) {
@@ -164,26 +168,35 @@ export class DeliveryLoop implements Term {
       if (lane === null) return;
       const looking = this.#desk.look(lane, this.#cut.signal).then((next) => {
         this.#underWay.delete(looking);
-        this.#book.release(lane, next);
+        this.#book.release(lane, next, clock.monotonicMs());
         this.#dispatch();
       });
       this.#underWay.add(looking);
     }
   }
 
-  /** Those that ended long ago; a bounded number in each pass. */
-  async #clear(isStopping: () => boolean): Promise<void> {
-    const { clock, records, settings } = this.#parts;
-    if (clock.monotonicMs() < this.#nextClearMs) return;
-    this.#nextClearMs = clock.monotonicMs() + clearEveryMs;
-    const beforeMs = clock.now() - settings.retainMs;
-    for (let pages = 0; pages < mostClearedPages && !isStopping(); pages++) {
-      const page: Page<FleetPlace> = await records.deliveries.listEnded(beforeMs, null, pageSize);
-      for (const { id, tenant } of page.data) {
-        if (isStopping()) return;
-        await records.deliveries.erase(tenant, id);
-      }
-      if (!page.hasMore) return;
+  /** Those that ended long ago, a page at a time; answers when the next is due. Never rejects. */
+  async #clear(isStopping: () => boolean): Promise<number> {
+    const { clock, logger, records, settings } = this.#parts;
+    try {
+      const beforeMs = clock.now() - settings.retainMs;
+      const page = await records.deliveries.listEnded(beforeMs, null, clearPageSize);
+      const left = page.data.values();
+      const erase = async (): Promise<void> => {
+        for (const { id, tenant } of left) {
+          if (isStopping()) return;
+          await records.deliveries.erase(tenant, id);
+        }
+      };
+      const results = await Promise.allSettled(Array.from({ length: mostErasesAtOnce }, erase));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      this.#isClearFailureTold = false;
+      return page.hasMore ? atLeastMs : clearEveryMs;
+    } catch (error) {
+      if (!this.#isClearFailureTold)
+        logger.warn({ event: 'deliveries_not_cleared', err: error }, 'deliveries that ended long ago were not erased');
+      this.#isClearFailureTold = true;
+      return clearEveryMs;
     }
   }
 }

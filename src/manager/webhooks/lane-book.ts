@@ -7,7 +7,8 @@ import { targetIdOfLane } from '../../core/webhook.ts';
 export type Lane = {
   readonly tenant: TenantId;
   readonly name: string;
-  readonly receiver: ReceiverState;
+  /** A job's lane is of its own until it is known where the job's receiver is. */
+  receiver: ReceiverState;
   state: LaneState;
 };
 
@@ -15,12 +16,21 @@ export type Lane = {
 type LaneState =
   | { readonly name: 'waiting'; readonly untilMs: number }
   | { readonly name: 'queued' }
-  | { readonly name: 'at work'; readonly countsAsFailing: boolean; isSeenAgain: boolean };
+  | { readonly name: 'at work'; countsAsFailing: boolean; isSeenAgain: boolean };
+
+/** Whose receivers take turns, and places, together: a tenant; the fleet's topic is one of its own. */
+type Party = {
+  readonly key: string;
+  /** Those that something is queued for, in the order of their turns. */
+  readonly receivers: Set<ReceiverState>;
+  lanes: number;
+  atWork: number;
+};
 
 export type ReceiverState = {
   readonly tenant: TenantId;
-  readonly targetId: string;
   readonly key: string;
+  readonly party: Party;
   readonly queue: Set<Lane>;
   lanes: number;
   atWork: number;
@@ -34,11 +44,15 @@ export type ReceiverState = {
 
 export type LaneBookLimits = {
   readonly mostAtOnce: number;
+  readonly mostOfTenant: number;
   readonly mostOfReceiver: number;
   /** All receivers that do not answer together: the rest is for those that do. */
   readonly mostToFailing: number;
   readonly mostLanes: number;
+  readonly mostLanesOfTenant: number;
   readonly mostLanesOfReceiver: number;
+  /** One that is probed is done with few in an hour: the places of the others would be taken from those that answer. */
+  readonly mostLanesOfProbed: number;
 };
 
 /** So many failures in a row, and one delivery at a time asks whether the receiver is there again. */
@@ -46,11 +60,23 @@ export const failuresUntilProbed = 3;
 const firstProbeMs = 1_000;
 const longestProbeMs = 60_000;
 
+/** Who waits longer keeps no place: shown again when it is due, by the scan. */
+const longestWaitMs = 60_000;
+/** Until there is asked again for room with a receiver that many others share. */
+const noRoomMs = 300_000;
+/** Of those without a place it is remembered when to look again; not of more than so many. */
+const mostAsleep = 20_000;
+/** That failed, and have no lane at present. */
+const mostUnanswering = 1_000;
+
 export class LaneBook {
   readonly #limits: LaneBookLimits;
   readonly #lanes = new Map<string, Lane>();
-  /** Those that lanes are known of, in the order of their turns. */
+  readonly #parties = new Map<string, Party>();
   readonly #receivers = new Map<string, ReceiverState>();
+  readonly #unanswering = new Map<string, ReceiverState>();
+  /** Since the scan shows what is behind the first of a lane, too: not to be looked at before. */
+  readonly #asleep = new Map<string, number>();
   #atWork = 0;
   #atWorkForFailing = 0;
 
@@ -75,13 +101,21 @@ export class LaneBook {
       if (known.state.name === 'waiting' && known.state.untilMs <= nowMs) this.#queue(known);
       return false;
     }
-    const receiver = this.#receiverOf(tenant, targetIdOfLane(name));
-    if (this.#lanes.size >= this.#limits.mostLanes || receiver.lanes >= this.#limits.mostLanesOfReceiver) return false;
+    if ((this.#asleep.get(key) ?? -Infinity) > nowMs) return false;
+    const targetId = targetIdOfLane(name);
+    const isTopic = targetId === 'topic';
+    const partyKey = isTopic ? targetId : keyOf(tenant, '');
+    const receiver = this.#receiverOf(tenant, isTopic ? targetId : keyOf(tenant, targetId), partyKey);
+    const { mostLanes, mostLanesOfTenant } = this.#limits;
+    if (this.#lanes.size >= mostLanes || receiver.party.lanes >= mostLanesOfTenant) return false;
+    if (receiver.lanes >= this.#mostLanesOf(receiver)) return false;
+    this.#asleep.delete(key);
     const lane: Lane = { tenant, name, receiver, state: { name: 'queued' } };
     this.#lanes.set(key, lane);
-    this.#receivers.set(receiver.key, receiver);
-    receiver.lanes++;
-    receiver.queue.add(lane);
+    this.#parties.set(partyKey, receiver.party);
+    receiver.party.lanes++;
+    this.#join(lane, receiver);
+    this.#queue(lane);
     return true;
   }
 
@@ -91,37 +125,63 @@ export class LaneBook {
       if (lane.state.name === 'waiting' && lane.state.untilMs <= nowMs) this.#queue(lane);
   }
 
-  /** The next to be looked at, at work from now on; receivers in turn. null: none may be now. */
+  /** The next to be looked at, at work from now on; tenants in turn, and the receivers of each. null: none may be now. */
   take(nowMs: number): Lane | null {
-    if (this.#atWork >= this.#limits.mostAtOnce) return null;
-    for (const receiver of this.#receivers.values()) {
-      if (!this.#mayTake(receiver, nowMs)) continue;
-      const [lane] = receiver.queue;
-      if (lane === undefined) continue;
-      receiver.queue.delete(lane);
-      // Its next turn comes after that of all others.
-      this.#receivers.delete(receiver.key);
-      this.#receivers.set(receiver.key, receiver);
-      const countsAsFailing = receiver.failures > 0;
-      lane.state = { name: 'at work', countsAsFailing, isSeenAgain: false };
-      receiver.atWork++;
-      this.#atWork++;
-      if (countsAsFailing) this.#atWorkForFailing++;
-      return lane;
+    const { mostAtOnce, mostOfTenant } = this.#limits;
+    if (this.#atWork >= mostAtOnce) return null;
+    for (const party of this.#parties.values()) {
+      if (party.atWork >= mostOfTenant) continue;
+      for (const receiver of party.receivers) {
+        const [lane] = receiver.queue;
+        if (lane === undefined || !this.#mayTake(receiver, nowMs)) continue;
+        this.#leaveQueue(lane);
+        // Their next turn comes after that of all others.
+        if (party.receivers.delete(receiver)) party.receivers.add(receiver);
+        this.#parties.delete(party.key);
+        this.#parties.set(party.key, party);
+        lane.state = { name: 'at work', countsAsFailing: false, isSeenAgain: false };
+        party.atWork++;
+        this.#atWork++;
+        this.#beginWork(lane);
+        return lane;
+      }
     }
     return null;
   }
 
+  /**
+   * Of a lane at work: its receiver is the one that all of the tenant's lanes with this name share. Answers null
+   * where it may go on, else when it is to be looked at again.
+   */
+  share(lane: Lane, name: string, nowMs: number): null | number | 'at once' {
+    const { receiver: before, tenant } = lane;
+    const key = keyOf(tenant, name);
+    if (before.key === key || lane.state.name !== 'at work') return null;
+    const receiver = this.#receiverOf(tenant, key, before.party.key);
+    if (receiver.lanes >= this.#mostLanesOf(receiver)) return nowMs + noRoomMs;
+    const mayGoOn = this.#mayTake(receiver, nowMs);
+    this.#endWork(lane);
+    this.#join(lane, receiver);
+    this.#leave(before);
+    this.#beginWork(lane);
+    return mayGoOn ? null : 'at once';
+  }
+
   /** `next`: when to look again, at once, or not before one of its deliveries is seen again. */
-  release(lane: Lane, next: number | 'at once' | 'when seen'): void {
+  release(lane: Lane, next: number | 'at once' | 'when seen', nowMs: number): void {
     const { receiver, state } = lane;
     if (state.name !== 'at work') return;
-    receiver.atWork--;
+    this.#endWork(lane);
+    receiver.party.atWork--;
     this.#atWork--;
-    if (state.countsAsFailing) this.#atWorkForFailing--;
     if (next === 'at once' || (next === 'when seen' && state.isSeenAgain)) this.#queue(lane);
     else if (next === 'when seen') this.#forget(lane);
-    else lane.state = { name: 'waiting', untilMs: next };
+    else if (next - nowMs <= longestWaitMs) lane.state = { name: 'waiting', untilMs: next };
+    else {
+      this.#forget(lane);
+      // A little before its time: by which clock that is due is not this one.
+      setBounded(this.#asleep, keyOf(lane.tenant, lane.name), next - longestWaitMs, mostAsleep);
+    }
   }
 
   arrived(receiver: ReceiverState, at: number): void {
@@ -137,36 +197,81 @@ export class LaneBook {
     const doublings = receiver.failures - failuresUntilProbed;
     const probeMs = doublings < 0 ? 0 : Math.min(longestProbeMs, firstProbeMs * 2 ** Math.min(doublings, 10));
     receiver.notBeforeMs = Math.max(receiver.notBeforeMs, nowMs + Math.max(probeMs, retryAfterMs));
+    const tooMany = receiver.lanes - this.#mostLanesOf(receiver);
+    if (tooMany > 0) for (const lane of [...receiver.queue].slice(-tooMany)) this.#forget(lane);
   }
 
-  #mayTake({ atWork, failures, notBeforeMs, queue }: ReceiverState, nowMs: number): boolean {
+  #mostLanesOf({ failures }: ReceiverState): number {
+    const { mostLanesOfProbed, mostLanesOfReceiver } = this.#limits;
+    return failures >= failuresUntilProbed ? mostLanesOfProbed : mostLanesOfReceiver;
+  }
+
+  #mayTake({ atWork, failures, notBeforeMs }: ReceiverState, nowMs: number): boolean {
     const { mostOfReceiver, mostToFailing } = this.#limits;
-    if (queue.size === 0 || nowMs < notBeforeMs) return false;
+    if (nowMs < notBeforeMs) return false;
     if (failures > 0 && this.#atWorkForFailing >= mostToFailing) return false;
     return atWork < (failures >= failuresUntilProbed ? 1 : mostOfReceiver);
   }
 
+  #beginWork({ receiver, state }: Lane): void {
+    receiver.atWork++;
+    if (state.name !== 'at work') return;
+    state.countsAsFailing = receiver.failures > 0;
+    if (state.countsAsFailing) this.#atWorkForFailing++;
+  }
+
+  #endWork({ receiver, state }: Lane): void {
+    receiver.atWork--;
+    if (state.name === 'at work' && state.countsAsFailing) this.#atWorkForFailing--;
+  }
+
   #queue(lane: Lane): void {
+    const { receiver } = lane;
     lane.state = { name: 'queued' };
-    lane.receiver.queue.add(lane);
+    receiver.queue.add(lane);
+    receiver.party.receivers.add(receiver);
+  }
+
+  #leaveQueue(lane: Lane): void {
+    const { party, queue } = lane.receiver;
+    queue.delete(lane);
+    if (queue.size === 0) party.receivers.delete(lane.receiver);
   }
 
   #forget(lane: Lane): void {
-    const { receiver } = lane;
+    const { party } = lane.receiver;
+    this.#leaveQueue(lane);
     this.#lanes.delete(keyOf(lane.tenant, lane.name));
-    receiver.lanes--;
-    // Who does not answer at present is remembered as long as anything is known to wait for it.
-    if (receiver.lanes === 0) this.#receivers.delete(receiver.key);
+    party.lanes--;
+    this.#leave(lane.receiver);
+    if (party.lanes === 0) this.#parties.delete(party.key);
   }
 
-  #receiverOf(tenant: TenantId, targetId: string): ReceiverState {
-    const key = targetId === 'topic' ? targetId : keyOf(tenant, targetId);
+  #join(lane: Lane, receiver: ReceiverState): void {
+    lane.receiver = receiver;
+    receiver.lanes++;
+    this.#receivers.set(receiver.key, receiver);
+    this.#unanswering.delete(receiver.key);
+  }
+
+  #leave(receiver: ReceiverState): void {
+    receiver.lanes--;
+    if (receiver.lanes > 0) return;
+    this.#receivers.delete(receiver.key);
+    // Its lanes wait for hours by then: they should not find it as if it had never failed.
+    if (receiver.failures > 0) setBounded(this.#unanswering, receiver.key, receiver, mostUnanswering);
+  }
+
+  #receiverOf(tenant: TenantId, key: string, partyKey: string): ReceiverState {
     const known = this.#receivers.get(key);
     if (known !== undefined) return known;
+    const party = this.#parties.get(partyKey) ?? { key: partyKey, receivers: new Set(), lanes: 0, atWork: 0 };
+    const before = this.#unanswering.get(key);
+    if (before !== undefined) return { ...before, party };
     return {
       tenant,
-      targetId,
       key,
+      party,
       queue: new Set(),
       lanes: 0,
       atWork: 0,
@@ -180,4 +285,15 @@ export class LaneBook {
 
 function keyOf(tenant: TenantId, name: string): string {
   return JSON.stringify([tenant, name]);
+}
+
+/** The oldest goes where there are too many. */
+function setBounded<V>(map: Map<string, V>, key: string, value: V, most: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size <= most) return;
+  for (const oldest of map.keys()) {
+    map.delete(oldest);
+    return;
+  }
 }

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import { deliveryRecord } from '../../testing/stored-records.ts';
 import { bodyOf, topicMessageOf } from './delivery-message.ts';
-import { newSecret, signatureHeaders } from './signature.ts';
+import { signatureHeaders } from './signature.ts';
 
+const newSecret = (): string => `whsec_${randomBytes(32).toString('base64')}`;
 const message = { id: 'd1', sentAtMs: Date.now(), body: '{"type":"turn.completed","data":{"title":"déjà vu"}}' };
 
 test('a signature is good to whoever checks it by the standard, with the secret and the whole message', () => {
   const secret = newSecret();
-  assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/);
-  assert.notEqual(secret, newSecret());
   const headers = signatureHeaders(message, [secret]);
   assert.deepEqual(new Webhook(secret).verify(message.body, headers), JSON.parse(message.body));
   assert.throws(() => new Webhook(newSecret()).verify(message.body, headers));

@@ -3,7 +3,6 @@
 import { createHmac } from 'node:crypto';
 import { webhookSecretPrefix } from '../../api/webhook-fields.ts';
 
-
 export type SignedMessage = {
   readonly id: string;
   /** When it is sent, not when what it tells happened. */
@@ -18,7 +17,10 @@ export function signatureHeaders(
 ): Readonly<Record<string, string>> {
   const timestamp = String(Math.floor(sentAtMs / 1_000));
   const signatures = secrets.map((secret) => {
-    const key = Buffer.from(secret.startsWith(webhookSecretPrefix) ? secret.slice(webhookSecretPrefix.length) : secret, 'base64');
+    const key = Buffer.from(
+      secret.startsWith(webhookSecretPrefix) ? secret.slice(webhookSecretPrefix.length) : secret,
+      'base64',
+    );
     return `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`;
   });
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') };

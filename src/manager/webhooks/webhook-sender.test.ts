@@ -19,6 +19,7 @@ const loopbackOnly = { allowHttp: true, allowPrivate: addressRanges(['127.0.0.0/
 const nothingPrivate = { allowHttp: true, allowPrivate: [] };
 const headers = { 'webhook-id': 'd1' };
 const body = '{"data":{}}';
+const nowherePublic = 'the host name leads to no public address';
 
 function sender(clock: FakeClock, changes: Partial<WebhookSenderParts> = {}): WebhookSender {
   return new WebhookSender({ rules: loopbackOnly, timeoutMs: 15_000, userAgent: 'codex-fleet/0', clock, ...changes });
@@ -98,31 +99,38 @@ test('when to come back is taken from 429 and 503, as seconds or as a date, and 
   assert.equal(await after(500, '120'), null);
 });
 
-test('a receiver that hangs, before its status or in the midst of its body, is left when the time is over', async () => {
-  for (const { answer, expected } of [
-    { answer: null, expected: [null, 'no answer came in time'] },
-    {
-      answer: (response: Parameters<Exclude<ReceiverAnswer, number | string | null>>[0]) => {
-        response.writeHead(500);
-        response.write('a drop at a time');
-      },
-      expected: [500, 'the receiver refused it'],
-    },
-  ]) {
+test('a receiver that sends no status is left when the time is over', async () => {
+  const clock = new FakeClock();
+  const receiver = await FakeReceiver.open(() => null);
+  const sending = sender(clock).send({ url: receiver.url, headers, body }, never);
+  while (receiver.received.length === 0) await setImmediate();
+  for (let turns = 0; turns < 50; turns++) await setImmediate();
+  clock.advance(14_999);
+  let isSettled = false;
+  void sending.then(() => (isSettled = true));
+  for (let turns = 0; turns < 20; turns++) await setImmediate();
+  assert.equal(isSettled, false);
+  clock.advance(1);
+  const { error, httpStatus } = await sending;
+  assert.deepEqual([httpStatus, error], [null, 'no answer came in time']);
+  assert.equal(clock.pendingTimers, 0);
+  while (receiver.openRequests > 0) await setImmediate();
+  await receiver.close();
+});
+
+test('for a body nobody waits: who has sent a status is left with it, however slowly the rest comes', async () => {
+  for (const [status, expected] of [
+    [200, null],
+    [500, 'the receiver refused it'],
+  ] as const) {
+    // Its clock stands still: no time-out ends this.
     const clock = new FakeClock();
-    const receiver = await FakeReceiver.open(() => answer);
-    const sending = sender(clock).send({ url: receiver.url, headers, body }, never);
-    while (receiver.received.length === 0) await setImmediate();
-    for (let turns = 0; turns < 50; turns++) await setImmediate();
-    clock.advance(14_999);
-    let isSettled = false;
-    void sending.then(() => (isSettled = true));
-    for (let turns = 0; turns < 20; turns++) await setImmediate();
-    assert.equal(isSettled, false);
-    clock.advance(1);
-    const { error, httpStatus } = await sending;
-    assert.deepEqual([httpStatus, error], expected);
-    assert.equal(clock.pendingTimers, 0);
+    const receiver = await FakeReceiver.open(() => (response) => {
+      response.writeHead(status);
+      response.write('a drop at a time');
+    });
+    const result = await sender(clock).send({ url: receiver.url, headers, body }, never);
+    assert.deepEqual([result.httpStatus, result.error, clock.pendingTimers], [status, expected, 0]);
     while (receiver.openRequests > 0) await setImmediate();
     await receiver.close();
   }
@@ -211,8 +219,16 @@ test('a name that leads to private addresses, or to a public one only when it wa
   ];
   for (const address of ofAll) {
     const strict = sender(new FakeClock(), { rules: nothingPrivate, resolve: async () => [address] });
-    assert.equal((await strict.send({ url, headers, body }, never)).error, 'the address is not a public one', address);
+    assert.equal((await strict.send({ url, headers, body }, never)).error, nowherePublic, address);
   }
+  // Nobody learns by it which names there are.
+  const unknown = sender(new FakeClock(), {
+    rules: nothingPrivate,
+    resolve: async () => {
+      throw new Error('ENOTFOUND');
+    },
+  });
+  assert.equal((await unknown.send({ url, headers, body }, never)).error, nowherePublic);
   // Allowed when asked, private when asked again: within an attempt a second question is never put.
   let questions = 0;
   const flipping = async (): Promise<string[]> => (++questions === 1 ? ['127.0.0.2'] : ['127.0.0.1']);
@@ -220,7 +236,7 @@ test('a name that leads to private addresses, or to a public one only when it wa
   const flipped = sender(new FakeClock(), { rules, resolve: flipping });
   assert.equal((await flipped.send({ url, headers, body }, never)).httpStatus, 204);
   assert.equal(questions, 1);
-  assert.equal((await flipped.send({ url, headers, body }, never)).error, 'the address is not a public one');
+  assert.equal((await flipped.send({ url, headers, body }, never)).error, nowherePublic);
   assert.deepEqual(open.connections(), ['127.0.0.2']);
   await open.close();
 });
@@ -248,7 +264,7 @@ test('of several addresses the private ones are left out, and a socket can be to
     ],
     ['8.8.8.8', 4],
   ]);
-  assert.deepEqual(await guardedAddresses(url, nothingPrivate, async () => [], never), { outcome: 'unknown' });
+  assert.deepEqual(await guardedAddresses(url, nothingPrivate, async () => [], never), { outcome: 'none' });
 });
 
 test('over TLS the certificate must be of the name, though a checked address is connected to', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FleetPlace } from '../../contracts/records.ts';
 import { FakeClock } from '../../testing/fake-clock.ts';
-import { DueScan } from './due-scan.ts';
+import { DeliveryScan } from './delivery-scan.ts';
 
 /** What is due, as a store would list it; counts what it shows. To be added to in the order of the places. */
 class Due {
@@ -36,7 +36,7 @@ test('with fifty thousand that wait, a quiet minute shows little more than what 
   const due = new Due();
   for (let number = 0; number < 50_000; number++) due.add(number, clock.now() - 60_000);
   const seen = new Set<string>();
-  const scan = new DueScan({
+  const scan = new DeliveryScan({
     deliveries: due,
     clock,
     onDue: ({ id }) => {
@@ -64,7 +64,7 @@ test('what was written behind the edge, by a host whose clock is behind, is foun
   const clock = new FakeClock();
   const due = new Due();
   const seen: number[] = [];
-  const scan = new DueScan({ deliveries: due, clock, onDue: ({ id }) => seen.push(Number(id)) > 0 });
+  const scan = new DeliveryScan({ deliveries: due, clock, onDue: ({ id }) => seen.push(Number(id)) > 0 });
   const pass = async (): Promise<void> => {
     clock.advance(1_000);
     await scan.pass(goesOn);
@@ -88,7 +88,7 @@ test('a burst of thousands is gone through from where the last pass stopped, and
   const due = new Due();
   for (let number = 0; number < 5_000; number++) due.add(number, clock.now());
   const seen: string[] = [];
-  const scan = new DueScan({ deliveries: due, clock, onDue: ({ id }) => seen.push(id) > 0 });
+  const scan = new DeliveryScan({ deliveries: due, clock, onDue: ({ id }) => seen.push(id) > 0 });
   while (await scan.pass(goesOn)) clock.advance(50);
   assert.equal(seen.length, 5_000);
   assert.equal(new Set(seen).size, 5_000);
@@ -98,7 +98,7 @@ test('a scan that is stopped shows no further page', async () => {
   const clock = new FakeClock();
   const due = new Due();
   for (let number = 0; number < 500; number++) due.add(number, clock.now());
-  const scan = new DueScan({ deliveries: due, clock, onDue: () => true });
+  const scan = new DeliveryScan({ deliveries: due, clock, onDue: () => true });
   await scan.pass(() => due.calls >= 2);
   assert.equal(due.calls, 2);
 });

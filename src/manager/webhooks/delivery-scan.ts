@@ -5,7 +5,7 @@ import type { DeliveryRecords } from '../../contracts/webhook-records.ts';
 import type { FleetPlace, Page } from '../../contracts/records.ts';
 import type { Clock } from '../../core/clock.ts';
 
-export type DueScanParts = {
+export type DeliveryScanParts = {
   readonly deliveries: Pick<DeliveryRecords, 'listDue'>;
   readonly clock: Clock;
   /** Answers whether that is news. What could not be remembered is shown again, by the sweep. */
@@ -21,8 +21,8 @@ const sweepEveryMs = 60_000;
 const sweepPageEveryMs = 6_000;
 const littleNews = 10;
 
-export class DueScan {
-  readonly #parts: DueScanParts;
+export class DeliveryScan {
+  readonly #parts: DeliveryScanParts;
   /** All before it has been shown, and little of what comes behind it; null: nothing has. */
   #edge: FleetPlace | null = null;
   /** Where the last pass had to stop. */
@@ -30,7 +30,7 @@ export class DueScan {
   #sweepAfter: FleetPlace | null = null;
   #nextSweepMs: number;
 
-  constructor(parts: DueScanParts) {
+  constructor(parts: DeliveryScanParts) {
     this.#parts = parts;
     this.#nextSweepMs = parts.clock.monotonicMs() + sweepEveryMs;
   }
