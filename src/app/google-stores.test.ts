@@ -104,7 +104,7 @@ test('a Redis is claimed in the name of the database that was found, whatever th
       code: 'store_unavailable',
       message: /other records .* uses this Redis/,
     });
-    await storage.bucket.delete('another/fleet.json', null);
+    storage.bucket.delete('another/fleet.json', null);
   }
   for (const stores of opened) await stores.close();
 });

@@ -347,7 +347,7 @@ test('a job that waits is cancelled at once, and told of then; where that cannot
   const data = JSON.parse(told[0]?.data ?? '') as Record<string, unknown>;
   assert.deepEqual(
     [data['status'], data['webhook'], data['prompt'], 'output_schema' in data],
-    ['cancelled', { url }, undefined, false],
+    ['cancelled', undefined, undefined, false],
   );
 
   const cancelled = await ask('POST', `/jobs/${other.id}/cancel`);

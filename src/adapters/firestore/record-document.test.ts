@@ -47,7 +47,8 @@ test('a record of a newer format is store_unavailable, which says what to do, an
   await jobs.create(job);
   const path = `newer-tenants/acme/newer-jobs/${job.id}`;
   const { meta } = (await emulator.fieldsOf(path)) ?? assert.fail('it is there');
-  const { fields } = meta?.['mapValue'] as { fields: Record<string, unknown> };
+  assert.ok(meta !== undefined);
+  const { fields } = meta['mapValue'] as { fields: Record<string, unknown> };
   await emulator.damage(path, { meta: { mapValue: { fields: { ...fields, format: { integerValue: '2' } } } } });
   const refused = { code: 'store_unavailable', message: /newer version/ };
   await assert.rejects(jobs.get('acme', job.id), refused);

@@ -64,11 +64,17 @@ test('large and small records, and one that goes while it is read, come in their
   const lane = deliveryRecord().lane;
   const ids = async (limit: number): Promise<string[]> =>
     (await deliveries.listLane('acme', lane, limit)).map(({ id }) => id);
-  assert.deepEqual(await ids(10), sizes.map((_, number) => idOf(number)));
+  assert.deepEqual(
+    await ids(10),
+    sizes.map((_, number) => idOf(number)),
+  );
   const erasing = deliveries.erase('acme', idOf(4));
   const found = await ids(10);
   await erasing;
   const left = sizes.flatMap((_, number) => (number === 4 ? [] : [idOf(number)]));
-  assert.deepEqual(found.filter((id) => id !== idOf(4)), left);
+  assert.deepEqual(
+    found.filter((id) => id !== idOf(4)),
+    left,
+  );
   assert.deepEqual(await ids(10), left);
 });

@@ -7,7 +7,10 @@ import type { FleetMark } from './gcs-fleet.ts';
 import { GcsSnapshotStore } from './gcs-snapshot-store.ts';
 
 const ours: FleetMark = { identity: 'ours', records: 'projects/p/databases/(default) fleet' };
-const refused = { code: 'store_unavailable', message: /another fleet keeps its snapshots in the bucket .*google\.prefix/ };
+const refused = {
+  code: 'store_unavailable',
+  message: /another fleet keeps its snapshots in the bucket .*google\.prefix/,
+};
 
 async function open(server: GcsServer, fleet: FleetMark | null, prefix = 'fleet'): Promise<GcsSnapshotStore> {
   return GcsSnapshotStore.open({
@@ -38,7 +41,7 @@ test('a prefix of a bucket is of the fleet that came first, and its mark is no s
   ]) {
     await assert.rejects(open(server, other), refused);
     assert.deepEqual(await opens(server, other, 'theirs'), other);
-    await server.bucket.delete('theirs/fleet.json', null);
+    server.bucket.delete('theirs/fleet.json', null);
   }
   const store = await open(server, ours);
   const key = { tenant: 'acme', sessionId: 'one' };

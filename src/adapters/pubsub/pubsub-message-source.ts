@@ -35,8 +35,7 @@ export type MessageSourceOptions = {
 
 export const sourceDefaults = {
   maxBytes: 64 * 1024 * 1024,
-  // The shortest there is: so long nobody has what a killed reader had in hand. The emulator gives it to streams of
-  // the dead again, and each time takes as long.
+  // The shortest there is: so long nobody has what a killed reader had in hand, and it is renewed while we have it.
   leaseMs: 10_000,
   // Each time that a message is given back brings it nearer to the dead-letter topic of a policy; five times this
   // is how long the fleet may take nothing before the usual policy loses patience.

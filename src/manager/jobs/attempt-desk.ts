@@ -207,8 +207,7 @@ export class AttemptDesk {
   async #withdraw(job: JobRecord): Promise<AttemptState> {
     const { code, message } = new ServiceError('turn_cancelled');
     const nowMs = this.#parts.clock.now();
-    const withdrawn = refusedJob(job, { code, message }, nowMs, nowMs);
-    return (withdrawn === null ? null : await this.#end(withdrawn)) ?? unclear;
+    return (await this.#end(refusedJob(job, { code, message }, nowMs, nowMs))) ?? unclear;
   }
 
   async #settle(job: JobRecord, turns: readonly TurnRecord[]): Promise<AttemptState> {
@@ -230,13 +229,13 @@ export class AttemptDesk {
 
   async #lose(job: JobRecord): Promise<AttemptState> {
     const { code, message } = new ServiceError('turn_not_found', {}, { message: 'its session was erased' });
-    const lost = lostJob(job, { code, message }, this.#parts.clock.now());
-    return (lost === null ? null : await this.#end(lost)) ?? unclear;
+    return (await this.#end(lostJob(job, { code, message }, this.#parts.clock.now()))) ?? unclear;
   }
 
   /** null when somebody else has changed the record; `before`: what may not have been told of the attempt so far. */
-  async #end(job: JobRecord, before: readonly JobNoticeType[] = []): Promise<AttemptState | null> {
+  async #end(job: JobRecord | null, before: readonly JobNoticeType[] = []): Promise<AttemptState | null> {
     const { clock, logger, metrics, records } = this.#parts;
+    if (job === null) return null;
     const written = await answered(clock, records.jobs.replace(untoldJob(job, before)));
     if (written === null) return null;
     this.#refusals.forget(placeName(job));

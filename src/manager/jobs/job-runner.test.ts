@@ -362,6 +362,15 @@ test('a fleet that stays full fails no job: its turns that never ran use no atte
   await lab.stop();
 });
 
+function withGet<T extends { readonly get: unknown }>(jobs: T, get: T['get']): T {
+  return new Proxy(jobs, {
+    get: (target, name) => {
+      const value: unknown = name === 'get' ? get : Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
 test('ten jobs of one session hold one part of the share, begin in their order, and delay nobody else', async () => {
   const lab = new JobLab();
   const spec = jobSpec({ sessionRef: 'one' });
@@ -376,7 +385,7 @@ test('ten jobs of one session hold one part of the share, begin in their order, 
     await new Promise<void>((resolve) => void lab.clock.after(delayMs, resolve));
     return jobs.get(...key);
   };
-  await lab.running({ records: { jobs: Object.assign(Object.create(jobs) as typeof jobs, { get }) } });
+  await lab.running({ records: { jobs: withGet(jobs, get) } });
   await lab.clock.advanceAsync(5_000);
   await lab.job(99, { tenant: 'zeta' });
   await lab.clock.advanceAsync(2_000);
@@ -440,7 +449,7 @@ test('an old job that a client wants tried again just before it is erased stays,
     }
     return read;
   };
-  await lab.running({ records: { jobs: Object.assign(Object.create(jobs) as typeof jobs, { get }) } });
+  await lab.running({ records: { jobs: withGet(jobs, get) } });
   await lab.clock.advanceAsync(200_000);
   assert.deepEqual([isRetried, (await lab.now(1)).status], [true, 'queued']);
   await lab.stop();

@@ -17,6 +17,7 @@ import { JobShare } from './job-share.ts';
 import type { Refusal } from './refusals.ts';
 import { SessionLines } from './session-lines.ts';
 import { answered } from './store-answer.ts';
+import { failureDelayMs, lookDelayMs, newlyWatched, type Watched } from './watched-job.ts';
 
 export type JobRunnerParts = Omit<
   AttemptDeskParts,
@@ -30,26 +31,10 @@ export type JobRunnerParts = Omit<
   readonly toJobResource?: (job: JobRecord) => unknown;
 };
 
-type Watched = {
-  readonly place: FleetPlace;
-  sinceMs: number;
-  nextLookMs: number;
-  isUnderWay: boolean;
-  isNew: boolean;
-  /** As it was when a turn was started that it does not want any more. */
-  stray: JobRecord | null;
-  failures: number;
-};
-
 /** How long a new job may wait to be seen; an empty list is read so often. */
 const scanEveryMs = 1_000;
 /** What another began or left behind. */
 const findEveryMs = 30_000;
-const soonestLookMs = 250;
-const longestLookMs = 10_000;
-const cancelLookMs = 1_000;
-/** Looked at ever more rarely: so often in the time that it has run. */
-const looksInItsTime = 8;
 const mostAtOnce = 16;
 /** What takes longer goes on by itself: others are not held up by it. */
 const patienceMs = 2_000;
@@ -189,16 +174,7 @@ export class JobRunner implements Duty {
   }
 
   #watch(place: FleetPlace, isNew: boolean): Watched {
-    const nowMs = this.#parts.clock.monotonicMs();
-    const watched = {
-      place,
-      sinceMs: nowMs,
-      nextLookMs: nowMs,
-      isUnderWay: false,
-      isNew,
-      stray: null,
-      failures: 0,
-    };
+    const watched = newlyWatched(place, isNew, this.#parts.clock.monotonicMs());
     this.#watched.set(placeName(place), watched);
     return watched;
   }
@@ -263,17 +239,12 @@ export class JobRunner implements Duty {
     const nowMs = this.#parts.clock.monotonicMs();
     watched.failures = 0;
     watched.stray = outcome.state === 'stray' ? outcome.job : null;
-    const aftertime = Math.max(soonestLookMs, (nowMs - watched.sinceMs) / looksInItsTime);
     switch (outcome.state) {
       case 'runs':
-        watched.nextLookMs = nowMs + Math.min(longestLookMs, aftertime);
-        return;
       case 'cancelling':
       case 'stray':
-        watched.nextLookMs = nowMs + Math.min(cancelLookMs, aftertime);
-        return;
       case 'unclear':
-        watched.nextLookMs = nowMs + soonestLookMs;
+        watched.nextLookMs = nowMs + lookDelayMs(outcome.state, nowMs - watched.sinceMs);
         return;
       case 'waits':
         this.#unwatch(watched);
@@ -300,8 +271,7 @@ export class JobRunner implements Duty {
   #failed(watched: Watched, error: unknown): void {
     const { clock, logger } = this.#parts;
     watched.failures++;
-    watched.nextLookMs =
-      clock.monotonicMs() + Math.min(longestLookMs, soonestLookMs * 2 ** Math.min(10, watched.failures));
+    watched.nextLookMs = clock.monotonicMs() + failureDelayMs(watched.failures);
     if (watched.failures !== 1) return;
     logger.warn(
       { event: 'job_not_seen_to', job_id: watched.place.id, tenant: watched.place.tenant, err: error },
