@@ -64,7 +64,7 @@ async function assertAnswers(
   const shown = example.shown?.code ?? null;
   const home = newDirectory();
   const ends = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'TERM'] : [];
-  const [program = '', ...args] = [...ends, 'bash', '-c', `exec env ${commandOf(example.code, home)}`];
+  const [program, ...args] = [...ends, 'bash', '-c', `exec env ${commandOf(example.code, home)}`];
   const child = spawn(program, args, {
     cwd: repository,
     env: { ...plainEnvironment(home), ...env },

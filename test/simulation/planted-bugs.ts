@@ -59,8 +59,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: 'a recovery tells again what was told',
     file: 'src/worker/recover-session.ts',
-    from: '    if (turn === null || told.has(turnId) || isKept) recorder.told(turnId);',
-    to: '    if (turn === null) recorder.told(turnId);',
+    from: '    else if (told.has(turnId) || isKept) notices.turnEnded(turn);',
+    to: "    else if (turnId === '') notices.turnEnded(turn);",
   },
   {
     name: 'a turn is completed though its work was not kept',
