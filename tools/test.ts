@@ -35,28 +35,40 @@ let failed = 0;
 const abort = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort());
 
-const stream = run({
-  cwd: root,
-  files: files.map((file) => join(root, file)),
-  // Many tests wait for processes and sockets rather than compute, so two go at once even on one core.
-  concurrency: Math.max(2, availableParallelism() - 1),
-  execArgv: [`--test-timeout=${testTimeoutMs}`, '--import', join(root, 'tools/test-deadlines.ts')],
-  signal: abort.signal,
-});
-stream.on('test:summary', (summary) => {
-  // One summary comes per file and a last one, without a file, for the run.
-  if (summary.file !== undefined) return;
-  const { tests, skipped, todo } = summary.counts;
-  passed = summary.counts.passed;
-  // A hook that fails after its tests makes the run fail without a failed test.
-  failed = Math.max(tests - passed - skipped - todo, summary.success ? 0 : 1);
-});
-stream.on('test:pass', (event) => {
-  if (event.skip === undefined || event.skip === false) return;
-  const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given';
-  skips.push({ name: event.name, file: relative(root, event.file ?? ''), reason });
-});
-for await (const text of stream.compose(spec)) process.stdout.write(String(text));
+/** A whole cluster has all of a small machine to do: what it promises in seconds it cannot keep beside another. */
+const isAlone = (file: string): boolean => file.startsWith('test/cluster/');
+
+async function runFiles(some: readonly string[], concurrency: number): Promise<void> {
+  if (some.length === 0 || abort.signal.aborted) return;
+  const stream = run({
+    cwd: root,
+    files: some.map((file) => join(root, file)),
+    concurrency,
+    execArgv: [`--test-timeout=${testTimeoutMs}`, '--import', join(root, 'tools/test-deadlines.ts')],
+    signal: abort.signal,
+  });
+  stream.on('test:summary', (summary) => {
+    // One summary comes per file and a last one, without a file, for the run.
+    if (summary.file !== undefined) return;
+    const { tests, skipped, todo } = summary.counts;
+    passed += summary.counts.passed;
+    // A hook that fails after its tests makes the run fail without a failed test.
+    failed += Math.max(tests - summary.counts.passed - skipped - todo, summary.success ? 0 : 1);
+  });
+  stream.on('test:pass', (event) => {
+    if (event.skip === undefined || event.skip === false) return;
+    const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given';
+    skips.push({ name: event.name, file: relative(root, event.file ?? ''), reason });
+  });
+  for await (const text of stream.compose(spec)) process.stdout.write(String(text));
+}
+
+// Many tests wait for processes and sockets rather than compute, so two go at once even on one core.
+await runFiles(
+  files.filter((file) => !isAlone(file)),
+  Math.max(2, availableParallelism() - 1),
+);
+await runFiles(files.filter(isAlone), 1);
 
 if (files.length === 0) {
   console.log('no test file matches');
