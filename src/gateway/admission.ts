@@ -14,6 +14,7 @@ import { derivedId, type IdempotencyScope, requestHash } from './idempotency.ts'
 import { endOfLog, placeBeforeTurn } from './log-places.ts';
 import { findOrMakeSession } from './session-door.ts';
 import { steerSession } from './steer.ts';
+import { withdrawTurn } from './withdraw-turn.ts';
 
 /** With these a worker says that it has not even looked at the session. */
 const untouchedCodes: readonly ErrorCode[] = ['queue_full', 'draining', 'no_worker_ready', 'worker_unreachable'];
@@ -68,7 +69,11 @@ async function admitDraft(gear: Gear, principal: Principal, request: TurnRequest
 
   // First: a log that is away refuses the request, and leaves no record behind that somebody would run later.
   const end = isNewSession ? 0 : await endOfLog(gear.log, key);
-  const { turn, isNew } = await recordTurn(gear, { ...draft, sessionId: session.id });
+  const { turn, isNew } = await recordTurn(gear, { ...draft, sessionId: session.id }).catch((error: unknown) => {
+    // With a key the same request finds it, and it is the same turn.
+    if (scope === null && isServiceError(error, 'store_unavailable')) void withdrawTurn(gear, draft, error);
+    throw error;
+  });
   const beforeSeq = isNew ? end : await placeBeforeTurn(gear.log, key, turn.id);
 
   if (turn.status === 'queued') {

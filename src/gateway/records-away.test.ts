@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MemoryRecords } from '../adapters/memory/memory-records.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import { FakeClock } from '../testing/fake-clock.ts';
 import { type Json, jsonOf, startGateway } from '../testing/gateway-fixture.ts';
 
 /** Answers nothing more to who looks for a turn, until the returned function is called. */
@@ -49,4 +51,31 @@ test('but not one that must not wait', async (t) => {
   const refused = await post('/api/v1/sessions/notes/turns', { prompt: 'say 2', on_busy: 'reject' });
   bringBack();
   assert.deepEqual([refused.status, (await jsonOf(refused))['code']], [409, 'session_busy']);
+});
+
+test('a prompt without a key whose record was not confirmed is refused, and does not run when it is there after all', async (t) => {
+  const clock = new FakeClock();
+  const { post, records, worker } = await startGateway(t, { clock });
+  const { turns } = records;
+  const made: TurnRecord[] = [];
+  const create = turns.create.bind(turns);
+  Object.assign(turns, {
+    create: async (turn: TurnRecord) => {
+      made.push((await create(turn)).record);
+      throw new ServiceError('store_unavailable');
+    },
+  });
+  const refused = await post('/api/v1/exec', { prompt: 'hold', background: true });
+  assert.equal(refused.status, 503);
+  const [turn = assert.fail('it was recorded')] = made;
+  assert.equal((await turns.get(turn.tenant, turn.id))?.status, 'queued');
+  await clock.advanceAsync(1_000);
+  assert.deepEqual(worker.taken, []);
+  assert.equal((await turns.get(turn.tenant, turn.id))?.status, 'failed');
+
+  const keyed = await post('/api/v1/exec', { prompt: 'hold', background: true }, { 'idempotency-key': 'mine' });
+  assert.equal(keyed.status, 503);
+  await clock.advanceAsync(90_000);
+  const [, second = assert.fail('it was recorded')] = made;
+  assert.equal((await turns.get(second.tenant, second.id))?.status, 'queued');
 });
