@@ -52,11 +52,22 @@ test('whatever is asked of any route, the answer is typed, never ours to blame, 
   const port = portOf(client.url);
   const { session_id, turn_id } = await client.completed('say: known', 'fuzzed');
   const items = await client.request<{ data: { id: string }[] }>('GET', `/api/v1/sessions/${session_id}/items`);
+  const twoOf = async (path: string, body: object): Promise<string[]> => {
+    const made = [1, 2].map(() => client.request<{ id: string }>('POST', path, body));
+    return (await Promise.all(made)).map((answer) => answer.body.id);
+  };
+  // They want nothing that happens here; what is to be delivered all the same leads nowhere.
+  const webhooks = await twoOf('/api/v1/webhooks', { url: 'https://hooks.invalid/x', events: ['session.quarantined'] });
+  const delivery = await client.request<{ id: string }>('POST', `/api/v1/webhooks/${webhooks[0]}/test`);
   const known = {
     sessions: ['fuzzed', session_id, 'another', 'none'],
     expendable: ['another', 'none'],
     turns: [turn_id],
     items: items.body.data.map(({ id }) => id),
+    jobs: await twoOf('/api/v1/jobs', { prompt: 'say: ok' }),
+    schedules: await twoOf('/api/v1/schedules', { cron: '0 3 * * *', job: { prompt: 'say: ok' } }),
+    webhooks,
+    deliveries: [delivery.body.id],
   };
 
   const statuses = new Map<string, Map<number, number>>();

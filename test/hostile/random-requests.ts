@@ -24,6 +24,10 @@ export type Known = {
   readonly expendable: readonly string[];
   readonly turns: readonly string[];
   readonly items: readonly string[];
+  readonly jobs: readonly string[];
+  readonly schedules: readonly string[];
+  readonly webhooks: readonly string[];
+  readonly deliveries: readonly string[];
 };
 
 const nastyTexts = [
@@ -90,6 +94,28 @@ function harmless(name: string, known: Known): fc.Arbitrary<unknown> | null {
       return fc.constantFrom(...known.turns);
     case 'item_id':
       return fc.constantFrom(...known.items);
+    case 'job_id':
+      return fc.constantFrom(...known.jobs);
+    case 'schedule_id':
+      return fc.constantFrom(...known.schedules);
+    case 'webhook_id':
+      return fc.constantFrom(...known.webhooks);
+    case 'delivery_id':
+      return fc.constantFrom(...known.deliveries);
+    case 'job':
+      return fc.constant({ prompt: 'say: ok' });
+    case 'cron':
+      return fc.constantFrom('0 3 * * *', '30 2 1 * 1-5', '61 * * * *', '@daily');
+    case 'time_zone':
+      return fc.constantFrom('UTC', 'Europe/Lisbon', '+01:00');
+    case 'url':
+      return fc.constantFrom('https://hooks.invalid/x', 'http://127.0.0.1/', 'https://10.0.0.1/');
+    case 'events':
+      return fc.constantFrom(['turn.failed'], null);
+    case 'run_at':
+      return fc.constantFrom('2026-01-01T00:00:00Z', null, 'tomorrow');
+    case 'webhook':
+      return fc.constant(null);
     case 'model':
       return fc.constantFrom('demo', 'gpt-x', 'a/b:c');
     default:
@@ -252,8 +278,13 @@ export function randomRequest(known: Known): fc.Arbitrary<RandomRequest> {
   return fc.oneof(...all.map((operation) => requestFor(operation, known)));
 }
 
+/** The last of each may be removed; the others are asked for. */
+function onlyLast({ jobs, schedules, webhooks }: Known): Pick<Known, 'jobs' | 'schedules' | 'webhooks'> {
+  return { jobs: jobs.slice(-1), schedules: schedules.slice(-1), webhooks: webhooks.slice(-1) };
+}
+
 function requestFor(operation: Operation, known: Known): fc.Arbitrary<RandomRequest> {
-  const places = operation.method === 'DELETE' ? { ...known, sessions: known.expendable } : known;
+  const places = operation.method === 'DELETE' ? { ...known, sessions: known.expendable, ...onlyLast(known) } : known;
   const body =
     operation.body === undefined
       ? fc.constantFrom('', '', '{}', '{"a":1}')
