@@ -380,7 +380,7 @@ const google = z.strictObject({
     'text',
     z
       .string()
-      .regex(/^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$/)
+      .regex(/^(?!-)[a-z0-9-]{1,48}(?<!-)$/)
       .default('codex-fleet'),
     {
       doc: 'What the names of our collections and objects begin with: fleets of different prefixes may share a database and a bucket.',
