@@ -49,14 +49,14 @@ export function renderPage(rows: readonly ReliabilityRow[], machine: string): st
 
 # Reliability
 
-What is done to a fleet and to a cluster, how often, and what came of it. Nothing here is simulated unless the row says so: the processes are real and killed by \`kill -9\`, the agent is the real \`codex app-server\`, Redis is the real server, connections are cut by a proxy between real peers; only the model is the demo model, which writes down every call, so that a prompt that ran twice is seen.
+What is done to a fleet and to a cluster, how often, and what came of it. Nothing here is simulated unless the row says so: the processes are real and killed by \`kill -9\`, the agent is the real \`codex app-server\`, Redis is the real server, Firestore and Pub/Sub are Google's emulators with the real clients, Cloud Storage is a local server of its API, connections are cut by a proxy between real peers; only the model is the demo model, which writes down every call, so that a prompt that ran twice is seen.
 
 A row is written by a test that has passed; where a test fails there is no row. *Negative control* is what the same check was shown to prove that it can fail: a history with an event lost, a writer under an old epoch, a planted leak. *Date* is that of the suite's last run.
 
 - again, all of it: \`npm run reliability\` (${suites.map((suite) => `\`${suite}\``).join(', ')}; ten times what CI tries, or as \`CODEX_FLEET_FAULTS_SCALE\` says)
 - again, some of it: \`npm run reliability -- test/faults/kills\`; rows of other suites stay, with their dates
 - the tests alone, without this page: \`npm run test:faults\`; each says its seed, and \`CODEX_FLEET_FAULTS_SEED\` repeats it
-- a suite whose server is missing (\`redis-server\`) is skipped by name, and in CI that is a failure
+- a suite whose server is missing (\`redis-server\`, Google's emulators) is skipped by name; in CI that is a failure, but for the emulators
 - last written on: ${machine}
 
 ${table.map((cells) => `| ${cells.map(escaped).join(' | ')} |`).join('\n')}
