@@ -119,16 +119,17 @@ async function isStillUntaken(
   if (now.status !== 'queued') return false;
   // Only who made the turn may end it: a repeat cannot know what became of the first call.
   if (!isNew) return true;
-  const settled = endedTurn(
-    now,
-    {
-      status: 'failed',
-      reason: null,
-      finalMessage: '',
-      error: { code: refusal.code, message: refusal.message },
-      usage: now.usage,
-    },
-    parts.clock.now(),
-  );
-  return settled !== null && (await parts.records.turns.replace(settled)) !== null;
+  return endRefused(parts, now, refusal);
+}
+
+/** Ends one that no worker has taken, as `wasRefused` has it. false where it has gone on since. */
+export async function endRefused(
+  { clock, records }: Pick<Parts, 'clock' | 'records'>,
+  turn: TurnRecord,
+  { code, message }: ServiceError,
+): Promise<boolean> {
+  const { usage } = turn;
+  const outcome = { status: 'failed', reason: null, finalMessage: '', error: { code, message }, usage } as const;
+  const ended = endedTurn(turn, outcome, clock.now());
+  return ended !== null && (await records.turns.replace(ended)) !== null;
 }

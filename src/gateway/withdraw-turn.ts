@@ -2,7 +2,8 @@
 // accepted and will ask again, under no name by which the two could be known for one. So it must not run.
 
 import type { ServiceError } from '../core/errors.ts';
-import { endedTurn, type TurnRecord } from '../core/turn.ts';
+import type { TurnRecord } from '../core/turn.ts';
+import { endRefused } from './dispatch.ts';
 import type { Gear } from './gateway-parts.ts';
 
 type Parts = Pick<Gear, 'records' | 'clock' | 'logger'>;
@@ -36,21 +37,14 @@ export async function withdrawTurn(
 
 /** false: it is not there, or not yet, or the store does not say. */
 async function isSettled(
-  { clock, records }: Parts,
+  parts: Parts,
   { id, tenant }: Pick<TurnRecord, 'id' | 'tenant'>,
-  { code, message }: ServiceError,
+  refusal: ServiceError,
 ): Promise<boolean> {
   try {
-    const turn = await records.turns.get(tenant, id);
+    const turn = await parts.records.turns.get(tenant, id);
     if (turn === null) return false;
-    if (turn.status !== 'queued') return true;
-    const { finalMessage, usage } = turn;
-    const ended = endedTurn(
-      turn,
-      { status: 'failed', reason: null, finalMessage, error: { code, message }, usage },
-      clock.now(),
-    );
-    return ended !== null && (await records.turns.replace(ended)) !== null;
+    return turn.status !== 'queued' || (await endRefused(parts, turn, refusal));
   } catch {
     return false;
   }
