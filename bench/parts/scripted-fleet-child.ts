@@ -24,6 +24,7 @@ import { createGateway } from '../../src/gateway/gateway.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
+import { noTracing } from '../../src/observability/tracing.ts';
 import { noWorkspace } from '../../src/testing/no-workspace.ts';
 import { scriptedAgent } from './scripted-agent.ts';
 import type { AppendJob, ScriptedFleetJob, ScriptedFleetReady } from './scripted-fleet-facts.ts';
@@ -74,6 +75,7 @@ async function start({ dataDir, slots }: ScriptedFleetJob): Promise<ScriptedFlee
     clock,
     logger,
     metrics,
+    tracing: noTracing,
   });
   const gateway = createGateway({
     clock,

@@ -16,6 +16,7 @@ import { TokenSet } from '../../src/http/bearer.ts';
 import { createLogger } from '../../src/observability/logger.ts';
 import { createMetrics } from '../../src/observability/metrics.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
+import { noTracing } from '../../src/observability/tracing.ts';
 import { noWorkspace } from '../../src/testing/no-workspace.ts';
 import { Heartbeat } from '../../src/worker/heartbeat.ts';
 import { registerInternalFace } from '../../src/worker/internal-face.ts';
@@ -48,7 +49,7 @@ async function start({ flags }: ScriptedMemberJob): Promise<ScriptedMemberReady>
   });
   down.add(() => stores.close());
   const { boot, snapshots, worker } = await startWorkerParts({
-    ...{ config, stores, reserve: null, checksRecords: false, clock, logger, metrics },
+    ...{ config, stores, reserve: null, checksRecords: false, clock, logger, metrics, tracing: noTracing },
     dir: own.path,
     outbox: openOutbox({ config, records: stores.records, clock }),
     codex: {

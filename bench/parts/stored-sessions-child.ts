@@ -18,6 +18,7 @@ import { RecoveryDesk } from '../../src/manager/recovery-desk.ts';
 import { TurnDispatch } from '../../src/manager/turn-dispatch.ts';
 import { Upkeep } from '../../src/manager/upkeep.ts';
 import { createLogger } from '../../src/observability/logger.ts';
+import { createMetrics } from '../../src/observability/metrics.ts';
 import { SystemClock } from '../../src/observability/system-clock.ts';
 import { storedEvents } from '../../src/testing/stored-events.ts';
 import { serveParent } from './serve-parent.ts';
@@ -97,7 +98,7 @@ async function passes(): Promise<Passes> {
     settings: { retainEventsMs: 86_400_000, retainSessionsMs: 30 * 86_400_000 },
   });
   const failover = new Failover({ ...{ desk, owners, records, clock, logger }, leaseMs: 10_000 });
-  const dispatch = new TurnDispatch({ desk, owners, directory, records, clock, logger });
+  const dispatch = new TurnDispatch({ desk, owners, directory, records, clock, logger, metrics: createMetrics() });
   return {
     upkeepMs: await timed(() => upkeep.pass(() => false)),
     failoverMs: await timed(() => failover.pass(() => false)),

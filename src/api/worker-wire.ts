@@ -132,6 +132,8 @@ export const jsonCalls = {
       busySessions: z.int(),
       waitingTurns: z.int(),
       boundSessions: z.array(sessionKey.extend({ slotId: z.string() })),
+      // What an earlier version does not say.
+      reservedFor: id.nullable().default(null),
       isolation,
       codexVersion: z.string(),
       startedAt: z.number(),

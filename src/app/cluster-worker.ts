@@ -6,6 +6,7 @@ import { internalCredential } from '../adapters/worker-http/internal-credential.
 import type { Config } from '../config/resolve.ts';
 import { ServiceError } from '../core/errors.ts';
 import { TokenSet } from '../http/bearer.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
@@ -16,12 +17,15 @@ import { createWorkerServer } from '../worker/worker-server.ts';
 import { openClusterDir, openWorkerDir } from './cluster-dir.ts';
 import { connectModelProxy, defaultModelOf } from './cluster-model.ts';
 import { openClusterStores } from './cluster-stores.ts';
+import { countedClusterStores } from './counted-stores.ts';
 import { openOutbox } from './outside.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
 import { httpLimits } from './limits.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openTracing } from './tracing.ts';
+import { UncagedWorker, withOneSlot } from './uncaged-worker.ts';
 import { fleetVersion } from './version.ts';
 import { startWorkerParts } from './worker-parts.ts';
 import { openWorkspaces } from './workspace-parts.ts';
@@ -38,36 +42,68 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     showPrompts: given.log.prompts,
   }).child({ worker_id: given.worker.id });
   assertReachable(given);
-  const metrics = createMetrics({ processMetrics: true });
+  const metrics = createMetrics({ processMetrics: true, process: { role: 'worker', version: fleetVersion } });
   const down = new Teardown(clock, given.server.drainTimeoutMs);
   try {
     const cluster = await openClusterDir(given);
     down.add(() => cluster.close());
     const own = await openWorkerDir(cluster.path, given.worker.id);
     down.add(() => own.close());
+    const uncaged = new UncagedWorker({
+      ...{ clock, logger },
+      workerDir: own.path,
+      heartbeatMs: given.cluster.heartbeatMs,
+    });
+    down.add(() => uncaged.end());
     const reserve = await DiskReserve.open({ dir: own.path, clock, logger });
     down.add(() => reserve.close());
     const shared = { config: given, dataDir: cluster.path, checksRecords: false };
-    const stores = await openClusterStores({ ...shared, reserve, clock, logger });
+    const stores = countedClusterStores(await openClusterStores({ ...shared, reserve, clock, logger }), metrics);
     down.add(() => stores.close());
     const model = connectModelProxy(given, cluster.clusterSecret, clock);
     down.add(() => model.link.close());
 
     const name = await defaultModelOf(model.link, clock, logger);
-    const config: Config = { ...given, model: { ...given.model, name } };
+    const named: Config = { ...given, model: { ...given.model, name } };
+    const tracing = await openTracing(named, 'worker');
+    down.add(() => tracing.stop());
     const codex = await prepareCodex({
-      config,
+      config: named,
       dir: path.join(own.path, 'codex'),
       modelUpstream: model.upstream,
+      onUncaged: () => uncaged.begin(),
       reserve,
       clock,
       logger,
     });
+    const isCaged = codex.isolation.cage === 'own-root';
+    const config = isCaged ? named : withOneSlot(named);
+    // The next one serves anybody. What runs may end, however long it takes: it has its own limits.
+    const replace = async (): Promise<void> => {
+      logger.warn({ event: 'worker_makes_way' }, 'another tenant waits: this worker ends, to be started anew');
+      const left = worker.leave();
+      await heartbeat.beat();
+      await left;
+      await down.run({});
+    };
+    const oneTenant = isCaged
+      ? null
+      : uncaged.oneTenant({
+          onTaken: () => void heartbeat.beat(),
+          onWanted: () => void replace().catch(() => undefined),
+        });
+    // What cannot be ended ends with the container: nothing else is taken into it.
+    const cleanUp = (): Promise<void> =>
+      uncaged.cleanUp(codex.endsWhole ?? true).catch((error: unknown) => {
+        logger.error({ event: 'agent_outlived', err: error }, 'what an agent started cannot be ended: the worker ends');
+        void down.run({ force: true }).catch(() => undefined);
+      });
     const { boot, files, snapshots, worker } = await startWorkerParts({
-      ...{ config, codex, stores, reserve, clock, logger, metrics },
+      ...{ config, codex, stores, reserve, clock, logger, metrics, tracing },
       dir: own.path,
       grants: model.link,
       outbox: openOutbox({ config, records: stores.records, clock }),
+      ...(oneTenant === null ? {} : { uncaged: { oneTenant, cleanUp } }),
     });
     down.add(() => snapshots.stop());
     const sweep = new RestingSweep({
@@ -83,6 +119,7 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
       records: stores.records,
       log: stores.log,
       tokens: new TokenSet([tokenOfDataDir(cluster), ...config.tokens]),
+      scrape: new ScrapeCredential(config.metrics.token),
       listen: { host: config.worker.host, port: config.worker.port },
       limits: httpLimits(config),
       promptBodyBytes: config.server.bodyLimitExecBytes,

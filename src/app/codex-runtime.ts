@@ -23,6 +23,8 @@ import { fleetVersion } from './version.ts';
 export type CodexRuntime = {
   readonly version: string;
   readonly isolation: IsolationReport;
+  /** false where the end of an agent is not the end of all that it started. */
+  readonly endsWhole?: boolean;
   readonly startAgent: (slot: Slot) => Promise<AgentProcess>;
 };
 
@@ -33,6 +35,8 @@ export type CodexRuntimeOptions = {
   readonly modelUpstream: ModelUpstream;
   /** Of the disk that `dir` and the slots are on. */
   readonly reserve: DiskReserve;
+  /** No cage can be made, and that is allowed. Before anything that an earlier run left is used. */
+  readonly onUncaged?: () => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
 };
@@ -66,6 +70,8 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
     );
   }
   if (report.cage === 'own-root') await assertOutOfSight(config);
+  else await options.onUncaged?.();
+  await mkdir(dir, { recursive: true, mode: 0o700 });
   const shared = {
     binary,
     isolation,
@@ -83,6 +89,7 @@ export async function prepareCodex(options: CodexRuntimeOptions): Promise<CodexR
   return {
     version: binary.version,
     isolation: report,
+    endsWhole: isolation.kind === 'cage' || isolation.pidNamespacePrefix.length > 0,
     startAgent: async (slot) => {
       // What is left is for those that run: a Codex of its own would take it.
       if (reserve.isLow) throw new ServiceError('storage_full');

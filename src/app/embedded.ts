@@ -26,6 +26,7 @@ import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
 import { openJobMessages, openOutbox, Outside } from './outside.ts';
 import { openStores } from './stores.ts';
+import { openTracing } from './tracing.ts';
 import { fleetVersion } from './version.ts';
 import { salvageSlots, startWorkerParts } from './worker-parts.ts';
 import { openWorkspaces } from './workspace-parts.ts';
@@ -49,7 +50,7 @@ export async function startEmbedded(
     pretty: config.log.format === 'pretty',
     showPrompts: config.log.prompts,
   });
-  const ownMetrics = createMetrics({ processMetrics: true });
+  const ownMetrics = createMetrics({ processMetrics: true, process: { role: 'fleet', version: fleetVersion } });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   let outside: Outside | null = null;
   try {
@@ -58,6 +59,8 @@ export async function startEmbedded(
     const reserve = await DiskReserve.open({ dir: dataDir.path, clock, logger });
     down.add(() => reserve.close());
 
+    const tracing = await openTracing(config, 'embedded');
+    down.add(() => tracing.stop());
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
     const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
@@ -100,6 +103,7 @@ export async function startEmbedded(
       clock,
       logger,
       metrics,
+      tracing,
     });
     down.add(() => snapshots.stop());
     down.add(
@@ -141,6 +145,7 @@ export async function startEmbedded(
       clock,
       logger,
       metrics,
+      tracing,
       records,
       log,
       worker,

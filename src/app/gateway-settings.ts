@@ -16,13 +16,14 @@ export type GatewaySettings = Pick<
   | 'allowedSandboxes'
   | 'defaultSandbox'
   | 'gcpProject'
+  | 'metricsToken'
   | 'logPrompts'
   | 'httpLimits'
   | 'receivers'
 > & { readonly limits: GatewayLimits };
 
 export function gatewaySettings(config: Config): GatewaySettings {
-  const { log, server, sessions, webhooks } = config;
+  const { log, metrics, server, sessions, webhooks } = config;
   return {
     version: fleetVersion,
     listen: { host: server.host, port: server.port },
@@ -31,6 +32,7 @@ export function gatewaySettings(config: Config): GatewaySettings {
     allowedSandboxes: sessions.sandboxes,
     defaultSandbox: defaultSandbox(sessions.sandboxes),
     gcpProject: log.gcpProject,
+    metricsToken: metrics.token,
     logPrompts: log.prompts,
     limits: { ...defaultGatewayLimits, ...gatewayLimits(config) },
     httpLimits: httpLimits(config),

@@ -12,12 +12,14 @@ import { Snapshots } from '../snapshot/snapshots.ts';
 import { openClusterDir } from './cluster-dir.ts';
 import { connectModelProxy } from './cluster-model.ts';
 import { openClusterStores } from './cluster-stores.ts';
+import { countedClusterStores } from './counted-stores.ts';
 import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { gatewaySettings } from './gateway-settings.ts';
 import { httpLimits } from './limits.ts';
 import { openOutbox } from './outside.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openTracing } from './tracing.ts';
 import { fleetVersion } from './version.ts';
 
 /** A client that asks in this time is told to go to another gateway, and meets no connection that just ends. */
@@ -31,20 +33,25 @@ export async function startGateway(config: Config): Promise<RunningPart> {
     pretty: config.log.format === 'pretty',
     showPrompts: config.log.prompts,
   });
-  const metrics = createMetrics({ processMetrics: true });
+  const metrics = createMetrics({ processMetrics: true, process: { role: 'gateway', version: fleetVersion } });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   try {
     const dir = await openClusterDir(config);
     down.add(() => dir.close());
-    const stores = await openClusterStores({
-      config,
-      dataDir: dir.path,
-      reserve: null,
-      checksRecords: false,
-      clock,
-      logger,
-    });
+    const stores = countedClusterStores(
+      await openClusterStores({
+        config,
+        dataDir: dir.path,
+        reserve: null,
+        checksRecords: false,
+        clock,
+        logger,
+      }),
+      metrics,
+    );
     down.add(() => stores.close());
+    const tracing = await openTracing(config, 'gateway');
+    down.add(() => tracing.stop());
     const { clusterSecret } = dir;
     const model = connectModelProxy(config, clusterSecret, clock);
     down.add(() => model.link.close());
@@ -63,7 +70,7 @@ export async function startGateway(config: Config): Promise<RunningPart> {
     const { records } = stores;
     const outbox = openOutbox({ config, records, clock });
     const gateway = createGateway({
-      ...{ clock, logger, metrics, outbox, records },
+      ...{ clock, logger, metrics, outbox, records, tracing },
       log: new SealedReplay(stores.log, records.sessions, snapshots),
       logKnownForMs: () => stores.directory.knownForMs(),
       worker: workers,

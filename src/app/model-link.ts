@@ -30,7 +30,15 @@ export async function startModelLink(config: Config, runDir: string, clock: Cloc
   const controlSocket = path.join(runDir, 'model-control.sock');
   const controlCredential = randomBytes(32).toString('base64url');
   const proxy = await startModelProxyProcess({
-    settings: { dataSocket, controlSocket, controlCredential, model: config.model, log: config.log },
+    settings: {
+      dataSocket,
+      controlSocket,
+      controlCredential,
+      model: config.model,
+      log: config.log,
+      tracing: config.tracing,
+      worker: { id: config.worker.id },
+    },
     env: proxyEnvironment(config, env),
     clock,
     logger,

@@ -10,6 +10,7 @@ import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import type { ModelProxySettings } from './model-proxy-settings.ts';
+import { openTracing } from './tracing.ts';
 
 const input = createInterface({ input: process.stdin });
 const [line] = await Promise.race([firstLine(), ended()]);
@@ -17,6 +18,7 @@ if (line === undefined) process.exit(1);
 const settings = JSON.parse(line) as ModelProxySettings;
 
 const clock = new SystemClock();
+const tracing = await openTracing(settings, 'model-proxy');
 const proxy = createModelProxy({
   dataAddress: { path: settings.dataSocket },
   controlAddress: { path: settings.controlSocket },
@@ -32,6 +34,7 @@ const proxy = createModelProxy({
   grantStore: new MemoryGrantStore(clock),
   clock,
   logger: createLogger({ level: settings.log.level, role: 'model-proxy', pretty: settings.log.format === 'pretty' }),
+  tracing,
   metrics: createMetrics({ processMetrics: true }),
 });
 
@@ -42,6 +45,7 @@ await proxy.listen();
 process.stdout.write('ready\n');
 await ended();
 await proxy.stop();
+await tracing.stop();
 process.exit(0);
 
 async function firstLine(): Promise<string[]> {

@@ -9,4 +9,6 @@ export type ModelProxySettings = {
   readonly controlCredential: string;
   readonly model: Config['model'];
   readonly log: Config['log'];
+  readonly tracing: Config['tracing'];
+  readonly worker: Pick<Config['worker'], 'id'>;
 };

@@ -12,12 +12,15 @@ import type { Config } from '../config/resolve.ts';
 import type { GrantStore } from '../contracts/grant-store.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ListenAddress } from '../http/listener.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createModelProxy } from '../model-proxy/model-proxy.ts';
 import { createLogger, type Logger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { openClusterDir } from './cluster-dir.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openTracing } from './tracing.ts';
+import { fleetVersion } from './version.ts';
 
 export type RunningModelProxy = RunningPart & {
   /** Where workers send their commands; `url` is where the calls of agents go. */
@@ -33,11 +36,14 @@ export async function startModelProxy(config: Config): Promise<RunningModelProxy
     const apiKey = readModelKey(config.model, readEnvironment());
     const secret = await clusterSecret(config, down);
     const grantStore = await openGrantStore(config, clock, logger, down);
+    const tracing = await openTracing(config, 'model-proxy');
+    down.add(() => tracing.stop());
     const { modelProxy } = config;
     const proxy = createModelProxy({
       dataAddress: { host: modelProxy.host, port: modelProxy.port },
       controlAddress: { host: modelProxy.host, port: modelProxy.controlPort },
       controlCredential: internalCredential(secret, 'model-proxy', ''),
+      scrape: new ScrapeCredential(config.metrics.token),
       provider: {
         kind: config.model.provider,
         baseUrl: config.model.baseUrl,
@@ -48,7 +54,8 @@ export async function startModelProxy(config: Config): Promise<RunningModelProxy
       grantStore,
       clock,
       logger,
-      metrics: createMetrics({ processMetrics: true }),
+      tracing,
+      metrics: createMetrics({ processMetrics: true, process: { role: 'model-proxy', version: fleetVersion } }),
     });
     const { data, control } = await proxy.listen();
     down.add(

@@ -9,6 +9,7 @@ import type { SessionRecord } from '../core/session.ts';
 import { eraseSession } from '../gateway/erase-session.ts';
 import { defaultGatewayLimits } from '../gateway/gateway-parts.ts';
 import { TokenSet } from '../http/bearer.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createManagerServer } from '../manager/manager-server.ts';
 import { SessionManager } from '../manager/session-manager.ts';
 import { createLogger } from '../observability/logger.ts';
@@ -16,12 +17,14 @@ import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
 import { openClusterDir } from './cluster-dir.ts';
 import { openClusterStores } from './cluster-stores.ts';
+import { countedClusterStores } from './counted-stores.ts';
 import { startClusterWorkers } from './cluster-workers.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { gatewayLimits, httpLimits } from './limits.ts';
 import { lookAfterSession } from './look-after.ts';
 import { openJobMessages, openOutbox, Outside } from './outside.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { fleetVersion } from './version.ts';
 
 const probeMs = 1_000;
 
@@ -29,20 +32,23 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
   const clock = new SystemClock();
   const { format, level } = config.log;
   const logger = createLogger({ level, role: 'session-manager', pretty: format === 'pretty' });
-  const metrics = createMetrics({ processMetrics: true });
+  const metrics = createMetrics({ processMetrics: true, process: { role: 'session-manager', version: fleetVersion } });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   let outside: Outside | null = null;
   try {
     const dir = await openClusterDir(config);
     down.add(() => dir.close());
-    const stores = await openClusterStores({
-      config,
-      dataDir: dir.path,
-      reserve: null,
-      checksRecords: true,
-      clock,
-      logger,
-    });
+    const stores = countedClusterStores(
+      await openClusterStores({
+        config,
+        dataDir: dir.path,
+        reserve: null,
+        checksRecords: true,
+        clock,
+        logger,
+      }),
+      metrics,
+    );
     down.add(() => stores.close());
     const { clusterSecret } = dir;
     const worker = startClusterWorkers({ config, clusterSecret, stores, clock, logger, metrics });
@@ -89,6 +95,7 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
       records,
       messages,
       tokens: new TokenSet([tokenOfDataDir(dir), ...config.tokens]),
+      scrape: new ScrapeCredential(config.metrics.token),
       clock,
       logger,
       metrics,

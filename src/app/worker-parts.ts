@@ -9,9 +9,11 @@ import type { Clock } from '../core/clock.ts';
 import { mintId } from '../core/ids.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { Tracing } from '../observability/tracing.ts';
 import { Snapshots } from '../snapshot/snapshots.ts';
 import { LeaseKeeper } from '../worker/lease-keeper.ts';
 import { isOwner } from '../worker/ownership.ts';
+import type { OneTenant } from '../worker/one-tenant.ts';
 import { removeTree } from '../worker/remove-tree.ts';
 import { type Room, SessionFiles } from '../worker/session-files.ts';
 import { SlotClaims } from '../worker/slot-claims.ts';
@@ -31,9 +33,12 @@ export type WorkerParts = {
   readonly reserve: DiskReserve | null;
   readonly grants: ModelGrants;
   readonly outbox: Outbox;
+  /** Where no cage can be made: whom the worker serves, and what is to be done when an agent has ended. */
+  readonly uncaged?: { readonly oneTenant: OneTenant; readonly cleanUp: () => Promise<void> };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly tracing: Tracing;
 };
 
 export type RunningWorker = {
@@ -52,7 +57,7 @@ const maxPendingEvents = 100_000;
 
 /** Started and taking turns. */
 export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorker> {
-  const { clock, codex, config, grants, logger, metrics, outbox, reserve, stores } = parts;
+  const { clock, codex, config, grants, logger, metrics, outbox, reserve, stores, tracing } = parts;
   const { sessionsDir, slotsDir } = dirsIn(parts.dir, stores.kind);
   // With records in memory no session outlives a process: neither do its files.
   if (stores.kind === 'memory') await Promise.all([sessionsDir, slotsDir].map(removeTree));
@@ -84,6 +89,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       rssBytes: config.worker.recycleRssBytes,
       openFiles: config.worker.recycleOpenFiles,
     },
+    ...(parts.uncaged === undefined ? {} : { cleanUp: parts.uncaged.cleanUp }),
     clock,
     logger,
     metrics,
@@ -108,6 +114,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       clock,
       logger,
       metrics,
+      tracing,
       isolation: codex.isolation,
       defaultModel: config.model.name,
       limits: {
@@ -129,6 +136,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
     }),
     slotLimit: config.worker.slots,
     queueLimit: config.worker.queueLimit,
+    oneTenant: parts.uncaged?.oneTenant ?? null,
     maxPendingEvents,
   });
   reserve?.whenFull(() => worker.diskFull());

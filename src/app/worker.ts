@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Config } from '../config/resolve.ts';
 import { noOutbox } from '../contracts/outbox.ts';
 import { TokenSet } from '../http/bearer.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
@@ -17,6 +18,8 @@ import { withModelMetrics } from './fleet-metrics.ts';
 import { httpLimits } from './limits.ts';
 import { startModelLink } from './model-link.ts';
 import { type RunningPart, Teardown } from './running-part.ts';
+import { openTracing } from './tracing.ts';
+import { fleetVersion } from './version.ts';
 import { openStores } from './stores.ts';
 import { startWorkerParts } from './worker-parts.ts';
 
@@ -27,7 +30,7 @@ export function startWorker(config: Config): Promise<RunningPart> {
 async function startLoneWorker(config: Config): Promise<RunningPart> {
   const clock = new SystemClock();
   const logger = createLogger({ level: config.log.level, role: 'worker', pretty: config.log.format === 'pretty' });
-  const ownMetrics = createMetrics({ processMetrics: true });
+  const ownMetrics = createMetrics({ processMetrics: true, process: { role: 'worker', version: fleetVersion } });
   const down = new Teardown(clock, config.server.drainTimeoutMs);
   try {
     const dataDir = await openDataDir(config.dataDir);
@@ -36,6 +39,8 @@ async function startLoneWorker(config: Config): Promise<RunningPart> {
     down.add(() => reserve.close());
     const model = await startModelLink(config, dataDir.runDir, clock, logger);
     down.add(() => model.stop());
+    const tracing = await openTracing(config, 'worker');
+    down.add(() => tracing.stop());
     const metrics = withModelMetrics(ownMetrics, model.metricsText, logger);
     const dir = path.join(dataDir.path, 'worker');
     const modelUpstream = { socketPath: model.dataSocket };
@@ -49,7 +54,7 @@ async function startLoneWorker(config: Config): Promise<RunningPart> {
     });
     down.add(() => stores.close());
     const { snapshots, worker } = await startWorkerParts({
-      ...{ config, dir, codex, stores, reserve, clock, logger, metrics },
+      ...{ config, dir, codex, stores, reserve, clock, logger, metrics, tracing },
       grants: model.link,
       // Whoever asks it is told by its answer.
       outbox: noOutbox,
@@ -65,6 +70,7 @@ async function startLoneWorker(config: Config): Promise<RunningPart> {
       records: stores.records,
       log: stores.log,
       tokens: new TokenSet([tokenOfDataDir(dataDir), ...config.tokens]),
+      scrape: new ScrapeCredential(config.metrics.token),
       clock,
       logger,
       metrics,

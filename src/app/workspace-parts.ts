@@ -16,7 +16,7 @@ import { Spool } from '../workspace/spool.ts';
 export type WorkspaceParts = {
   /** On the file system of the slots. */
   readonly workerDir: string;
-  readonly sessions: SessionRecords;
+  readonly sessions: Pick<SessionRecords, 'get'>;
   readonly snapshots: Snapshots;
   readonly worker: Worker;
   readonly clock: Clock;

@@ -4,11 +4,12 @@ import type { Check } from '../app/doctor-check.ts';
 import type { RunningFleet } from '../app/embedded.ts';
 import type { RunningModelProxy } from '../app/model-proxy.ts';
 import type { RunningPart } from '../app/running-part.ts';
-import type { Config } from '../config/resolve.ts';
+import type { Config, ConfigRole } from '../config/resolve.ts';
 import type { Environment } from '../config/host-facts.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Flags } from '../config/sources.ts';
 import type { Clock } from '../core/clock.ts';
+import type { Kubectl } from '../deploy/kubectl.ts';
 import type { Output } from './output.ts';
 
 /** The composition roots, loaded when a command needs them. */
@@ -31,6 +32,7 @@ export type CliContext = {
   readonly clock: Clock;
   /** Calls back for each request to stop (Ctrl-C, SIGTERM, the reader of stdout gone). The returned function ends it. */
   onInterrupt(listener: () => void): () => void;
-  loadConfig(flags: Flags, configFile?: string): LoadedConfig;
+  loadConfig(flags: Flags, configFile?: string, role?: ConfigRole): LoadedConfig;
   readonly parts: FleetParts;
+  readonly kubectl: Kubectl;
 };

@@ -23,7 +23,7 @@ export type ExecTarget = {
 export async function findTarget(context: CliContext, given: SettingFlags): Promise<ExecTarget> {
   // The port of a fleet made for one call is nobody's business, and the usual one may be taken.
   const readConfig = (): Config =>
-    configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile));
+    configForOneCall(context.loadConfig({ '--port': '0', ...given.flags }, given.configFile, 'embedded'));
   const found = await findRunningFleet(context, readConfig);
   if (found !== null) return existing(found, given);
 

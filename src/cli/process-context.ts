@@ -3,6 +3,7 @@
 import { readEnvironment } from '../config/host-facts.ts';
 import { loadConfigFromProcess } from '../config/load-from-process.ts';
 import type { Clock } from '../core/clock.ts';
+import { runKubectl } from '../deploy/kubectl.ts';
 import type { CliContext, FleetParts } from './cli-context.ts';
 import { createOutput } from './output.ts';
 
@@ -31,6 +32,7 @@ export function createProcessContext(parts: FleetParts): CliContext {
     },
     loadConfig: loadConfigFromProcess,
     parts,
+    kubectl: runKubectl,
   };
 }
 

@@ -7,6 +7,7 @@ import { fleetVersion } from '../app/version.ts';
 import { ConfigProblems } from '../config/problems.ts';
 import type { CliContext } from './cli-context.ts';
 import { addAskingCommands } from './asking-commands.ts';
+import { addDeployCommands } from './deploy-commands.ts';
 import { runConfigCheck, runConfigShow, type ConfigShowOptions } from './commands/config.ts';
 import { runDoctor } from './commands/doctor.ts';
 import { runExec, type ExecOptions } from './commands/exec.ts';
@@ -93,6 +94,10 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   });
 
   addAskingCommands(program, context, (code) => {
+    exitCode = code;
+  });
+
+  addDeployCommands(program, context, (code) => {
     exitCode = code;
   });
 

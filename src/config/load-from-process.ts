@@ -4,16 +4,18 @@ import { readFileSync } from 'node:fs';
 import { readEnvironment, readHostFacts } from './host-facts.ts';
 import { loadConfig } from './load.ts';
 import type { LoadedConfig } from './load.ts';
+import type { ConfigRole } from './resolve.ts';
 import type { Flags } from './sources.ts';
 
 /** Throws ConfigProblems. */
-export function loadConfigFromProcess(flags: Flags, configFile?: string): LoadedConfig {
+export function loadConfigFromProcess(flags: Flags, configFile?: string, role?: ConfigRole): LoadedConfig {
   return loadConfig({
     env: readEnvironment(),
     flags,
     facts: readHostFacts(),
     readFile: readFileIfPresent,
     ...(configFile === undefined ? {} : { configFile }),
+    ...(role === undefined ? {} : { role }),
   });
 }
 

@@ -6,7 +6,7 @@ import { allowedValues, ConfigProblems, settingNames } from './problems.ts';
 import type { ConfigProblem } from './problems.ts';
 import type { Environment, HostFacts } from './host-facts.ts';
 import { defaultDataDir, findConflicts, resolveConfig } from './resolve.ts';
-import type { Config } from './resolve.ts';
+import type { Config, ConfigRole } from './resolve.ts';
 import { settingsSchema } from './schema.ts';
 import type { Settings } from './schema.ts';
 import { listSettings } from './setting.ts';
@@ -20,6 +20,8 @@ export type LoadInput = {
   /** `--config`: the file to read instead of the data directory's. */
   readonly configFile?: string;
   readonly facts: HostFacts;
+  /** Some rules are for one role alone. */
+  readonly role?: ConfigRole;
   /** The file's text, or null when there is none. Throws when there is one that cannot be read. */
   readonly readFile: (path: string) => string | null;
 };
@@ -47,7 +49,7 @@ export function loadConfig(input: LoadInput): LoadedConfig {
   problems.push(...refused.values());
 
   const hasKeyVariable = (input.env[settings.model.apiKeyEnv] ?? '') !== '';
-  const resolveInput = { settings, facts: input.facts, hasKeyVariable };
+  const resolveInput = { role: input.role ?? null, settings, facts: input.facts, hasKeyVariable };
   const config = resolveConfig(resolveInput);
   for (const conflict of findConflicts(config, resolveInput)) {
     // A refused value was replaced by its default: what follows from that is not the person's problem.

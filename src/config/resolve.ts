@@ -23,7 +23,11 @@ type ResolvedModel = {
 
 export type Config = Total<Omit<Settings, 'model'>> & { readonly model: ResolvedModel };
 
+/** Which command is to run with it; null where none does, or one that starts nothing. */
+export type ConfigRole = 'embedded' | 'worker' | 'gateway' | 'session-manager' | 'model-proxy';
+
 export type ResolveInput = {
+  readonly role: ConfigRole | null;
   readonly settings: Settings;
   readonly facts: HostFacts;
   /** Whether the variable named by `model.api_key_env` holds something. */
@@ -68,6 +72,12 @@ export function defaultDataDir(facts: HostFacts): string {
 /** 127.0.0.0/8, ::1 and localhost: addresses that other machines cannot reach. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+/** Where no command is known, a Redis speaks for a cluster: the embedded fleet does not use it. */
+function isOfCluster({ redis }: Pick<Config, 'redis'>, role: ConfigRole | null): boolean {
+  if (role === 'embedded') return false;
+  return role === null || role === 'worker' ? redis.url !== null : true;
 }
 
 function defaultSlots(facts: HostFacts): number {
@@ -161,18 +171,20 @@ export function findConflicts(config: Config, input: ResolveInput): Conflict[] {
     ['model.provider', 'model.baseUrl'],
     'the demo model is built in and takes no base URL',
   );
+  // A worker of a cluster serves one tenant at a time where it has no cage, and the other roles run no agents.
+  const mayBeUncaged = cage.allowNone && !isOfCluster(config, input.role);
   rule(
-    cage.allowNone && config.tokens.length > 0,
+    mayBeUncaged && config.tokens.length > 0,
     ['cage.allowNone', 'tokens'],
     'without a cage, tenants could read one another: not with tokens of several tenants',
   );
   rule(
-    cage.allowNone && !isLoopback(server.host),
+    mayBeUncaged && !isLoopback(server.host),
     ['cage.allowNone', 'server.host'],
     `without a cage, only a loopback address may be served, not ${server.host}`,
   );
   rule(
-    cage.allowNone && !isLoopback(worker.host),
+    mayBeUncaged && !isLoopback(worker.host),
     ['cage.allowNone', 'worker.host'],
     `without a cage, only a loopback address may be served, not ${worker.host}`,
   );

@@ -272,6 +272,23 @@ const log = z.strictObject({
   ),
 });
 
+const metrics = z.strictObject({
+  token: setting('text', z.string().min(16).nullable().default(null), {
+    secret: true,
+    doc: 'A credential that reads `/metrics` of every role and nothing else, for what collects them. Default: none; the other credentials of a role read them as well.',
+  }),
+});
+
+const tracing = z.strictObject({
+  endpoint: setting('text', httpUrl.nullable().default(null), {
+    envAliases: ['OTEL_EXPORTER_OTLP_ENDPOINT'],
+    doc: 'Where an OpenTelemetry collector takes traces over OTLP/HTTP: its address, to which /v1/traces is added. Default: nothing is traced.',
+  }),
+  samplePercent: setting('number', z.number().min(0).max(100).default(100), {
+    doc: 'How many of the traces that begin here are kept; of one that a caller began, the caller has decided.',
+  }),
+});
+
 const redis = z.strictObject({
   url: setting(
     'text',
@@ -460,6 +477,8 @@ export const settingsSchema = z.strictObject({
   model: model.prefault({}),
   cage: cage.prefault({}),
   log: log.prefault({}),
+  metrics: metrics.prefault({}),
+  tracing: tracing.prefault({}),
   redis: redis.prefault({}),
   cluster: cluster.prefault({}),
   modelProxy: modelProxy.prefault({}),

@@ -13,6 +13,8 @@ export type StoredGrant = {
   readonly credentialSha256: string;
   /** The turn that runs. */
   readonly turn: TurnId | null;
+  /** Of the turn that runs, where it is traced. */
+  readonly traceparent?: string;
   /** Grows with each change that the worker makes: of two states the one with the higher number is true. */
   readonly revision: number;
 };

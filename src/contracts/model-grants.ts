@@ -22,8 +22,8 @@ export type Grant = {
 export interface ModelGrants {
   /** Valid until revoked. An older epoch of the same session stops being served. */
   issue(request: GrantRequest): Promise<Grant>;
-  /** From now until endTurn, calls with this grant are served. */
-  beginTurn(id: GrantId, turnId: TurnId): Promise<void>;
+  /** From now until endTurn, calls with this grant are served. `traceparent`: what they are traced under. */
+  beginTurn(id: GrantId, turnId: TurnId, traceparent?: string | null): Promise<void>;
   /** Calls under way are cut; later ones are refused. */
   endTurn(id: GrantId, turnId: TurnId): Promise<void>;
   /** Cuts and forgets. Revoking twice is harmless. */

@@ -7,7 +7,8 @@ export type StoredObject = { readonly name: string; readonly bytes: number };
 /** Bytes `offset` to `offset + length`. */
 export type ByteRange = { readonly offset: number; readonly length: number };
 
-export interface SnapshotStore {
+/** What is kept of sessions that one knows by name. */
+export interface SessionObjects {
   /**
    * Durable before it resolves; whole or absent, but a power cut before that may leave a part of it. A name
    * is written once: `store_conflict` when it is taken. Names are 1 to 128 of a-z 0-9 . _ - and begin with a letter or digit. Rejects with
@@ -23,6 +24,9 @@ export interface SnapshotStore {
   remove(key: SessionKey, names: readonly string[]): Promise<void>;
   /** Removes all objects of the session, and what unfinished writes of it left. */
   erase(key: SessionKey): Promise<void>;
+}
+
+export interface SnapshotStore extends SessionObjects {
   /** Each session that something is kept of, once or more, in no order; what is put or erased meanwhile may be missed. */
   sessions(): AsyncIterable<SessionKey>;
 }

@@ -44,6 +44,8 @@ export type WorkerStatus = {
   readonly waitingTurns: number;
   /** Which slot each bound session has: at most `slots.limit` of them. */
   readonly boundSessions?: readonly (SessionKey & { readonly slotId: string })[];
+  /** The one tenant that it serves in this run; absent or null: any. */
+  readonly reservedFor?: TenantId | null;
   readonly isolation: IsolationReport;
   readonly codexVersion: string;
   readonly startedAt: number;
@@ -61,7 +63,7 @@ export interface WorkerLink {
   /**
    * Hands over a turn whose record exists and is `queued`. Resolves once the worker will see it to
    * its end; the same turn twice is accepted once. Rejects, having taken nothing, with `queue_full`,
-   * `draining`, `no_worker_ready`, `session_failed`, `session_quarantined` or `session_full`.
+   * `draining`, `worker_reserved`, `no_worker_ready`, `session_failed`, `session_quarantined` or `session_full`.
    */
   startTurn(key: TurnKey, options?: StartOptions): Promise<void>;
   /** Ends the turn as `cancelled`, waiting or running. Resolves when it has ended. Rejects with `turn_ended`. */

@@ -1,7 +1,7 @@
 // Which workers there are, where they listen and how much room they have. Each says so itself, again and
 // again; fast and forgetful: after a loss of its data the next heartbeats fill it.
 
-import type { WorkerId } from '../core/ids.ts';
+import type { TenantId, WorkerId } from '../core/ids.ts';
 import type { IsolationReport } from './worker-link.ts';
 
 export type WorkerEntry = {
@@ -14,6 +14,8 @@ export type WorkerEntry = {
   readonly slots: { readonly limit: number; readonly starting: number; readonly idle: number; readonly bound: number };
   readonly busySessions: number;
   readonly waitingTurns: number;
+  /** The one tenant that it serves in this run; absent or null: any. */
+  readonly reservedFor?: TenantId | null;
   readonly isolation: IsolationReport;
   readonly codexVersion: string;
   readonly fleetVersion: string;

@@ -62,6 +62,12 @@ export const errorRegister = {
     retry: 'never',
     doc: 'The path exists, with other methods; `Allow` lists them.',
   },
+  worker_reserved: {
+    status: 503,
+    title: 'The workers serve other tenants for now',
+    retry: 'after',
+    doc: 'Where no cage can be made, a worker serves one tenant and is replaced before it serves another: that has begun. A turn that waits is run then by itself; repeat anything else.',
+  },
   session_not_found: {
     status: 404,
     title: 'There is no such session',

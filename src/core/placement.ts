@@ -1,7 +1,7 @@
 // Chooses the worker that a session goes to, and says why. Pure: what is known of the workers comes in,
 // with the randomness; asking one is somebody else's.
 
-import type { WorkerId } from './ids.ts';
+import type { TenantId, WorkerId } from './ids.ts';
 
 export type PlacementCandidate = {
   readonly id: WorkerId;
@@ -13,6 +13,8 @@ export type PlacementCandidate = {
   readonly slots: { readonly limit: number };
   readonly busySessions: number;
   readonly waitingTurns: number;
+  /** The one tenant that it serves, for the rest of its life; absent or null: any. */
+  readonly reservedFor?: TenantId | null;
 };
 
 /** Why a worker was chosen, or why none was: the same words in the log and in the metric. */
@@ -20,6 +22,7 @@ export const placementReasons = [
   'affinity',
   'two_choices',
   'only_one',
+  'reserved_only',
   'ejected_only',
   'no_worker',
   'all_full',
@@ -27,14 +30,18 @@ export const placementReasons = [
 ] as const;
 export type PlacementReason = (typeof placementReasons)[number];
 
+type ChosenReason = Extract<PlacementReason, 'affinity' | 'two_choices' | 'only_one' | 'reserved_only' | 'ejected_only'>;
+
 export type Placement<C extends PlacementCandidate = PlacementCandidate> =
-  | { readonly worker: C; readonly reason: 'affinity' | 'two_choices' | 'only_one' | 'ejected_only' }
+  | { readonly worker: C; readonly reason: ChosenReason }
   | { readonly worker: null; readonly reason: 'no_worker' | 'all_full' | 'all_draining' };
 
 export type PlacementQuestion<C extends PlacementCandidate> = {
   readonly workers: readonly C[];
   /** Who holds the session's lease. */
   readonly holder: WorkerId | null;
+  /** Whose session it is. Absent: whom a worker serves does not matter. */
+  readonly tenant?: TenantId;
   /** From 0 to below 1. */
   readonly random: () => number;
 };
@@ -45,7 +52,14 @@ export function placeSession<C extends PlacementCandidate>(question: PlacementQu
   if (held !== undefined) return { worker: held, reason: 'affinity' };
 
   const ready = workers.filter(({ availability }) => availability === 'ready');
-  if (ready.length > 0) return amongReady(ready, random);
+  const isOthers = ({ reservedFor = null }: C): boolean =>
+    question.tenant !== undefined && reservedFor !== null && reservedFor !== question.tenant;
+  const open = ready.filter((worker) => !isOthers(worker));
+  if (open.length > 0) return amongReady(open, random);
+
+  // Asked, one of these is replaced by a worker that may serve anybody: at once where nothing runs.
+  const { worker: reserved } = amongReady(ready, random);
+  if (reserved !== null) return { worker: reserved, reason: 'reserved_only' };
 
   // All of them at once are more likely our trouble than theirs: one is tried rather than none.
   const ejected = workers.filter(({ availability }) => availability === 'ejected');
@@ -64,7 +78,9 @@ export function freeSlots(worker: Omit<PlacementCandidate, 'id' | 'availability'
 function amongReady<C extends PlacementCandidate>(ready: readonly C[], random: () => number): Placement<C> {
   // Where a turn would have to wait comes last, however the dice fall.
   const withRoom = ready.filter((worker) => freeSlots(worker) > 0);
-  const pool = withRoom.length > 0 ? withRoom : ready;
+  // One that is this tenant's already is of no use to others.
+  const own = withRoom.filter(({ reservedFor = null }) => reservedFor !== null);
+  const pool = own.length > 0 ? own : withRoom.length > 0 ? withRoom : ready;
   const first = pick(pool, random);
   if (first === null) return { worker: null, reason: 'no_worker' };
   const second = pick(

@@ -76,6 +76,8 @@ export type TurnRecord = {
   readonly jobId?: string;
   /** The X-Request-Id of the request that made it, where one did. */
   readonly requestId?: string;
+  /** W3C trace context of that request, where it is traced. */
+  readonly traceparent?: string;
 };
 
 /** What is true of a turn that has just been asked for. */

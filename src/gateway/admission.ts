@@ -17,7 +17,13 @@ import { steerSession } from './steer.ts';
 import { withdrawTurn } from './withdraw-turn.ts';
 
 /** With these a worker says that it has not even looked at the session. */
-const untouchedCodes: readonly ErrorCode[] = ['queue_full', 'draining', 'no_worker_ready', 'worker_unreachable'];
+const untouchedCodes: readonly ErrorCode[] = [
+  'queue_full',
+  'draining',
+  'worker_reserved',
+  'no_worker_ready',
+  'worker_unreachable',
+];
 
 export type TurnRequest = {
   readonly spec: TurnSpec;
@@ -25,6 +31,8 @@ export type TurnRequest = {
   readonly sessionRef: string | null;
   /** Kept with the turn, so that its log lines can be found. */
   readonly requestId: string;
+  /** Of the request, where it is traced. */
+  readonly traceparent: string | null;
   /** The route scopes the key: the same key elsewhere is another. */
   readonly idempotency: { readonly route: string; readonly key: string } | null;
 };
@@ -53,6 +61,7 @@ export async function admitTurn(gear: Gear, principal: Principal, request: TurnR
 
 async function admitDraft(gear: Gear, principal: Principal, request: TurnRequest, draft: TurnDraft): Promise<Admitted> {
   const { spec, sessionRef } = request;
+  const askedAtMs = gear.clock.monotonicMs();
   const scope = scopeOf(principal, request);
   const idIfNew = scope === null ? mintId() : derivedId(gear.idempotencySecret, 'session', scope);
   const { session, isNew: isNewSession } = await findOrMakeSession(gear, principal, sessionRef, idIfNew);
@@ -79,6 +88,8 @@ async function admitDraft(gear: Gear, principal: Principal, request: TurnRequest
   if (turn.status === 'queued') {
     try {
       await dispatchTurn(gear, turn, isNew, { onlyIfIdle: spec.onBusy === 'reject' });
+      const overheadMs = gear.clock.monotonicMs() - askedAtMs;
+      gear.metrics.gatewayOverheadSeconds.observe({ part: 'handover' }, overheadMs / 1000);
     } catch (error) {
       if (isNew && scope === null) await forgetRefused(gear, turn, error, isNewSession && sessionRef === null);
       throw error;
@@ -152,6 +163,7 @@ function draftTurn(gear: Gear, principal: Principal, request: TurnRequest): Turn
     requestHash: scope === null ? null : requestHash(asked),
     createdAt: gear.clock.now(),
     requestId: request.requestId,
+    ...(request.traceparent === null ? {} : { traceparent: request.traceparent }),
   };
 }
 

@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { ServiceError } from '../core/errors.ts';
 import { bearerTokenOf, type Principal, type TokenSet } from '../http/bearer.ts';
+import type { ScrapeCredential } from '../http/scrape-credential.ts';
 // Brings the `isOpen` of a route's config.
 import '../http/request-context.ts';
 import { corsHeaders, preflightHeaders, type OriginGuard } from './origin-guard.ts';
@@ -34,11 +35,13 @@ export class Authenticator {
   readonly #tokens: TokenSet;
   readonly #tickets: Tickets;
   readonly #guard: OriginGuard;
+  readonly #scrape: ScrapeCredential;
 
-  constructor(tokens: TokenSet, tickets: Tickets, guard: OriginGuard) {
+  constructor(tokens: TokenSet, tickets: Tickets, guard: OriginGuard, scrape: ScrapeCredential) {
     this.#tokens = tokens;
     this.#tickets = tickets;
     this.#guard = guard;
+    this.#scrape = scrape;
   }
 
   /** Before anything else of a request is read, its body included. */
@@ -57,6 +60,7 @@ export class Authenticator {
       request.principal = this.#byHeader(headers);
       if (routeOptions.config.isOpen === true) return undefined;
       this.#guard.assertOrigin(headers);
+      if (routeOptions.config.route === 'metrics' && this.#scrape.admits(headers.authorization)) return undefined;
       if (request.principal === null) throw unauthenticated(headers);
       return undefined;
     });

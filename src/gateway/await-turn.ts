@@ -31,7 +31,13 @@ export async function awaitTurn(
   } finally {
     cancelWait();
   }
-  return (await readAgain(gear, now ?? turn)) ?? turn;
+  const standing = (await readAgain(gear, now ?? turn)) ?? turn;
+  if (standing.endedAt !== null) {
+    // The worker's clock against ours: hosts whose clocks differ by milliseconds make an answer of none.
+    const overheadMs = Math.max(0, gear.clock.now() - standing.endedAt);
+    gear.metrics.gatewayOverheadSeconds.observe({ part: 'answer' }, overheadMs / 1000);
+  }
+  return standing;
 }
 
 /** null for one that is gone; as it was known while the records are away. */

@@ -14,6 +14,7 @@ type Parts = Pick<Gear, 'worker' | 'records' | 'clock' | 'logger' | 'limits'>;
 const refusalCodes: readonly ErrorCode[] = [
   'queue_full',
   'draining',
+  'worker_reserved',
   'no_worker_ready',
   'worker_unreachable',
   'session_busy',
@@ -72,6 +73,12 @@ export async function dispatchTurn(
   if (isServiceError(error, 'worker_lost')) {
     // It may have been taken: the log and the record will tell, this call cannot.
     logger.warn({ event: 'turn_handover_unclear', ...facts, err: error }, 'Handover of a turn failed');
+    return;
+  }
+  if (isServiceError(error, 'worker_reserved') && options.onlyIfIdle !== true) {
+    // Asked for by this, a worker is being replaced by one that serves anybody: whoever looks after open turns
+    // gives the turn to it. Refused, the tenant would find the next worker taken by those who asked again sooner.
+    logger.info({ event: 'turn_waits_for_worker', ...facts }, 'A turn waits for a worker that serves its tenant');
     return;
   }
   // Nobody would end a turn that failed for a reason that nobody foresaw. A worker that took it all

@@ -18,6 +18,7 @@ import type { ListenAddress } from '../http/listener.ts';
 import type { HttpLimits } from '../http/server.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { noTracing, type Tracing } from '../observability/tracing.ts';
 import { fleetOfOne } from './fleet-of-one.ts';
 import { KeyOrder } from './key-order.ts';
 import { TurnRate } from './turn-rate.ts';
@@ -125,6 +126,8 @@ export type GatewayParts = {
   /** The item of a line that Codex wrote, where the event had to be cut; null when it cannot be told. */
   readonly wholeItem?: (rawLine: string) => Readonly<Record<string, unknown>> | null;
   readonly tokens: readonly TokenEntry[];
+  /** Reads /metrics and nothing else. Absent: only the other credentials do. */
+  readonly metricsToken?: string | null;
   /** Turns an Idempotency-Key into ids: the same in every replica and after every restart. */
   readonly idempotencySecret: string | Uint8Array;
   readonly version: string;
@@ -138,6 +141,7 @@ export type GatewayParts = {
   readonly allowedSandboxes?: readonly SandboxMode[];
   /** The project whose traces the log lines name. */
   readonly gcpProject?: string | null;
+  readonly tracing?: Tracing;
   /** Whether prompts are written to the log. */
   readonly logPrompts?: boolean;
   readonly limits?: Partial<GatewayLimits>;
@@ -176,7 +180,9 @@ export function gearOf(parts: GatewayParts, draining: AbortSignal): Gear {
     wholeItem: parts.wholeItem ?? (() => null),
     allowedOrigins: parts.allowedOrigins ?? [],
     allowedHosts: parts.allowedHosts ?? [],
+    metricsToken: parts.metricsToken ?? null,
     gcpProject: parts.gcpProject ?? null,
+    tracing: parts.tracing ?? noTracing,
     logPrompts: parts.logPrompts ?? false,
     defaultSandbox: parts.defaultSandbox ?? 'workspace-write',
     allowedSandboxes: parts.allowedSandboxes ?? ['read-only', 'workspace-write'],

@@ -3,7 +3,9 @@
 import { TokenSet } from '../http/bearer.ts';
 import type { Listening } from '../http/listener.ts';
 import { registerProbes } from '../http/probes.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createHttpServer, defaultHttpLimits } from '../http/server.ts';
+import { noTracing } from '../observability/tracing.ts';
 import { Authenticator } from './auth.ts';
 import { gearOf, type GatewayParts } from './gateway-parts.ts';
 import { OriginGuard } from './origin-guard.ts';
@@ -45,6 +47,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     listen,
     limits: httpLimits,
     gcpProject: parts.gcpProject ?? null,
+    tracing: parts.tracing ?? noTracing,
   });
   const gear = gearOf(parts, server.draining);
   const { allowedOrigins, allowedHosts, limits } = gear;
@@ -54,7 +57,12 @@ export function createGateway(parts: GatewayParts): Gateway {
     perTenant: limits.ticketsPerTenant,
   });
   const guard = new OriginGuard({ listen, allowedOrigins, allowedHosts });
-  const authenticator = new Authenticator(new TokenSet(gear.tokens), tickets, guard);
+  const authenticator = new Authenticator(
+    new TokenSet(gear.tokens),
+    tickets,
+    guard,
+    new ScrapeCredential(gear.metricsToken),
+  );
   authenticator.protect(server.app);
 
   registerProbes(server.app, { metrics, assertReady: () => assertReady(gear, server) });

@@ -49,6 +49,8 @@ export class WsConnection {
   readonly #socket: WebSocket;
   readonly #principal: Principal;
   readonly #context: ErrorContext;
+  /** Of the upgrade: what its frames ask for goes on with it. */
+  readonly #parentTrace: string | null;
   readonly #outbox: WsOutbox;
   readonly #streams = new Set<Stream>();
   readonly #gone = new AbortController();
@@ -66,6 +68,8 @@ export class WsConnection {
     this.#socket = socket;
     this.#principal = principal;
     this.#context = upgradeContextOf(request);
+    const { traceparent } = request.headers;
+    this.#parentTrace = typeof traceparent === 'string' ? traceparent : null;
     const { connectionBufferBytes: bufferBytes, stallMs } = gear.limits;
     this.#outbox = new WsOutbox(socket, gear.clock, { bufferBytes, stallMs }, () => {
       this.#isEndedByUs = true;
@@ -182,7 +186,9 @@ export class WsConnection {
   async #exec(frame: ExecFrame, ref: string | null): Promise<void> {
     const { clock, metrics } = this.#gear;
     const startedMs = clock.monotonicMs();
+    const span = this.#gear.tracing.start('WS exec', { kind: 'server', parent: this.#parentTrace });
     const answered = (status: number): void => {
+      span.end({ error: status >= 500 ? String(status) : null });
       metrics.requests.inc({ route: 'ws', status_class: statusClassOf(status) });
       metrics.requestDurationSeconds.observe({ route: 'ws' }, (clock.monotonicMs() - startedMs) / 1000);
     };
@@ -195,6 +201,7 @@ export class WsConnection {
         spec: toTurnSpec(frame),
         sessionRef: frame.session_id ?? null,
         requestId,
+        traceparent: span.traceparent,
         idempotency: key === null ? null : { route: execRoute, key },
       });
       logAccepted(this.#gear, admitted, { prompt: frame.prompt, requestId }, 'exec');

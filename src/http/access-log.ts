@@ -7,8 +7,8 @@ import type { RouteLabel } from '../observability/metrics.ts';
 import { shownPathOf } from './request-context.ts';
 import { traceFields } from './trace-context.ts';
 
-/** Asked every few seconds by machines: not news. */
-const quietRoutes: ReadonlySet<RouteLabel> = new Set(['health', 'metrics', 'page']);
+/** Asked again and again by machines: not news. */
+const quietRoutes: ReadonlySet<RouteLabel> = new Set(['health', 'metrics', 'page', 'stores']);
 const longestUserAgent = 256;
 
 export function logAccess(

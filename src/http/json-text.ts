@@ -26,8 +26,15 @@ type Frame = {
   latestKey: string;
 };
 
-export function parseJsonObject(text: string, what: 'body' | 'frame'): Record<string, unknown> {
-  lookOver(text, what);
+/** Wider for who has shown that it is of the fleet: records hold what others have put into them. */
+export type JsonBounds = { readonly depth: number; readonly values: number };
+
+export function parseJsonObject(
+  text: string,
+  what: 'body' | 'frame',
+  bounds: JsonBounds = { depth: maxDepth, values: maxValues },
+): Record<string, unknown> {
+  lookOver(text, what, bounds);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -43,7 +50,7 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** One pass over text that need not be JSON: about 1 ms for a million characters. */
-function lookOver(text: string, what: string): void {
+function lookOver(text: string, what: string, { depth, values: mostValues }: JsonBounds): void {
   const frames: Frame[] = [];
   let top: Frame | undefined;
   let isKeyNext = false;
@@ -60,7 +67,7 @@ function lookOver(text: string, what: string): void {
       case openBrace:
       case openBracket: {
         const isObject = text.charCodeAt(at) === openBrace;
-        if (frames.length >= maxDepth) throw refusal(`The ${what} is nested more than ${maxDepth} deep.`);
+        if (frames.length >= depth) throw refusal(`The ${what} is nested more than ${depth} deep.`);
         top = { keys: isObject ? new Set() : null, name: top?.latestKey ?? '', latestKey: '' };
         frames.push(top);
         isKeyNext = isObject;
@@ -78,7 +85,7 @@ function lookOver(text: string, what: string): void {
         values += 1;
         break;
     }
-    if (values > maxValues) throw refusal(`The ${what} has more than ${maxValues} values.`);
+    if (values > mostValues) throw refusal(`The ${what} has more than ${mostValues} values.`);
   }
 }
 

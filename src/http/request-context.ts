@@ -10,6 +10,10 @@ declare module 'fastify' {
     /** Answered without a credential. */
     readonly isOpen?: boolean;
   }
+  interface FastifyRequest {
+    /** For what this request leads to; null where nothing is traced. */
+    traceparent: string | null;
+  }
 }
 
 const saneId = /^[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}$/;

@@ -8,6 +8,7 @@ import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import { statusClassOf, type Metrics } from '../observability/metrics.ts';
+import { noTracing, type Tracing } from '../observability/tracing.ts';
 import { logAccess } from './access-log.ts';
 import { ConnectionLimit } from './connection-limit.ts';
 import { logError, problemOf, sendError, writeRawError, type ErrorContext } from './error-reply.ts';
@@ -23,6 +24,7 @@ import { assertExpectation, assertUnambiguous, expectsContinue, takeOriginForm }
 import { RequestLines } from './request-lines.ts';
 import { securityHeaders } from './security-headers.ts';
 import { ServerLife } from './server-life.ts';
+import { useTracing } from './request-spans.ts';
 
 export type HttpLimits = {
   readonly bodyBytes: number;
@@ -60,6 +62,7 @@ export type HttpServerOptions = {
   readonly limits?: Partial<HttpLimits>;
   /** The project whose traces the log lines name. */
   readonly gcpProject?: string | null;
+  readonly tracing?: Tracing;
 };
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>;
@@ -141,6 +144,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   /** Behind these nothing can be trusted to be a request. */
   const lastOnConnection = new WeakSet<FastifyRequest>();
 
+  useTracing(app, options.tracing ?? noTracing);
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ ...securityHeaders, 'x-request-id': request.id });
     try {

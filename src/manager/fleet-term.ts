@@ -12,13 +12,14 @@ import { RecoveryDesk, type RecoveryDeskParts } from './recovery-desk.ts';
 import { Recurring } from './recurring.ts';
 import { SessionOwners } from './session-owners.ts';
 import { type RecoveryPace, SessionRecovery } from './session-recovery.ts';
-import { TurnDispatch } from './turn-dispatch.ts';
+import { TurnDispatch, type TurnDispatchParts } from './turn-dispatch.ts';
 import { Upkeep, type UpkeepParts } from './upkeep.ts';
 import type { WorkerWatch } from './worker-watch.ts';
 
 export type FleetTermParts = RecoveryDeskParts &
   UpkeepParts &
-  OrphanSweepParts & {
+  OrphanSweepParts &
+  Pick<TurnDispatchParts, 'metrics'> & {
     readonly directory: Pick<SessionDirectory, 'knownForMs' | 'lookup' | 'release'>;
     readonly watch: Pick<WorkerWatch, 'trustedForMs' | 'verdict'>;
     readonly leaseMs: number;

@@ -10,6 +10,7 @@ import { bearerTokenOf, type TokenSet } from '../http/bearer.ts';
 import '../http/request-context.ts';
 import type { ListenAddress } from '../http/listener.ts';
 import { registerProbes } from '../http/probes.ts';
+import type { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createHttpServer, type HttpLimits, type HttpServer } from '../http/server.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -21,6 +22,8 @@ export type ManagerServerOptions = {
   /** null: it reads none. */
   readonly messages: Pick<MessageSource, 'state'> | null;
   readonly tokens: TokenSet;
+  /** Reads /metrics and nothing else. */
+  readonly scrape?: ScrapeCredential;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -42,6 +45,7 @@ export function createManagerServer(options: ManagerServerOptions): HttpServer {
     if (token === null || tokens.find(token) === null) throw new ServiceError('unauthenticated');
   };
   app.addHook('onRequest', async ({ headers, is404, routeOptions }) => {
+    if (routeOptions.config.route === 'metrics' && options.scrape?.admits(headers.authorization) === true) return;
     if (routeOptions.config.isOpen !== true && !is404) authenticate(headers.authorization);
   });
 

@@ -25,6 +25,7 @@ const ofTheFleet: readonly ErrorCode[] = [
   'store_conflict',
   'store_unavailable',
   'worker_lost',
+  'worker_reserved',
   'worker_unreachable',
 ];
 /** Somebody else came first, or there is nothing left to recover: no news. */

@@ -14,7 +14,10 @@ export type SessionManagerParts = Omit<FleetTermParts, 'onPass' | 'onRecovered' 
     readonly leadership: Leadership;
     /** Unique among all managers and all runs of them. */
     readonly holder: string;
-    readonly metrics: Pick<Metrics, 'leader' | 'sessionsRecovered' | 'workers'>;
+    readonly metrics: Pick<
+      Metrics,
+      'leader' | 'sessionsRecovered' | 'unheldOldestSeconds' | 'unheldSessions' | 'workers'
+    >;
   };
 
 export type ManagerHealth = {
@@ -60,6 +63,9 @@ export class SessionManager {
       onChange: (isLeading) => {
         if (!isLeading) this.#term = null;
         metrics.leader.set(isLeading ? 1 : 0);
+        // The next leader looks for itself.
+        metrics.unheldSessions.set(0);
+        metrics.unheldOldestSeconds.set(0);
       },
     });
   }

@@ -6,6 +6,7 @@ import type { SessionDirectory } from '../contracts/session-directory.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import { firstRetryMs, type Lanes, type RecoveryDesk } from './recovery-desk.ts';
 import type { SessionOwners } from './session-owners.ts';
 
@@ -18,6 +19,7 @@ export type TurnDispatchParts = {
   readonly listedEntryMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Pick<Metrics, 'unheldOldestSeconds' | 'unheldSessions'>;
 };
 
 const everyMs = 500;
@@ -45,6 +47,10 @@ type Seen = { readonly firstAtMs: number; nextAskMs: number; askDelayMs: number;
 export class TurnDispatch {
   readonly #parts: TurnDispatchParts;
   readonly #seen = new Map<string, Seen>();
+  /** Sessions that nobody was found to hold, since when. */
+  readonly #unheld = new Map<string, number>();
+  /** Sessions with open turns, as far as the list was looked through. */
+  #listed = new Set<string>();
   #after: FleetPlace | null = null;
   #cycle = 0;
   #isFailureTold = false;
@@ -64,6 +70,7 @@ export class TurnDispatch {
       await desk.recoverAll(this.#orphans(turns, isStopping), lanes);
       await this.#ask(turns, isStopping);
       this.#isFailureTold = false;
+      this.#reportUnheld();
     } catch (error) {
       if (!this.#isFailureTold)
         logger.warn({ event: 'dispatch_not_possible', err: error }, 'turns that wait could not be looked for');
@@ -83,6 +90,7 @@ export class TurnDispatch {
     for (let pages = 0; pages < mostPages; pages++) {
       const page: Page<FleetPlace> = await records.turns.listOpen(this.#after, pageSize);
       onListed(page.data.length);
+      for (const turn of page.data) this.#listed.add(sessionNameOf(turn));
       for (const turn of page.data) if (nowMs - this.#firstSeen(turn, nowMs) >= settledAfterMs) settled.push(turn);
       this.#after = page.hasMore ? (page.data.at(-1) ?? null) : null;
       if (this.#after === null) {
@@ -110,20 +118,38 @@ export class TurnDispatch {
   /** The list was seen to its end: what was not on it has ended. */
   #endCycle(): void {
     for (const [name, { cycle }] of this.#seen) if (cycle !== this.#cycle) this.#seen.delete(name);
+    for (const name of this.#unheld.keys()) if (!this.#listed.has(name)) this.#unheld.delete(name);
+    this.#listed = new Set();
     this.#cycle++;
   }
 
   async *#orphans(turns: readonly FleetPlace[], isStopping: () => boolean): AsyncGenerator<SessionKey> {
     const { desk, owners } = this.#parts;
     const looked = new Set<string>();
-    for (const { sessionId, tenant } of turns) {
+    for (const { id, sessionId, tenant } of turns) {
       if (isStopping() || desk.underWay >= mostUnderWay) return;
       const key = { tenant, sessionId };
-      const name = `${tenant}/${sessionId}`;
+      const name = sessionNameOf(key);
       if (looked.has(name) || !desk.isDue(key)) continue;
       looked.add(name);
-      if (await owners.isOrphaned(key)) yield key;
+      const isOrphaned = await owners.isOrphaned(key);
+      if (!isOrphaned) {
+        this.#unheld.delete(name);
+        continue;
+      }
+      const firstAtMs = this.#seen.get(nameOf({ tenant, id }))?.firstAtMs ?? this.#parts.clock.monotonicMs();
+      if (!this.#unheld.has(name)) this.#unheld.set(name, firstAtMs);
+      yield key;
     }
+  }
+
+  #reportUnheld(): void {
+    const { clock, metrics } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    let oldestMs = nowMs;
+    for (const sinceMs of this.#unheld.values()) oldestMs = Math.min(oldestMs, sinceMs);
+    metrics.unheldSessions.set(this.#unheld.size);
+    metrics.unheldOldestSeconds.set((nowMs - oldestMs) / 1000);
   }
 
   /** Whoever holds the session looks at all its open turns: one call is for all of them. */
@@ -151,6 +177,10 @@ export class TurnDispatch {
   }
 }
 
-function nameOf({ id, tenant }: FleetPlace): string {
+function nameOf({ id, tenant }: Pick<FleetPlace, 'id' | 'tenant'>): string {
   return `${tenant}/${id}`;
+}
+
+function sessionNameOf({ sessionId, tenant }: SessionKey): string {
+  return `${tenant}/${sessionId}`;
 }

@@ -9,6 +9,7 @@ import { ServiceError } from '../core/errors.ts';
 import { mintId } from '../core/ids.ts';
 import { bearerTokenOf } from '../http/bearer.ts';
 import { type ErrorAnswer, errorAnswer, logError } from '../http/error-reply.ts';
+import type { ScrapeCredential } from '../http/scrape-credential.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { SharedGrants } from './shared-grants.ts';
@@ -16,6 +17,8 @@ import type { SharedGrants } from './shared-grants.ts';
 export type ControlFaceParts = {
   readonly grants: SharedGrants;
   readonly credential: string;
+  /** Reads /metrics and nothing else. */
+  readonly scrape?: ScrapeCredential | undefined;
   readonly status: () => ModelProviderStatus;
   readonly isReady: () => boolean;
   readonly metrics: Pick<Metrics, 'render'>;
@@ -29,6 +32,8 @@ type Route = {
   readonly path: RegExp;
   /** Probes answer without a credential: they say nothing but yes or no. */
   readonly isOpen?: true;
+  /** The credential for numbers will do. */
+  readonly isScrape?: true;
   readonly answer: (
     params: readonly string[],
     request: IncomingMessage,
@@ -50,6 +55,7 @@ const heldGrantSchema = z.strictObject({
   ...grantSchema.shape,
   credential_sha256: z.string().regex(/^[0-9a-f]{64}$/),
   turn_id: z.string().min(1).max(128).nullable(),
+  traceparent: z.string().max(256).optional(),
   revision,
 });
 const wantedSchema = z.strictObject({
@@ -64,9 +70,10 @@ export function createControlFace(
     const credential = bearerTokenOf(request.headers.authorization);
     return credential !== null && timingSafeEqual(hashOf(credential), expected);
   };
+  const isScraper = (request: IncomingMessage): boolean => parts.scrape?.admits(request.headers.authorization) === true;
   const routes = controlRoutes(parts, isTrusted);
   return (request, response) => {
-    answer(routes, isTrusted, request)
+    answer(routes, { isTrusted, isScraper }, request)
       .catch((error: unknown) => failureReply(error, request, parts.logger))
       .then((reply) => write(response, reply))
       .catch(() => response.destroy());
@@ -100,8 +107,9 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts, i
       path: grantPath,
       answer: async ([id = ''], request) => {
         const body = parse(heldGrantSchema, await readBody(request));
-        const { credential_sha256: credentialSha256, turn_id: turn, revision: newest } = body;
-        await grants.restore({ id, request: requestOf(body), credentialSha256, turn, revision: newest });
+        const { credential_sha256: credentialSha256, revision: newest, traceparent, turn_id: turn } = body;
+        const traced = traceparent === undefined ? {} : { traceparent };
+        await grants.restore({ id, request: requestOf(body), credentialSha256, turn, ...traced, revision: newest });
         return json(200, {});
       },
     },
@@ -109,7 +117,7 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts, i
       method: 'POST',
       path: turnPath,
       answer: async ([grant = '', turn = ''], _request, query) => {
-        await grants.beginTurn(grant, turn, revisionIn(query));
+        await grants.beginTurn(grant, turn, revisionIn(query), query.get('traceparent'));
         return json(200, {});
       },
     },
@@ -170,6 +178,7 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts, i
     {
       method: 'GET',
       path: /^\/metrics$/,
+      isScrape: true,
       answer: async () => {
         const { contentType, body } = await metrics.render();
         return { status: 200, headers: { 'content-type': contentType }, body };
@@ -178,11 +187,16 @@ function controlRoutes({ grants, status, isReady, metrics }: ControlFaceParts, i
   ];
 }
 
-async function answer(routes: readonly Route[], isTrusted: IsTrusted, request: IncomingMessage): Promise<Reply> {
+async function answer(
+  routes: readonly Route[],
+  { isScraper, isTrusted }: { readonly isScraper: IsTrusted; readonly isTrusted: IsTrusted },
+  request: IncomingMessage,
+): Promise<Reply> {
   const [path = '', query = ''] = (request.url ?? '').split('?', 2);
   const here = routes.filter((route) => route.path.test(path));
   const route = here.find(({ method }) => method === request.method);
-  if (route?.isOpen !== true && !isTrusted(request)) throw new ServiceError('unauthenticated');
+  const isAdmitted = route?.isOpen === true || (route?.isScrape === true && isScraper(request)) || isTrusted(request);
+  if (!isAdmitted) throw new ServiceError('unauthenticated');
   if (route === undefined) {
     if (here.length === 0) throw new ServiceError('not_found');
     throw new ServiceError('method_not_allowed', { allow: here.map(({ method }) => method) });

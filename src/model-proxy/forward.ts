@@ -3,8 +3,10 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../core/clock.ts';
+import type { Usage } from '../core/usage.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics, ModelRequestOutcome } from '../observability/metrics.ts';
+import type { Span, Tracing } from '../observability/tracing.ts';
 import { breakOff } from './break-off.ts';
 import { CallCut, type CutReason, IdleWatch } from './deadlines.ts';
 import { readErrorAnswer, writeErrorAnswer } from './error-answer.ts';
@@ -40,9 +42,19 @@ export type ForwarderParts = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Pick<Metrics, 'modelRequests' | 'modelTokens'>;
+  readonly tracing: Tracing;
+  /** As OpenTelemetry names who answers for the model. */
+  readonly providerName: string;
 };
 
-type CallRecord = { outcome: ModelRequestOutcome; status: number | null; attempts: number; problem: string | null };
+type CallRecord = {
+  outcome: ModelRequestOutcome;
+  status: number | null;
+  attempts: number;
+  problem: string | null;
+  model: string | null;
+  usage: Usage | null;
+};
 
 const refusalsOfCuts: Readonly<Record<CutReason, RefusalCode>> = {
   header_timeout: 'provider_timed_out',
@@ -68,8 +80,12 @@ export class Forwarder {
   async forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { grants, clock } = this.#parts;
     const startedAtMs = clock.monotonicMs();
+    const startMs = clock.now();
     const abort = new AbortController();
-    const record: CallRecord = { outcome: 'refused', status: null, attempts: 0, problem: null };
+    const record: CallRecord = {
+      ...{ outcome: 'refused', status: null, attempts: 0, problem: null },
+      ...{ model: null, usage: null },
+    };
     response.once('close', () => {
       if (!response.writableFinished) abort.abort(new CallCut('client_gone'));
     });
@@ -83,6 +99,7 @@ export class Forwarder {
     } finally {
       call?.close();
       this.#report(call, record, clock.monotonicMs() - startedAtMs);
+      this.#trace(call, record, startMs);
     }
   }
 
@@ -98,6 +115,7 @@ export class Forwarder {
       const encoding = request.headers['content-encoding'];
       const maxBytes = this.#parts.bodies.maxBytes;
       const body = await inspectBody(held.bytes, encoding, call.request.models, maxBytes);
+      record.model = modelIn(body);
       abort.signal.throwIfAborted();
       const answer = await this.#ask(call, request, body, abort, record);
       held.release();
@@ -176,6 +194,7 @@ export class Forwarder {
       watch.stop();
       const usage = tail.read();
       if (usage !== null) {
+        record.usage = usage;
         call.addUsage(usage);
         const { modelTokens } = this.#parts.metrics;
         modelTokens.inc({ kind: 'input' }, usage.inputTokens);
@@ -210,7 +229,31 @@ export class Forwarder {
     }
   }
 
-  #report(call: OpenCall | null, record: CallRecord, durationMs: number): void {
+  /** By OpenTelemetry's conventions for generative AI; only of a call that a turn let in, and never what it said. */
+  #trace(call: OpenCall | null, { attempts, model, outcome, status, usage }: CallRecord, startMs: number): void {
+    if (call === null || call.traceparent === null) return;
+    const { providerName, tracing } = this.#parts;
+    const span: Span = tracing.start(model === null ? 'chat' : `chat ${model}`, {
+      kind: 'client',
+      parent: call.traceparent,
+      startMs,
+      attributes: {
+        'gen_ai.operation.name': 'chat',
+        'gen_ai.provider.name': providerName,
+        'gen_ai.request.model': model ?? undefined,
+        'gen_ai.conversation.id': call.request.sessionId,
+        'gen_ai.usage.input_tokens': usage?.inputTokens,
+        'gen_ai.usage.output_tokens': usage?.outputTokens,
+        'http.response.status_code': status ?? undefined,
+        'codex_fleet.turn.id': call.turnId,
+        'codex_fleet.model_call.attempts': attempts,
+      },
+    });
+    span.end({ error: outcome === 'completed' ? null : outcome });
+  }
+
+  #report(call: OpenCall | null, given: CallRecord, durationMs: number): void {
+    const { model: _model, usage: _usage, ...record } = given;
     this.#parts.metrics.modelRequests.inc({ outcome: record.outcome });
     const facts = {
       event: 'model_call_ended',
@@ -222,6 +265,12 @@ export class Forwarder {
     const isOrdinary = record.outcome === 'completed' || record.outcome === 'cut';
     this.#parts.logger[isOrdinary ? 'debug' : 'warn'](facts, 'Model call ended');
   }
+}
+
+/** As Codex asked for it. */
+function modelIn({ parsed }: InspectedBody): string | null {
+  const { model } = parsed as { readonly model?: unknown };
+  return typeof model === 'string' ? model : null;
 }
 
 function singleValued(headers: IncomingMessage['headers']): Record<string, string> {

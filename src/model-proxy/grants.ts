@@ -29,6 +29,8 @@ export type OpenCall = {
   readonly grantId: GrantId;
   readonly request: GrantRequest;
   readonly turnId: TurnId;
+  /** Of the turn; null where it is not traced. */
+  readonly traceparent: string | null;
   /** Before each call of the provider; refuses when the turn's budget is used up. */
   countAttempt(): void;
   addUsage(usage: Usage): void;
@@ -37,6 +39,7 @@ export type OpenCall = {
 
 type RunningTurn = {
   readonly id: TurnId;
+  readonly traceparent: string | null;
   calls: number;
   usage: Usage;
   /** What was not taken out by takeUncounted() yet. */
@@ -77,7 +80,7 @@ export class GrantTable {
   }
 
   /** What a worker or another proxy knows of a grant, where it is news. An end that happened here stands. */
-  install({ id, request, credentialSha256: hash, turn, revision }: StoredGrant): void {
+  install({ id, request, credentialSha256: hash, turn, traceparent, revision }: StoredGrant): void {
     let held = this.#byId.get(id);
     if (held === undefined) {
       if (this.#ended.has(hash)) throw new ServiceError('grant_not_found');
@@ -88,14 +91,14 @@ export class GrantTable {
     if (revision <= held.revision) return;
     held.revision = revision;
     if (turn === null) this.#endTurn(held);
-    else this.#beginTurn(held, turn);
+    else this.#beginTurn(held, turn, traceparent ?? null);
   }
 
   /** The same turn twice is harmless; another one takes its place. A revision that came before is ignored. */
-  beginTurn(id: GrantId, turnId: TurnId, revision?: number): void {
+  beginTurn(id: GrantId, turnId: TurnId, revision?: number, traceparent: string | null = null): void {
     const held = this.#byId.get(id);
     if (held === undefined) throw new ServiceError('grant_not_found');
-    if (raise(held, revision)) this.#beginTurn(held, turnId);
+    if (raise(held, revision)) this.#beginTurn(held, turnId, traceparent);
   }
 
   /** What the turn used; nothing when it was not the one that runs, which is harmless. */
@@ -139,7 +142,8 @@ export class GrantTable {
     const held = this.#byId.get(id);
     if (held === undefined) return null;
     const { request, hash, turn, revision } = held;
-    return { id, request, credentialSha256: hash, turn: turn?.id ?? null, revision };
+    const traced = turn === null || turn.traceparent === null ? {} : { traceparent: turn.traceparent };
+    return { id, request, credentialSha256: hash, turn: turn?.id ?? null, ...traced, revision };
   }
 
   idOf(hash: string): GrantId | null {
@@ -180,6 +184,7 @@ export class GrantTable {
       grantId: held.id,
       request: held.request,
       turnId: turn.id,
+      traceparent: turn.traceparent,
       countAttempt: () => {
         if (turn.calls >= this.#limits.maxCallsPerTurn) throw new ModelRefusal('turn_budget_exhausted');
         turn.calls += 1;
@@ -243,10 +248,10 @@ export class GrantTable {
     this.#byHash.set(held.hash, held);
   }
 
-  #beginTurn(held: Held, turnId: TurnId): void {
+  #beginTurn(held: Held, turnId: TurnId, traceparent: string | null): void {
     if (held.turn?.id === turnId) return;
     this.#endTurn(held);
-    held.turn = { id: turnId, calls: 0, usage: noUsage, uncounted: nothingUsed, cuts: new Set() };
+    held.turn = { id: turnId, traceparent, calls: 0, usage: noUsage, uncounted: nothingUsed, cuts: new Set() };
   }
 
   #end(held: Held, why: CutWhy = 'turn_ended'): void {

@@ -5,8 +5,10 @@ import type { GrantStore } from '../contracts/grant-store.ts';
 import type { ModelProviderStatus } from '../contracts/model-grants.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ListenAddress } from '../http/listener.ts';
+import type { ScrapeCredential } from '../http/scrape-credential.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import { noTracing, type Tracing } from '../observability/tracing.ts';
 import { createControlFace } from './control-face.ts';
 import { createDataFace } from './data-face.ts';
 import { defaultForwardTimeouts, Forwarder } from './forward.ts';
@@ -30,12 +32,15 @@ export type ModelProxyOptions = {
   readonly controlAddress: ListenAddress;
   /** The bearer token of the control face. */
   readonly controlCredential: string;
+  /** Reads the control face's /metrics and nothing else. */
+  readonly scrape?: ScrapeCredential;
   readonly provider: ProviderOptions;
   /** What this proxy knows together with others. */
   readonly grantStore: GrantStore;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing;
   readonly timeouts?: Partial<ForwardTimeouts>;
   readonly grantLimits?: Partial<GrantLimits>;
   readonly bodyLimits?: Partial<BodyLimits>;
@@ -81,6 +86,8 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
     clock,
     logger,
     metrics,
+    tracing: options.tracing ?? noTracing,
+    providerName: options.provider.kind === 'responses' ? 'openai' : options.provider.kind,
   });
   let isReady = false;
   let isHurried = false;
@@ -104,6 +111,7 @@ export function createModelProxy(options: ModelProxyOptions): ModelProxy {
     handler: createControlFace({
       grants,
       credential: options.controlCredential,
+      scrape: options.scrape,
       status: () => provider.status(),
       isReady: () => isReady,
       metrics,

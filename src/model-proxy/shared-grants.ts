@@ -89,9 +89,9 @@ export class SharedGrants {
     return wanted.filter((one) => !isKnown(one)).map(({ id }) => id);
   }
 
-  async beginTurn(id: GrantId, turnId: TurnId, revision?: number): Promise<void> {
+  async beginTurn(id: GrantId, turnId: TurnId, revision?: number, traceparent?: string | null): Promise<void> {
     if (this.#table.stored(id) === null) await this.#sync.look(id);
-    this.#table.beginTurn(id, turnId, revision);
+    this.#table.beginTurn(id, turnId, revision, traceparent);
     await this.#sync.save(id);
   }
 

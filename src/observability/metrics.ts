@@ -5,6 +5,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { type PlacementReason, placementReasons } from '../core/placement.ts';
 import { terminalStatuses } from '../core/turn.ts';
 import type { Usage } from '../core/usage.ts';
+import { operatingMetrics, type OperatingMetrics, type ProcessFacts } from './operating-metrics.ts';
+import { type StoreDoorMetrics, storeDoorMetrics } from './store-door-metrics.ts';
 import { turnUsageCounters } from './turn-usage-counters.ts';
 import { describeRegistry, labelledCounter, labelledGauge, labelledHistogram } from './metric-kinds.ts';
 import type { LabelledCounter, LabelledGauge, LabelledHistogram, MetricDescription } from './metric-kinds.ts';
@@ -33,6 +35,7 @@ export const routeLabels = [
   'page',
   'worker',
   'model_proxy',
+  'stores',
   'other',
 ] as const;
 export type RouteLabel = (typeof routeLabels)[number];
@@ -94,58 +97,61 @@ export type MessageOutcome = (typeof messageOutcomes)[number];
 export const deliveryOutcomes = ['delivered', 'retried', 'failed'] as const;
 export type DeliveryOutcome = (typeof deliveryOutcomes)[number];
 
-export type Metrics = {
-  /** HTTP requests and WebSocket frames that ask for a turn, when answered. */
-  readonly requests: LabelledCounter<{ readonly route: RouteLabel; readonly status_class: StatusClass }>;
-  readonly requestDurationSeconds: LabelledHistogram<{ readonly route: RouteLabel }>;
-  readonly turns: LabelledCounter<{ readonly outcome: (typeof terminalStatuses)[number] }>;
-  readonly turnDurationSeconds: Histogram;
-  readonly queueWaitSeconds: Histogram;
-  readonly timeToFirstEventSeconds: Histogram;
-  readonly waitingTurns: Gauge;
-  readonly slots: LabelledGauge<{ readonly state: SlotStateLabel }>;
-  readonly slotStarts: LabelledCounter<{ readonly outcome: SlotStartOutcome }>;
-  readonly slotStartSeconds: Histogram;
-  readonly slotRecycles: LabelledCounter<{ readonly reason: RecycleReason }>;
-  readonly placements: LabelledCounter<{ readonly reason: PlacementReason }>;
-  readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
-  readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
-  readonly modelTokens: LabelledCounter<{ readonly kind: ModelTokenKind }>;
-  /** Adds what an ended turn consumed, by its model. */
-  countTurnUsage(model: string, usage: Usage): void;
-  /** From the making of an event to its handing on to a stream that was open then. */
-  readonly streamLagSeconds: Histogram;
-  readonly streams: LabelledGauge<{ readonly kind: StreamKind }>;
-  /** Streams ended because their reader was too slow; each could be resumed. */
-  readonly streamsCut: Counter;
-  /** 1 for the session manager that leads, 0 for a standby. */
-  readonly leader: Gauge;
-  /** By this session manager. */
-  readonly sessionsRecovered: Counter;
-  /** As this session manager knows them. */
-  readonly workers: LabelledGauge<{ readonly state: WorkerStateLabel }>;
-  /** Attempts of jobs that ended here, by what became of the job. */
-  readonly jobAttempts: LabelledCounter<{ readonly outcome: JobOutcome }>;
-  /** As the leading session manager knows them. */
-  readonly jobsDue: Gauge;
-  readonly jobsRunning: Gauge;
-  readonly jobWaitSeconds: Histogram;
-  readonly messages: LabelledCounter<{ readonly outcome: MessageOutcome }>;
-  /** Attempts of deliveries to webhooks and to the topic. */
-  readonly deliveries: LabelledCounter<{ readonly outcome: DeliveryOutcome }>;
-  readonly deliveriesDue: Gauge;
-  /** From what happened to its arrival. */
-  readonly deliveryLagSeconds: Histogram;
-  render(): Promise<RenderedMetrics>;
-  /** Names, help and labels, for the reference page. */
-  describe(): readonly MetricDescription[];
-};
+export type Metrics = OperatingMetrics &
+  StoreDoorMetrics & {
+    /** HTTP requests and WebSocket frames that ask for a turn, when answered. */
+    readonly requests: LabelledCounter<{ readonly route: RouteLabel; readonly status_class: StatusClass }>;
+    readonly requestDurationSeconds: LabelledHistogram<{ readonly route: RouteLabel }>;
+    readonly turns: LabelledCounter<{ readonly outcome: (typeof terminalStatuses)[number] }>;
+    readonly turnDurationSeconds: Histogram;
+    readonly queueWaitSeconds: Histogram;
+    readonly timeToFirstEventSeconds: Histogram;
+    readonly waitingTurns: Gauge;
+    readonly slots: LabelledGauge<{ readonly state: SlotStateLabel }>;
+    readonly slotStarts: LabelledCounter<{ readonly outcome: SlotStartOutcome }>;
+    readonly slotStartSeconds: Histogram;
+    readonly slotRecycles: LabelledCounter<{ readonly reason: RecycleReason }>;
+    readonly placements: LabelledCounter<{ readonly reason: PlacementReason }>;
+    readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
+    readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
+    readonly modelTokens: LabelledCounter<{ readonly kind: ModelTokenKind }>;
+    /** Adds what an ended turn consumed, by its model. */
+    countTurnUsage(model: string, usage: Usage): void;
+    /** From the making of an event to its handing on to a stream that was open then. */
+    readonly streamLagSeconds: Histogram;
+    readonly streams: LabelledGauge<{ readonly kind: StreamKind }>;
+    /** Streams ended because their reader was too slow; each could be resumed. */
+    readonly streamsCut: Counter;
+    /** 1 for the session manager that leads, 0 for a standby. */
+    readonly leader: Gauge;
+    /** By this session manager. */
+    readonly sessionsRecovered: Counter;
+    /** As this session manager knows them. */
+    readonly workers: LabelledGauge<{ readonly state: WorkerStateLabel }>;
+    /** Attempts of jobs that ended here, by what became of the job. */
+    readonly jobAttempts: LabelledCounter<{ readonly outcome: JobOutcome }>;
+    /** As the leading session manager knows them. */
+    readonly jobsDue: Gauge;
+    readonly jobsRunning: Gauge;
+    readonly jobWaitSeconds: Histogram;
+    readonly messages: LabelledCounter<{ readonly outcome: MessageOutcome }>;
+    /** Attempts of deliveries to webhooks and to the topic. */
+    readonly deliveries: LabelledCounter<{ readonly outcome: DeliveryOutcome }>;
+    readonly deliveriesDue: Gauge;
+    /** From what happened to its arrival. */
+    readonly deliveryLagSeconds: Histogram;
+    render(): Promise<RenderedMetrics>;
+    /** Names, help and labels, for the reference page. */
+    describe(): readonly MetricDescription[];
+  };
 
 export type RenderedMetrics = { readonly contentType: string; readonly body: string };
 
 export type MetricsOptions = {
   /** Node's own (memory, CPU, event loop). They install observers for the life of the process: for composition roots. */
   readonly processMetrics?: boolean;
+  /** What is said of this process. Default: nothing. */
+  readonly process?: ProcessFacts;
 };
 
 const requestBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600] as const;
@@ -313,6 +319,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       'From what happened to its arrival at a receiver.',
       waitBuckets,
     ),
+    ...storeDoorMetrics(registry),
+    ...operatingMetrics(registry, options.process ?? null),
     describe: () => describeRegistry(registry),
     render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   };

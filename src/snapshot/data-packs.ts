@@ -1,6 +1,6 @@
 // The objects of a snapshot that are put before its last one, and the numbers by which its manifest names them.
 
-import type { SnapshotStore } from '../contracts/snapshots.ts';
+import type { SessionObjects } from '../contracts/snapshots.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import { mintObjectName } from './manifest.ts';
 
@@ -11,7 +11,7 @@ export type PutAhead = { readonly object: string; readonly bytes: number };
 export type PackPut = (pieces: readonly Uint8Array[]) => Promise<PutAhead>;
 
 export type DataPacksOptions = {
-  readonly store: SnapshotStore;
+  readonly store: SessionObjects;
   readonly key: SessionKey;
   readonly epoch: number;
   /** The number of the snapshot that they are for. */

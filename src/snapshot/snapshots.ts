@@ -2,7 +2,7 @@
 // for the session's record to say. What is asked for one session happens in order.
 
 import type { EventLog, LogPage } from '../contracts/event-log.ts';
-import type { SnapshotStore } from '../contracts/snapshots.ts';
+import type { SessionObjects } from '../contracts/snapshots.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
@@ -42,7 +42,7 @@ export const defaultSnapshotLimits: SnapshotLimits = {
 const maxDepth = 256;
 
 export type SnapshotsOptions = {
-  readonly store: SnapshotStore;
+  readonly store: SessionObjects;
   /** Whose events are sealed. */
   readonly log: EventLog;
   readonly codexVersion: string;

@@ -1,7 +1,7 @@
 // Reads what snapshots consist of, and hands out nothing whose hash does not match. Manifests are kept for
 // the next time, up to a number.
 
-import type { SnapshotStore } from '../contracts/snapshots.ts';
+import type { SessionObjects } from '../contracts/snapshots.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { SnapshotRef } from '../core/session.ts';
 import {
@@ -22,11 +22,11 @@ const likelyManifestBytes = 64 * 1024;
 const maxManifestBytes = 64 * 1024 * 1024;
 
 export class VerifiedObjects {
-  readonly store: SnapshotStore;
+  readonly store: SessionObjects;
   /** By tenant, session and object: an id of one tenant opens nothing of another's. */
   readonly #manifests = new Map<string, Manifest>();
 
-  constructor(store: SnapshotStore) {
+  constructor(store: SessionObjects) {
     this.store = store;
   }
 

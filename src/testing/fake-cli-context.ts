@@ -5,6 +5,7 @@ import { setImmediate as afterThisTurn } from 'node:timers';
 import type { CliContext, FleetParts } from '../cli/cli-context.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Clock } from '../core/clock.ts';
+import type { Kubectl } from '../deploy/kubectl.ts';
 
 export type FakeCli = {
   readonly context: CliContext;
@@ -19,6 +20,7 @@ export type FakeCliOptions = {
   readonly stdin?: Uint8Array;
   readonly isTerminal?: boolean;
   readonly parts?: Partial<FleetParts>;
+  readonly kubectl?: Kubectl;
 };
 
 export class ShortWaitClock implements Clock {
@@ -84,7 +86,7 @@ export function createFakeCli(options: FakeCliOptions = {}): FakeCli {
         listeners.add(listener);
         return () => listeners.delete(listener);
       },
-      loadConfig: (flags, configFile) =>
+      loadConfig: (flags, configFile, role) =>
         loadConfig({
           env,
           flags,
@@ -98,6 +100,7 @@ export function createFakeCli(options: FakeCliOptions = {}): FakeCli {
             stderrIsTerminal: isTerminal,
           },
           ...(configFile === undefined ? {} : { configFile }),
+          ...(role === undefined ? {} : { role }),
         }),
       parts: {
         startEmbedded: absent,
@@ -109,6 +112,7 @@ export function createFakeCli(options: FakeCliOptions = {}): FakeCli {
         discoverFleet: async () => null,
         ...options.parts,
       },
+      kubectl: options.kubectl ?? absent,
     },
   };
 }

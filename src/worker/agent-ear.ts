@@ -10,6 +10,7 @@ import type { Metrics } from '../observability/metrics.ts';
 import type { Turn } from '../protocol/generated/v2/Turn.ts';
 import { TurnTranslator } from '../protocol/translate.ts';
 import type { SessionWriter } from './session-writer.ts';
+import type { TurnTrace } from './turn-trace.ts';
 
 export type AgentEarOptions = {
   readonly sessionId: SessionId;
@@ -30,6 +31,7 @@ export class AgentEar {
   #onCodexEnded: () => void = () => {};
   /** The turn that has not shown anything yet. */
   #expecting: TurnRecord | null = null;
+  #trace: TurnTrace | null = null;
   #lastHeardMs = 0;
   #boundary = Promise.withResolvers<void>();
 
@@ -53,6 +55,7 @@ export class AgentEar {
     this.#lastHeardMs = clock.monotonicMs();
     for (const draft of this.#translator.feed(notification, line)) {
       writer.write(draft);
+      this.#trace?.hear(draft);
       if (this.#expecting !== null && isOfTheAgent(draft)) this.#firstEvent(this.#expecting);
       if (draft.type === 'item.completed' && isOfTheAgent(draft)) this.#reachBoundary();
     }
@@ -71,11 +74,12 @@ export class AgentEar {
     this.hear({ method, params }, JSON.stringify({ method, params }));
   }
 
-  beginTurn(turn: TurnRecord): HeardTurn {
+  beginTurn(turn: TurnRecord, trace: TurnTrace | null = null): HeardTurn {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#translator = this.#translatorFor(turn);
     this.#onCodexEnded = resolve;
     this.#expecting = turn;
+    this.#trace = trace;
     this.#lastHeardMs = this.#options.clock.monotonicMs();
     return { translator: this.#translator, codexEnded: promise };
   }
@@ -84,6 +88,7 @@ export class AgentEar {
   endTurn(): void {
     this.#translator = this.#translatorFor(null);
     this.#onCodexEnded = () => {};
+    this.#trace = null;
     this.#expecting = null;
   }
 

@@ -4,7 +4,8 @@
 import { createHash } from 'node:crypto';
 import { toApprovalResource } from '../api/approvals.ts';
 import type { AgentNotification, AgentRequest, RequestAnswer } from '../codex/agent-process.ts';
-import type { Page, Records } from '../contracts/records.ts';
+import type { Page } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import { type ApprovalRecord, decidedApproval } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
 import { mintId, type TurnId } from '../core/ids.ts';
@@ -24,7 +25,7 @@ import type { SessionWriter } from './session-writer.ts';
 import { answered } from './store-answer.ts';
 
 export type ApprovalDeskOptions = {
-  readonly records: Pick<Records, 'approvals' | 'turns'>;
+  readonly records: Pick<WorkerRecords, 'approvals' | 'turns'>;
   readonly writer: Pick<SessionWriter, 'write'>;
   readonly notices: Pick<SessionNotices, 'approval' | 'requiresAction'>;
   readonly clock: Clock;

@@ -1,7 +1,8 @@
 // What was decided before and still holds (design D7): acceptances for the session, and under a
 // continuation the answers that the interrupted turn got. Reads records and supersedes them; asks nobody.
 
-import type { Page, Records } from '../contracts/records.ts';
+import type { Page } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { ApprovalRecord } from '../core/approval.ts';
 import { supersededApproval } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
@@ -19,7 +20,7 @@ export type AskingTurn = {
 type Precedent = 'accept' | 'accept_for_session';
 
 type Options = {
-  readonly records: Pick<Records, 'approvals' | 'turns'>;
+  readonly records: Pick<WorkerRecords, 'approvals' | 'turns'>;
   readonly clock: Clock;
   readonly session: () => Pick<SessionRecord, 'tenant' | 'id'>;
 };

@@ -57,6 +57,7 @@ export async function continuationOf(
     createdAt: parts.clock.now(),
     ...(turn.jobId === undefined ? {} : { jobId: turn.jobId }),
     ...(turn.requestId === undefined ? {} : { requestId: turn.requestId }),
+    ...(turn.traceparent === undefined ? {} : { traceparent: turn.traceparent }),
   };
 }
 

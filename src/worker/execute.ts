@@ -1,7 +1,7 @@
 // A prompt given to the worker itself, without a gateway: a session for this one turn, gone after it.
 
 import type { EventLog } from '../contracts/event-log.ts';
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import { mintId, type TenantId } from '../core/ids.ts';
@@ -12,7 +12,7 @@ import type { Worker } from './worker.ts';
 
 export type ExecuteParts = {
   readonly worker: Worker;
-  readonly records: Records;
+  readonly records: WorkerRecords;
   readonly log: EventLog;
   readonly clock: Clock;
   readonly queueTimeoutMs: number;

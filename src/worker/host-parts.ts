@@ -3,12 +3,13 @@
 import type { EventLog } from '../contracts/event-log.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
 import type { Outbox } from '../contracts/outbox.ts';
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { IsolationReport } from '../contracts/worker-link.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { Tracing } from '../observability/tracing.ts';
 import type { Snapshots } from '../snapshot/snapshots.ts';
 import type { SessionFiles } from './session-files.ts';
 import type { SlotClaims } from './slot-claims.ts';
@@ -32,13 +33,14 @@ export type HostParts = {
   readonly snapshots: Snapshots;
   readonly codexVersion: string;
   readonly grants: ModelGrants;
-  readonly records: Records;
+  readonly records: WorkerRecords;
   readonly log: EventLog;
   /** For what those outside are to be told. */
   readonly outbox: Outbox;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly tracing: Tracing;
   readonly ledger: TurnLedger;
   readonly isolation: IsolationReport;
   readonly defaultModel: string;

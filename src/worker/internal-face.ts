@@ -124,7 +124,8 @@ function handlersOf({ drain, fleetVersion, worker, workspace }: InternalFacePart
     diff: async ({ key, base }) => ({ data: [...(await workspace.diff(key, base))] }),
     status: async () => {
       const status = await worker.status();
-      return { ...status, boundSessions: [...(status.boundSessions ?? [])], fleetVersion };
+      const { reservedFor = null } = status;
+      return { ...status, reservedFor, boundSessions: [...(status.boundSessions ?? [])], fleetVersion };
     },
     drain: async () => {
       drain();

@@ -1,7 +1,7 @@
 // One question that is open: waits until its record is settled, by word of it, by looking, or by its time
 // being over. The first write stands, whoever made it; what is answered is what the record says.
 
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import { type ApprovalRecord, expiredApproval } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -9,7 +9,7 @@ import { changeApproval } from './record-changes.ts';
 import { answered } from './store-answer.ts';
 
 type Options = {
-  readonly records: Pick<Records, 'approvals'>;
+  readonly records: Pick<WorkerRecords, 'approvals'>;
   readonly clock: Clock;
   readonly logger: Logger;
 };

@@ -1,6 +1,6 @@
 // Changes of records that others write, too: read again and repeat when another write came first.
 
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { ApprovalRecord } from '../core/approval.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
@@ -11,7 +11,7 @@ import { answered } from './store-answer.ts';
 /** More writers than this at one record at one time is a defect, not load. */
 const mostAttempts = 10;
 
-type Stores<Kind extends keyof Records> = { readonly records: Pick<Records, Kind>; readonly clock: Clock };
+type Stores<Kind extends keyof WorkerRecords> = { readonly records: Pick<WorkerRecords, Kind>; readonly clock: Clock };
 
 /** null when the session is gone, or `change` said no. `known` saves the first read. */
 export function changeSession(

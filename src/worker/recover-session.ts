@@ -85,6 +85,7 @@ async function interrupt(recovery: RecoveryParts, turn: TurnRecord): Promise<rea
     notices,
     turn,
     outcome,
+    goesOn: made !== null,
     mayNotRecord,
     onGivenUp: () => {
       isGivenUp = true;

@@ -1,7 +1,7 @@
 // Removes resting files that nobody will go on with: of sessions that are gone, and of those that another worker
 // has committed since. Decides nothing about files that a takeover may still want.
 
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { SessionKey } from '../contracts/worker-link.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -11,7 +11,7 @@ import { answered } from './store-answer.ts';
 
 export type RestingSweepParts = {
   readonly files: Pick<SessionFiles, 'resting' | 'mark' | 'erase'>;
-  readonly records: Pick<Records, 'sessions'>;
+  readonly records: Pick<WorkerRecords, 'sessions'>;
   /** Runs the work while this worker neither has the session nor takes it; false when it does. */
   readonly whileUnhosted: (key: SessionKey, work: () => Promise<void>) => Promise<boolean>;
   readonly clock: Clock;

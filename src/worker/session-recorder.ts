@@ -1,7 +1,7 @@
 // Keeps a session's record up to date while this worker owns the session: one change after the other, in
 // the order of asking (a late `running` must not overwrite an `idle`), and none once the right is gone.
 
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TurnId } from '../core/ids.ts';
@@ -12,7 +12,7 @@ import { changeSession } from './record-changes.ts';
 import { answered } from './store-answer.ts';
 
 export type SessionRecorderOptions = {
-  readonly records: Records;
+  readonly records: WorkerRecords;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly session: SessionRecord;

@@ -19,7 +19,7 @@ import type { SessionWriter } from './session-writer.ts';
 export type SessionSnapshotsOptions = {
   readonly parts: Pick<
     HostParts,
-    'claims' | 'clock' | 'codexVersion' | 'dropSealed' | 'files' | 'logger' | 'mayLogBeLost' | 'snapshots'
+    'claims' | 'clock' | 'codexVersion' | 'dropSealed' | 'files' | 'logger' | 'mayLogBeLost' | 'metrics' | 'snapshots'
   >;
   readonly recorder: SessionRecorder;
   readonly writer: SessionWriter;
@@ -187,12 +187,21 @@ export class SessionSnapshots {
   /** What the log lost before it was sealed is kept by the writer, and written again. */
   async #takeWhole(request: () => TakeRequest): Promise<Taken> {
     const { parts, writer } = this.#options;
+    const { clock, metrics } = parts;
+    const askedAtMs = clock.monotonicMs();
     for (let takes = 1; ; takes++) {
       try {
-        return await parts.snapshots.take(request());
+        const taken = await parts.snapshots.take(request());
+        metrics.snapshots.inc({ outcome: 'taken' });
+        metrics.snapshotSeconds.observe((clock.monotonicMs() - askedAtMs) / 1000);
+        metrics.snapshotBytes.inc(taken.facts.putBytes);
+        return taken;
       } catch (error) {
         const mayBeLost = parts.mayLogBeLost && isServiceError(error, 'store_unavailable');
-        if (!mayBeLost || takes === mostTakes || writer.isClosed) throw error;
+        if (!mayBeLost || takes === mostTakes || writer.isClosed) {
+          metrics.snapshots.inc({ outcome: 'failed' });
+          throw error;
+        }
         await writer.confirmed();
       }
     }

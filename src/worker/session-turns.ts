@@ -25,6 +25,7 @@ import { runOnSlot } from './slot-turn.ts';
 import { recordEnd } from './turn-end.ts';
 import { hasCrashed, neverStarted, notKept, stoppedBeforeStart, type StopReason } from './turn-outcomes.ts';
 import { TurnPlaces } from './turn-places.ts';
+import { TurnTrace } from './turn-trace.ts';
 import { type QueuedTurn, queuedTurn, TurnQueue } from './turn-queue.ts';
 
 export type SessionTurnsOptions = {
@@ -245,8 +246,14 @@ export class SessionTurns {
   }
 
   async #runNext(entry: QueuedTurn): Promise<void> {
+    const { modelOf, parts } = this.#options;
+    const { clock, tracing } = parts;
+    const trace = new TurnTrace({ tracing, clock, turn: entry.turn, model: modelOf(entry.turn) });
+    entry.trace = trace;
     const outcome = await this.#outcomeOf(entry);
+    trace.ran();
     await this.#end(entry, outcome);
+    trace.ended(entry.turn);
     await this.#options.tendSlot(this.hasNext);
   }
 
@@ -297,10 +304,11 @@ export class SessionTurns {
       const settle = (session: SessionRecord, ended: TurnRecord): SessionRecord =>
         this.#settled(session, ended, kept.ref);
       const turn = entry.turn;
-      if (wasRunning && kept.outcome.reason === 'drain') await this.#handOver(turn);
+      const goesOn = wasRunning && kept.outcome.reason === 'drain' && (await this.#handOver(turn));
       entry.turn = await recordEnd({
         ...{ parts, writer, recorder, notices: this.#options.notices, turn, mayNotRecord, settle },
         outcome: kept.outcome,
+        goesOn,
         onGivenUp: this.#options.onGivenUp,
       });
       if (kept.ref !== null) await snapshots.taken(kept.ref);
@@ -317,19 +325,21 @@ export class SessionTurns {
   }
 
   /** Recorded before the end of the turn that it goes on with: no crash may lose that. */
-  async #handOver(turn: TurnRecord): Promise<void> {
+  async #handOver(turn: TurnRecord): Promise<boolean> {
     const { parts, recorder } = this.#options;
-    if (!parts.outlivesUs) return;
+    if (!parts.outlivesUs) return false;
     try {
       const next = await continuationOf(parts, turn, recorder.session.policy, 'drain');
-      if (next === null) return;
+      if (next === null) return false;
       await answered(parts.clock, parts.records.turns.create(next));
       this.#hasLeft = true;
+      return true;
     } catch (error) {
       parts.logger.error(
         { event: 'turn_not_handed_over', turn_id: turn.id, err: error },
         'a turn that was to go on elsewhere could not be handed over',
       );
+      return false;
     }
   }
 

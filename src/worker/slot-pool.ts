@@ -26,10 +26,19 @@ export type SlotPoolOptions = {
   /** Starts to free the slot of the session idle for longest; false when every bound one is busy. */
   readonly releaseLongestIdle: () => boolean;
   readonly recycle: RecycleLimits;
+  /** Where the end of a process is not the end of all that it started: sees to the rest, before its files are taken out. */
+  readonly cleanUp?: () => Promise<void>;
+  /** Watches what runs on the slots, from the start to the stop. */
+  readonly watch?: SlotWatch;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
 };
+
+export interface SlotWatch {
+  start(slots: () => Iterable<Slot>): void;
+  stop(): void;
+}
 
 export type SlotWait = {
   readonly slot: Promise<Slot>;
@@ -41,6 +50,7 @@ type Waiter = {
   readonly resolve: (slot: Slot) => void;
   readonly reject: (error: ServiceError) => void;
   readonly onPlace: (place: number) => void;
+  readonly sinceMs: number;
 };
 
 type Counts = Record<(typeof slotStateLabels)[number], number>;
@@ -64,6 +74,7 @@ export class SlotPool {
     this.#options = options;
     this.#teller = new PlaceTeller(options.clock, () => this.#waiters.inOrder());
     this.#backoff = new StartBackoff(options.clock, () => this.#refill());
+    options.metrics.slotLimit.set(options.limit);
   }
 
   /** Starts the warm slots. What an earlier run left in their directory is not touched. */
@@ -71,13 +82,14 @@ export class SlotPool {
     await mkdir(this.#options.slotsDir, { recursive: true, mode: 0o700 });
     this.#refill();
     this.#watchHealth();
+    this.#options.watch?.start(() => this.#slots);
   }
 
   /** The next free slot, fairly. The caller bounds how many wait, and for how long. */
   acquire(tenant: TenantId, onPlace: (place: number) => void): SlotWait {
     if (this.#stopping !== null) throw new ServiceError('draining');
     const { promise, resolve, reject } = Promise.withResolvers<Slot>();
-    const place = this.#waiters.enter(tenant, { resolve, reject, onPlace });
+    const place = this.#waiters.enter(tenant, { resolve, reject, onPlace, sinceMs: this.#options.clock.monotonicMs() });
     this.#serveWaiters();
     this.#refill();
     if (this.#waiters.size > 0) this.#teller.changed();
@@ -135,6 +147,7 @@ export class SlotPool {
     this.#report();
     try {
       if (state.name === 'idle' || state.name === 'bound') await state.agent.kill();
+      await this.#options.cleanUp?.();
       await takeOut();
       void this.#finishing(this.#removeDir(slot));
     } finally {
@@ -182,6 +195,7 @@ export class SlotPool {
       .map((slot) => this.#retireFree(slot, 'drain'));
     await Promise.all(ends);
     while (this.#unfinished.size > 0) await Promise.allSettled(this.#unfinished);
+    this.#options.watch?.stop();
   }
 
   #refuseWaiters(error: ServiceError): void {
@@ -274,6 +288,7 @@ export class SlotPool {
     if (this.#stopping !== null) return;
     this.#cancelHealth = this.#options.clock.after(healthEveryMs, () => {
       for (const slot of this.#slots) this.#tendHealth(slot);
+      this.#reportWaits();
       this.#watchHealth();
     });
   }
@@ -306,6 +321,16 @@ export class SlotPool {
   #report(): void {
     const counts = this.counts();
     for (const state of slotStateLabels) this.#options.metrics.slots.set({ state }, counts[state]);
+  }
+
+  /** Not at each change: with a long queue it is a look through all that wait. */
+  #reportWaits(): void {
+    const { clock, metrics } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let oldestMs = nowMs;
+    for (const { sinceMs } of this.#waiters.inOrder()) oldestMs = Math.min(oldestMs, sinceMs);
+    metrics.slotWaits.set(this.#waiters.size);
+    metrics.slotOldestWaitSeconds.set((nowMs - oldestMs) / 1000);
   }
 }
 

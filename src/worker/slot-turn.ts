@@ -91,6 +91,7 @@ async function beginTurn(deps: SlotTurnParts, entry: QueuedTurn): Promise<TurnRe
   );
   if (running === null) throw new ServiceError('turn_ended');
   entry.turn = running;
+  entry.trace?.began();
   onStarted();
   parts.metrics.queueWaitSeconds.observe(Math.max(0, (running.startedAt ?? 0) - running.createdAt) / 1000);
   const fields = { model: modelOf(entry), isolation: toIsolation(parts.isolation) };
@@ -120,7 +121,7 @@ async function runGranted(
 ): Promise<TurnRun> {
   const { approvals, ear, modelOf, parts, recorder, slot } = deps;
   const { clock, isolation, limits, logger } = parts;
-  const heard = ear.beginTurn(running);
+  const heard = ear.beginTurn(running, entry.trace);
   entry.run = { binding, codexTurnId: () => heard.translator.codexTurnId };
   binding.slot.turns++;
   const { session } = recorder;
@@ -169,14 +170,14 @@ async function freeBinding({ bind, slot }: SlotTurnParts, entry: QueuedTurn): Pr
 /** The binding, its credential served for this turn; another one where the model proxy has forgotten it. */
 async function grant({ bind, parts, slot }: SlotTurnParts, entry: QueuedTurn, binding: Binding): Promise<Binding> {
   try {
-    await parts.grants.beginTurn(binding.grantId, entry.id);
+    await parts.grants.beginTurn(binding.grantId, entry.id, entry.trace?.traceparent);
     return binding;
   } catch (error) {
     if (!isServiceError(error, 'grant_not_found')) throw error;
     await slot.unbind('unresponsive');
   }
   const again = await bind(entry);
-  await parts.grants.beginTurn(again.grantId, entry.id);
+  await parts.grants.beginTurn(again.grantId, entry.id, entry.trace?.traceparent);
   return again;
 }
 

@@ -17,6 +17,8 @@ export type TurnEnd = {
   readonly notices: SessionNotices;
   readonly turn: TurnRecord;
   readonly outcome: TurnOutcome;
+  /** Another turn was recorded that goes on with this one. */
+  readonly goesOn: boolean;
   /** The right to write the session is gone, or nobody waits for the store any longer. */
   readonly mayNotRecord: () => boolean;
   /** The store was away for longer than anybody may be kept: the turn is left to whoever takes the session next. */
@@ -44,6 +46,7 @@ export async function recordEnd(end: TurnEnd): Promise<TurnRecord> {
     await tellEnd(end, ended);
     const durationMs = executionTimeMs(ended, nowMs);
     metrics.turns.inc({ outcome: outcome.status });
+    metrics.turnEnds.inc({ reason: outcome.reason ?? 'none', goes_on: end.goesOn ? 'yes' : 'no' });
     if (ended.startedAt !== null) metrics.turnDurationSeconds.observe(durationMs / 1000);
     logger.info(
       {

@@ -3,12 +3,12 @@
 import type { Metrics } from '../observability/metrics.ts';
 
 export class TurnLedger {
-  readonly #metrics: Pick<Metrics, 'waitingTurns'>;
+  readonly #metrics: Pick<Metrics, 'busySlots' | 'waitingTurns'>;
   #waiting = 0;
   #running = 0;
   #onQuiet: (() => void)[] = [];
 
-  constructor(metrics: Pick<Metrics, 'waitingTurns'>) {
+  constructor(metrics: Pick<Metrics, 'busySlots' | 'waitingTurns'>) {
     this.#metrics = metrics;
   }
 
@@ -32,6 +32,7 @@ export class TurnLedger {
     this.#waiting += change.waiting ?? 0;
     this.#running += change.running ?? 0;
     this.#metrics.waitingTurns.set(this.#waiting);
+    this.#metrics.busySlots.set(this.#running);
     this.#tell();
   }
 

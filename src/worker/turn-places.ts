@@ -2,7 +2,7 @@
 // at most once a second for each, and far from the front only when it has come a tenth nearer.
 
 import type { Clock } from '../core/clock.ts';
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { Logger } from '../observability/logger.ts';
 import { changeTurn } from './record-changes.ts';
 import type { SessionWriter } from './session-writer.ts';
@@ -10,7 +10,7 @@ import type { QueuedTurn } from './turn-queue.ts';
 
 export type TurnPlacesOptions = {
   readonly clock: Clock;
-  readonly records: Records;
+  readonly records: WorkerRecords;
   readonly logger: Logger;
   readonly writer: SessionWriter;
   /** Those who wait, in order; 1 is the place of the first one. */

@@ -4,6 +4,7 @@ import type { TurnId } from '../core/ids.ts';
 import type { TurnRecord } from '../core/turn.ts';
 import type { Binding } from './binding.ts';
 import type { StopReason } from './running-turn.ts';
+import type { TurnTrace } from './turn-trace.ts';
 
 export type QueuedTurn = {
   readonly id: TurnId;
@@ -19,6 +20,8 @@ export type QueuedTurn = {
   steering: Promise<void>;
   /** While it is in Codex's hands. */
   run: { readonly binding: Binding; readonly codexTurnId: () => string | null } | null;
+  /** From when it is the next of its session. */
+  trace: TurnTrace | null;
   /** The place last told of, and when (monotonic). */
   told: { place: number; atMs: number };
   isTelling: boolean;
@@ -35,6 +38,7 @@ export function queuedTurn(turn: TurnRecord, told: QueuedTurn['told']): QueuedTu
     stopReason: null,
     steering: Promise.resolve(),
     run: null,
+    trace: null,
     told,
     isTelling: false,
   };

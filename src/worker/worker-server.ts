@@ -3,7 +3,7 @@
 import { executeRequestSchema, toExecuteResponse } from '../api/execute.ts';
 import { validate } from '../api/validation.ts';
 import type { EventLog } from '../contracts/event-log.ts';
-import type { Records } from '../contracts/records.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
 import { bearerTokenOf, type Principal, type TokenSet } from '../http/bearer.ts';
@@ -11,6 +11,7 @@ import { bearerTokenOf, type Principal, type TokenSet } from '../http/bearer.ts'
 import '../http/request-context.ts';
 import type { ListenAddress } from '../http/listener.ts';
 import { registerProbes } from '../http/probes.ts';
+import type { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createHttpServer, type HttpLimits, type HttpServer } from '../http/server.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -19,9 +20,11 @@ import type { Worker } from './worker.ts';
 
 export type WorkerServerOptions = {
   readonly worker: Worker;
-  readonly records: Records;
+  readonly records: WorkerRecords;
   readonly log: EventLog;
   readonly tokens: TokenSet;
+  /** Reads /metrics and nothing else. */
+  readonly scrape?: ScrapeCredential;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -46,6 +49,7 @@ export function createWorkerServer(options: WorkerServerOptions): HttpServer {
 
   // Before the body is read: a caller without a credential does not get to send 16 MiB.
   app.addHook('onRequest', async ({ headers, is404, routeOptions }) => {
+    if (routeOptions.config.route === 'metrics' && options.scrape?.admits(headers.authorization) === true) return;
     if (routeOptions.config.isOpen !== true && !is404) authenticate(headers.authorization);
   });
 

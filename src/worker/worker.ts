@@ -19,6 +19,7 @@ import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import { SessionHost } from './session-host.ts';
+import type { OneTenant } from './one-tenant.ts';
 import { takeSession } from './take-session.ts';
 import { TurnArrivals } from './turn-arrivals.ts';
 import { TurnLedger } from './turn-ledger.ts';
@@ -33,6 +34,8 @@ export type WorkerOptions = {
   readonly slotLimit: number;
   /** The most turns that may wait on this worker, over all sessions. */
   readonly queueLimit: number;
+  /** Where no cage can be made: whom this run of the worker serves. null: any tenant. */
+  readonly oneTenant?: OneTenant | null;
   /** Most events that may wait for a log that does not answer, per session. */
   readonly maxPendingEvents: number;
 };
@@ -204,6 +207,7 @@ export class Worker implements WorkerLink {
       boundSessions: [...this.#ready.values()].flatMap(({ host }) =>
         host.slotId === null ? [] : [{ ...host.key, slotId: host.slotId }],
       ),
+      reservedFor: this.#options.oneTenant?.reservedFor ?? null,
       isolation: this.#parts.isolation,
       codexVersion: this.#parts.codexVersion,
       startedAt: this.#startedAt,
@@ -225,6 +229,17 @@ export class Worker implements WorkerLink {
   /** No running turn can be kept, and every agent takes what is needed to record their ends. */
   diskFull(): void {
     for (const { host } of this.#ready.values()) host.giveWay('storage');
+  }
+
+  /**
+   * Takes nothing new and lets go what does not run, as a stop does; resolves when nothing runs any more, however
+   * long that takes. A stop may come before.
+   */
+  async leave(): Promise<void> {
+    if (this.#stopping !== null) return;
+    this.#state = 'draining';
+    for (const { host } of [...this.#ready.values()]) host.beginDrain();
+    await this.#ledger.quiet();
   }
 
   /** Takes nothing new, lets turns end until the deadline, ends the rest, stops every process. */
@@ -293,10 +308,11 @@ export class Worker implements WorkerLink {
     }
   }
 
-  #host(key: SessionKey): Promise<Hosted> {
+  async #host(key: SessionKey): Promise<Hosted> {
     const place = placeOf(key);
     const standing = this.#hosted.get(place);
     if (standing !== undefined) return standing;
+    this.#options.oneTenant?.admit(key.tenant);
     const taking = (this.#closing.get(place) ?? Promise.resolve()).then(() => this.#take(key));
     this.#hosted.set(place, taking);
     taking.catch(() => this.#hosted.delete(place));
@@ -340,6 +356,7 @@ export class Worker implements WorkerLink {
       this.#recovering.delete(host);
     }
     isReady = true;
+    this.#parts.metrics.sessionsTaken.inc({ from: isTakeover ? 'lost_owner' : 'nobody' });
     this.#ready.set(placeOf(key), taken);
     return taken;
   }
@@ -355,6 +372,7 @@ export class Worker implements WorkerLink {
 
   #lost(hosted: Hosted): void {
     const { sessionId } = hosted.host.key;
+    this.#parts.metrics.sessionsLost.inc();
     this.#parts.logger.warn({ event: 'session_lost', session_id: sessionId }, 'the right to write a session was lost');
     if (hosted.closing !== null) {
       hosted.host.abandon().catch(() => undefined);

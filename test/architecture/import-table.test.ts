@@ -26,7 +26,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     ...['core', 'contracts', 'protocol', 'api', 'config', 'observability'],
     ...['codex', 'workspace', 'snapshot', 'worker', 'manager', 'gateway', 'model-proxy', 'http', 'adapters'],
   ],
-  cli: ['app', 'config', 'api', 'core'],
+  deploy: ['core'],
+  cli: ['app', 'config', 'api', 'core', 'deploy'],
 };
 
 const tree = new StubTree();

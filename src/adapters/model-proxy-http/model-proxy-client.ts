@@ -31,6 +31,8 @@ type Held = {
   readonly request: GrantRequest;
   readonly credentialSha256: string;
   turn: TurnId | null;
+  /** Of that turn. */
+  traceparent: string | null;
   /** Of what was said last: the proxy ignores what was said before and comes later. */
   revision: number;
   /** The proxy refused to take it again: a later epoch, or its end, is known there. */
@@ -74,11 +76,13 @@ export class ModelProxyClient implements ModelProxyLink {
     const { id, credential } = await this.#calls.insist('POST', '/grants', fieldsOf(request));
     if (typeof id !== 'string' || typeof credential !== 'string') throw badReply();
     const credentialSha256 = createHash('sha256').update(credential).digest('hex');
-    this.#held.set(id, { request, credentialSha256, turn: null, revision: 1, isRefused: false });
+    this.#held.set(id, { request, credentialSha256, turn: null, traceparent: null, revision: 1, isRefused: false });
     return { id, credential };
   }
 
-  async beginTurn(id: GrantId, turnId: TurnId): Promise<void> {
+  async beginTurn(id: GrantId, turnId: TurnId, traceparent: string | null = null): Promise<void> {
+    const held = this.#held.get(id);
+    if (held !== undefined) held.traceparent = traceparent;
     try {
       await this.#say('POST', id, turnId, turnId);
       this.#watch.begin();
@@ -131,8 +135,10 @@ export class ModelProxyClient implements ModelProxyLink {
   async #say(method: 'POST' | 'DELETE', id: GrantId, turnId: TurnId, running: TurnId | null): Promise<void> {
     const held = this.#change(id, running);
     const path = `${grantPath(id)}/turns/${encodeURIComponent(turnId)}`;
+    const query = new URLSearchParams(held === null ? {} : { revision: String(held.revision) });
+    if (running !== null && typeof held?.traceparent === 'string') query.set('traceparent', held.traceparent);
     try {
-      await this.#calls.insist(method, held === null ? path : `${path}?revision=${held.revision}`);
+      await this.#calls.insist(method, query.size === 0 ? path : `${path}?${query.toString()}`);
     } catch (error) {
       if (held === null || !isServiceError(error, 'grant_not_found')) throw error;
       await this.#restore(id, held);
@@ -147,8 +153,9 @@ export class ModelProxyClient implements ModelProxyLink {
     return held;
   }
 
-  async #restore(id: GrantId, { credentialSha256, request, revision, turn }: Held): Promise<void> {
-    const fields = { ...fieldsOf(request), credential_sha256: credentialSha256, turn_id: turn, revision };
+  async #restore(id: GrantId, { credentialSha256, request, revision, traceparent, turn }: Held): Promise<void> {
+    const traced = turn === null || traceparent === null ? {} : { traceparent };
+    const fields = { ...fieldsOf(request), credential_sha256: credentialSha256, turn_id: turn, ...traced, revision };
     await this.#calls.insist('PUT', grantPath(id), fields);
   }
 

@@ -14,7 +14,7 @@ import { freshMark } from './store-age.ts';
 const keptMs = 25 * 60 * 60_000;
 const endsKeptMs = 10 * 60_000;
 
-type Body = { readonly request: GrantRequest; readonly credentialSha256: string };
+type Body = { readonly request: GrantRequest; readonly credentialSha256: string; readonly traceparent?: string };
 
 export class RedisGrantStore implements GrantStore {
   readonly #connection: RedisConnection;
@@ -36,8 +36,8 @@ export class RedisGrantStore implements GrantStore {
   }
 
   async put(grant: StoredGrant): Promise<StoredGrant> {
-    const { credentialSha256, id, request, revision, turn } = grant;
-    const body = JSON.stringify({ request, credentialSha256 } satisfies Body);
+    const { credentialSha256, id, request, revision, traceparent, turn } = grant;
+    const body = JSON.stringify({ request, credentialSha256, ...traced(traceparent) } satisfies Body);
     await this.#connection.run((client) => client.set(this.#credentialKey(credentialSha256), id, 'PX', keptMs));
     const answer = await this.#put(
       [this.#sessionKey(id)],
@@ -137,11 +137,16 @@ function turnOf(text: string | null): TurnId | null {
   return text === '' ? null : text;
 }
 
+function traced(traceparent: unknown): { traceparent?: string } {
+  return typeof traceparent === 'string' ? { traceparent } : {};
+}
+
 /** null: not of our making. */
 function parseBody(text: string): Body | null {
   try {
-    const { request, credentialSha256 } = JSON.parse(text) as Body;
-    return typeof request === 'object' && typeof credentialSha256 === 'string' ? { request, credentialSha256 } : null;
+    const { credentialSha256, request, traceparent } = JSON.parse(text) as Body;
+    if (typeof request !== 'object' || typeof credentialSha256 !== 'string') return null;
+    return { request, credentialSha256, ...traced(traceparent) };
   } catch {
     return null;
   }

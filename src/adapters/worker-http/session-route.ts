@@ -39,7 +39,7 @@ const lookAgainMs = 200;
 const mostHops = 3;
 
 /** With what a worker says that it took nothing, and that another may. */
-const elsewhereCodes = ['worker_unreachable', 'queue_full', 'draining', 'no_worker_ready'] as const;
+const elsewhereCodes = ['worker_unreachable', 'queue_full', 'draining', 'worker_reserved', 'no_worker_ready'] as const;
 
 type Attempt = {
   readonly key: SessionKey;
@@ -53,6 +53,8 @@ type Attempt = {
   named: WorkerId | null;
   hops: number;
   queueFull: ServiceError | null;
+  /** By a worker that serves another tenant: another one comes in its place. */
+  reserved: ServiceError | null;
   latest: unknown;
 };
 
@@ -76,6 +78,7 @@ export class SessionRoute {
       named: null,
       hops: 0,
       queueFull: null,
+      reserved: null,
       latest: null,
     };
     for (;;) {
@@ -114,7 +117,7 @@ export class SessionRoute {
     await view.all();
     let next = holder === null ? null : await view.find(holder);
     for (;;) {
-      next ??= this.#lookPlace(view.candidates(), asked);
+      next ??= this.#lookPlace(key, view.candidates(), asked);
       if (next === null) throw new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
       asked.add(next.boot);
       try {
@@ -141,9 +144,9 @@ export class SessionRoute {
       await view.all();
       const worker = this.#chosen(attempt);
       if (worker !== null) return worker;
-      const { latest, lost, queueFull } = attempt;
+      const { latest, lost, queueFull, reserved } = attempt;
       if (queueFull !== null || clock.monotonicMs() + lookAgainMs > deadlineMs)
-        throw queueFull ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
+        throw queueFull ?? reserved ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
       await new Promise<void>((resolve) => void clock.after(lookAgainMs, resolve));
       await view.refresh();
       // Who refused may be another run by now, or ready again.
@@ -159,19 +162,23 @@ export class SessionRoute {
       .candidates()
       .filter(({ id }) => !excluded.has(id))
       .map((one): FleetCandidate => (full.has(one.id) ? { ...one, availability: 'full' } : one));
-    const { reason, worker } = placeSession({ workers, holder: null, random });
+    const { reason, worker } = placeSession({ workers, holder: null, tenant: key.tenant, random });
     this.#placedBy(reason, key, worker?.id ?? null);
     if (worker === null) return null;
     view.sent(worker.id);
     return worker.worker;
   }
 
-  #lookPlace(candidates: readonly FleetCandidate[], asked: ReadonlySet<string>): KnownWorker | null {
+  #lookPlace(
+    { tenant }: SessionKey,
+    candidates: readonly FleetCandidate[],
+    asked: ReadonlySet<string>,
+  ): KnownWorker | null {
     // One that drains can still read.
     const workers = candidates
       .filter(({ worker }) => !asked.has(worker.boot))
       .map((one): FleetCandidate => (one.availability === 'draining' ? { ...one, availability: 'ejected' } : one));
-    return placeSession({ workers, holder: null, random: this.#parts.random }).worker?.worker ?? null;
+    return placeSession({ workers, holder: null, tenant, random: this.#parts.random }).worker?.worker ?? null;
   }
 
   async #askOne<T>(key: SessionKey, worker: KnownWorker, ask: Ask<T>): Promise<T> {
@@ -207,8 +214,10 @@ export class SessionRoute {
       attempt.queueFull = error;
       attempt.full.add(id);
     } else if (isOtherBoot(error) && attempt.hops < mostHops) attempt.hops += 1;
-    else if (elsewhereCodes.some((code) => isServiceError(error, code))) attempt.excluded.add(id);
-    else throw error;
+    else if (elsewhereCodes.some((code) => isServiceError(error, code))) {
+      attempt.excluded.add(id);
+      if (isServiceError(error, 'worker_reserved')) attempt.reserved = error;
+    } else throw error;
   }
 
   /** Its lease stands: nobody else can take the session before that ends, so nobody else is asked. */

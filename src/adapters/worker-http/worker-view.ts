@@ -96,10 +96,10 @@ export class WorkerView {
       .filter(({ silentMs }) => silentMs <= Math.max(leaseMs, suspectBeats * heartbeatMs))
       .map((worker) => {
         const isSuspect = worker.silentMs > suspectBeats * heartbeatMs || this.health.isEjected(worker);
-        const { busySessions, id, slots, state } = worker;
+        const { busySessions, id, reservedFor = null, slots, state } = worker;
         const waitingTurns = worker.waitingTurns + (this.#sent.get(id) ?? 0);
         const availability = state === 'draining' ? state : isSuspect ? 'ejected' : 'ready';
-        return { id, availability, slots, busySessions, waitingTurns, worker };
+        return { id, availability, slots, busySessions, waitingTurns, reservedFor, worker };
       });
   }
 

@@ -7,7 +7,7 @@ import { explainStartFailure, runUntilStopped } from '../run-until-stopped.ts';
 import type { SettingFlags } from '../setting-options.ts';
 
 export async function runWorker(context: CliContext, given: SettingFlags): Promise<ExitCode> {
-  const { config } = context.loadConfig(given.flags, given.configFile);
+  const { config } = context.loadConfig(given.flags, given.configFile, 'worker');
   const start = async () => {
     try {
       return await context.parts.startWorker(config);

@@ -23,6 +23,7 @@ export function registerExec(gear: Gear, server: HttpServer): void {
       spec: toTurnSpec(body),
       sessionRef: body.session_id ?? null,
       requestId: request.id,
+      traceparent: request.traceparent,
       idempotency: idempotencyKey === null ? null : { route: execRoute, key: idempotencyKey },
     });
     logAccepted(gear, admitted, { prompt: body.prompt, requestId: request.id }, 'exec');

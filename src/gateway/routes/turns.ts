@@ -30,6 +30,7 @@ export function registerTurns(gear: Gear, { app }: HttpServer): void {
       spec: toTurnSpec(body),
       sessionRef: session.id,
       requestId: request.id,
+      traceparent: request.traceparent,
       idempotency:
         idempotencyKey === null ? null : { route: `POST /api/v1/sessions/${session.id}/turns`, key: idempotencyKey },
     });

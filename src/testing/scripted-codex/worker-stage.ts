@@ -22,6 +22,7 @@ import type { SessionRecord } from '../../core/session.ts';
 import type { TurnRecord } from '../../core/turn.ts';
 import { createLogger } from '../../observability/logger.ts';
 import { createMetrics } from '../../observability/metrics.ts';
+import { noTracing } from '../../observability/tracing.ts';
 import { LeaseKeeper } from '../../worker/lease-keeper.ts';
 import { MemorySnapshotStore } from '../../adapters/memory/memory-snapshot-store.ts';
 import { Snapshots } from '../../snapshot/snapshots.ts';
@@ -167,6 +168,7 @@ export class WorkerStage {
         clock,
         logger,
         metrics,
+        tracing: noTracing,
         isolation: { cage: 'none', cageProblem: null, innerSandbox: 'none', innerSandboxProblem: null },
         defaultModel: 'demo',
         limits: {

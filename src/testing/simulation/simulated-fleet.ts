@@ -17,6 +17,7 @@ import { placeOfCursor } from '../../gateway/log-places.ts';
 import { SessionManager } from '../../manager/session-manager.ts';
 import type { Logger } from '../../observability/logger.ts';
 import { createMetrics } from '../../observability/metrics.ts';
+import { noTracing } from '../../observability/tracing.ts';
 import { LeaseKeeper } from '../../worker/lease-keeper.ts';
 import { isOwner } from '../../worker/ownership.ts';
 import { Worker } from '../../worker/worker.ts';
@@ -94,6 +95,7 @@ export class SimulatedWorker {
       boot,
       parts: {
         ...{ clock, log, logger, metrics, pool, records },
+        tracing: noTracing,
         outbox: noOutbox,
         files: simulatedFiles(disk, process),
         claims: simulatedClaims(disk, process),

@@ -1,0 +1,1174 @@
+#!/usr/bin/env bash
+# Makes what a fleet needs on Google Cloud: see --help and deploy/bootstrap/README.md.
+# Written by tools/generate-bootstrap.ts from the table in deploy/bootstrap/resources.ts and from parts/. Do not edit.
+set -euo pipefail
+
+if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then
+  echo "$0: needs bash 4.4 or newer (this is $BASH_VERSION); Cloud Shell has one" >&2
+  exit 2
+fi
+
+HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+DEPLOY=$(dirname -- "$HERE")
+
+PROJECT='' REGION='' PROFILE=prod DOMAIN='' DNS_ZONE=''
+dry_run=0
+
+# How long something that may pass by itself is tried again, and between two looks at something that takes long.
+retry_budget_s=${BOOTSTRAP_RETRY_BUDGET_S:-240}
+pause_s=${BOOTSTRAP_PAUSE_S:-10}
+
+# In lower case. What Google says when a thing is not there; and what it says for a while after something was made.
+not_there='not.?found|does not exist'
+already_there='already.?exists'
+passing='has not been used in project|is disabled|service_disabled|service account .* does not exist|identity pool does not exist|principal .* does not exist|concurrent|aborted|etag|try again|temporarily|unavailable|deadline.?exceeded|timed out|connection reset|being (created|updated|used)|in progress|not ready|resourceinuse|resource_in_use|too many requests|quota exceeded for quota metric|rate.?limit'
+
+say() { printf '%s\n' "$*"; }
+usage_error() {
+  printf '%s: %s\n' "$(basename -- "$0")" "$1" >&2
+  printf 'try %s --help\n' "$(basename -- "$0")" >&2
+  exit 2
+}
+
+# ── One step ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+step_name=''
+steps_made=0
+declare -A listed=()
+
+step() { # NAME KIND ID
+  step_name=$1
+  if ((dry_run)); then printf '\n# %s: %s %s\n' "$1" "$2" "$3"; else printf '%s: %s %s\n' "$1" "$2" "$3"; fi
+}
+
+quoted() {
+  local word text=''
+  for word in "$@"; do
+    if [[ $word == '|' || $word =~ ^[A-Za-z0-9_./:=@,%+-]+$ ]]; then text+=" $word"; else text+=" '${word//\'/\'\\\'\'}'"; fi
+  done
+  printf '%s' "${text# }"
+}
+
+tell() { # COMMENT COMMAND…
+  local comment=$1
+  shift
+  printf '%s%s\n' "$(quoted "$@")" "${comment:+ # $comment}"
+}
+
+# A word | parts two commands: what is secret goes from one to the next, and is never a word of a command.
+pipeline() {
+  local words=()
+  while (($#)) && [[ $1 != '|' ]]; do
+    words+=("$1")
+    shift
+  done
+  if (($# == 0)); then
+    "${words[@]}"
+  else
+    shift
+    "${words[@]}" | pipeline "$@"
+  fi
+}
+
+output='' problem=''
+capture() { # COMMAND…
+  local code=0
+  output=$(pipeline "$@" 2>"$WORK/problem" </dev/null) || code=$?
+  problem=$(<"$WORK/problem")
+  return "$code"
+}
+
+stop() { # WHAT WENT WRONG, COMMAND…
+  local what=$1
+  shift
+  {
+    printf '\nstopped at %s: %s\n' "$step_name" "$what"
+    (($#)) && printf '  command: %s\n' "$(quoted "$@")"
+    [[ -n $problem ]] && printf '%s\n' "$problem" | tail -n 20 | sed 's/^/  | /'
+    printf '%s\n' "$how_to_go_on"
+  } >&2
+  exit 1
+}
+
+# Tries again what may pass by itself, for as long as the budget lasts.
+persist() { # COMMAND…
+  local began_s=$SECONDS wait_s=$pause_s said
+  until capture "$@"; do
+    said=${problem,,}
+    if [[ $said =~ $already_there ]]; then return 0; fi
+    if ! [[ $said =~ $passing ]]; then stop 'the command failed' "$@"; fi
+    if ((SECONDS - began_s >= retry_budget_s)); then stop "it still fails after $((SECONDS - began_s)) s" "$@"; fi
+    say "  not yet ($(head -n 1 <<<"$problem" | cut -c 1-120)); again in $wait_s s"
+    sleep "$wait_s"
+    wait_s=$((wait_s < 30 ? wait_s * 2 : 30))
+  done
+}
+
+change() { # COMMAND…
+  if ((dry_run)); then
+    tell '' "$@"
+    return
+  fi
+  steps_made=$((steps_made + 1))
+  persist "$@"
+}
+
+# Changes nothing that anybody else sees.
+always() { # COMMAND…
+  if ((dry_run)); then tell '' "$@"; else persist "$@"; fi
+}
+
+# ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# Absent is what says so; a failure of another kind is not an answer.
+looked() { # COMMAND…
+  local began_s=$SECONDS said
+  until capture "$@"; do
+    said=${problem,,}
+    if [[ $said =~ $not_there ]]; then return 1; fi
+    if ! [[ $said =~ $passing ]] || ((SECONDS - began_s >= retry_budget_s)); then stop 'could not look' "$@"; fi
+    sleep "$pause_s"
+  done
+}
+
+has() { # COMMAND…
+  if ((dry_run)); then
+    tell 'is it there?' "$@"
+    return 1
+  fi
+  looked "$@"
+}
+
+# One list answers for all that is looked for in it.
+shows() { # LINE… -- COMMAND…
+  local wanted=() line key
+  while [[ $1 != -- ]]; do
+    wanted+=("$1")
+    shift
+  done
+  shift
+  key=$*
+  if [[ -z ${listed[$key]+known} ]]; then
+    if ((dry_run)); then
+      tell 'is it there?' "$@"
+      output=''
+    else
+      looked "$@" || output=''
+    fi
+    listed[$key]=$'\n'$output$'\n'
+  fi
+  if ((${#wanted[@]} == 0)); then
+    [[ ${listed[$key]} == *[![:space:]]* ]]
+    return
+  fi
+  for line in "${wanted[@]}"; do
+    [[ ${listed[$key]} == *$'\n'"$line"$'\n'* ]] || return 1
+  done
+}
+
+same() { # kubectl diff …
+  if ((dry_run)); then
+    tell 'is it the same?' "$@"
+    return 1
+  fi
+  local code=0
+  capture "$@" || code=$?
+  if ((code > 1)); then stop 'could not compare' "$@"; fi
+  return "$code"
+}
+
+await() { # LINE MINUTES COMMAND…
+  local line=$1 minutes=$2 until_s
+  shift 2
+  if ((dry_run)); then
+    tell "until it prints $line, for $minutes minutes at most" "$@"
+    return
+  fi
+  until_s=$((SECONDS + minutes * 60))
+  until looked "$@" && [[ $output == "$line" ]]; do
+    if ((SECONDS >= until_s)); then stop "it is ${output:-absent}, and not $line, after $minutes minutes" "$@"; fi
+    say "  ${output:-absent}; waiting for $line"
+    sleep "$pause_s"
+  done
+}
+
+read_into() { # NAME COMMAND…
+  local name=$1
+  shift
+  if ((dry_run)); then
+    tell "read into $name" "$@"
+    printf -v "$name" '%s' "$name"
+    return
+  fi
+  persist "$@"
+  [[ -n $output ]] || stop "it printed nothing, where $name was expected" "$@"
+  printf -v "$name" '%s' "$output"
+}
+
+save() { # FILE COMMAND…
+  local file=$1
+  shift
+  if ((dry_run)); then
+    tell "into $file" "$@"
+    return
+  fi
+  persist "$@"
+  [[ -n $output ]] || stop "it printed nothing, where $file was expected" "$@"
+  printf '%s\n' "$output" >"$file"
+}
+
+# ── Where it runs ────────────────────────────────────────────────────────────────────────────────────────────────
+
+need_tools() { # TOOL…
+  local tool missing=()
+  ((dry_run)) && return
+  for tool in "$@"; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+  ((${#missing[@]} == 0)) || usage_error "these commands are needed and not installed: ${missing[*]}"
+}
+
+open_work() {
+  if ((dry_run)); then
+    WORK=WORK
+  else
+    umask 077
+    WORK=$(mktemp -d)
+    trap 'rm -rf -- "$WORK"' EXIT
+  fi
+  # Neither the account's settings nor its way into other clusters are touched.
+  export KUBECONFIG="$WORK/kubeconfig" CLOUDSDK_CORE_DISABLE_PROMPTS=1
+}
+
+check_place() {
+  [[ $PROJECT =~ ^[a-z][a-z0-9-]{4,28}[a-z0-9]$ ]] ||
+    usage_error "--project wants the id of a project (6 to 30 small letters, digits and -), not '$PROJECT'"
+  [[ $REGION =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || usage_error "--region wants a region such as us-central1, not '$REGION'"
+  [[ $PROFILE == dev || $PROFILE == prod ]] || usage_error "--profile wants dev or prod, not '$PROFILE'"
+  [[ -z $DNS_ZONE || $DNS_ZONE =~ ^[a-z][a-z0-9-]{0,62}$ ]] ||
+    usage_error "--dns-zone wants the name of a zone of Cloud DNS, not '$DNS_ZONE'"
+}
+
+check_domain() {
+  [[ $DOMAIN =~ ^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$ ]] ||
+    usage_error "--domain wants a host name such as codex.example.com, not '$DOMAIN'"
+}
+
+FIRESTORE_LOCATION='' MODEL_KEY_FILE='' SOFT_DELETE=''
+update=0
+# shellcheck disable=SC2034 # read by stop
+how_to_go_on='What was made stays. Once the cause is gone, run the same command again: it finds what is there and goes on.'
+
+help() {
+  cat <<'HELP'
+Makes what a fleet needs on Google Cloud, in an empty project or one that has some of it already. What is there is
+left as it is: a second run changes nothing.
+
+  bootstrap.sh --project PROJECT --region REGION --domain HOST [options]
+
+  --project PROJECT           the project; it exists and has billing
+  --region REGION             where everything is, such as us-central1
+  --domain HOST               the host name of the API, such as codex.example.com
+  --profile dev|prod          dev: no Memorystore, no Cloud Armor, nothing scanned, deletions are final (prod)
+  --model-key-file FILE       a file with the key of the model; without it the variable OPENAI_API_KEY is read, or
+                              the key is asked for. Not needed once the secret codex-model-key has a value.
+  --dns-zone ZONE             a zone of Cloud DNS in this project that has HOST: its records are written there
+  --firestore-location PLACE  where the records are, if not in REGION (such as nam5 or eur3)
+  --update                    what is there is made like what would be made now, where that can be changed
+  --dry-run                   prints each command instead of running it; needs neither credentials nor a network
+HELP
+}
+
+value_of() { # OPTION VALUES-LEFT
+  (($2 > 1)) || usage_error "$1 wants a value"
+}
+
+while (($#)); do
+  option=$1
+  case $option in
+    --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;;
+    --project | --region | --domain | --profile | --model-key-file | --dns-zone | --firestore-location)
+      value_of "$option" $#
+      case $option in
+        --project) PROJECT=$2 ;;
+        --region) REGION=$2 ;;
+        --domain) DOMAIN=$2 ;;
+        --profile) PROFILE=$2 ;;
+        --model-key-file) MODEL_KEY_FILE=$2 ;;
+        --dns-zone) DNS_ZONE=$2 ;;
+        --firestore-location) FIRESTORE_LOCATION=$2 ;;
+      esac
+      shift 2
+      ;;
+    --update) update=1 && shift ;;
+    --dry-run) dry_run=1 && shift ;;
+    --help | -h) help && exit 0 ;;
+    *) usage_error "there is no option $option" ;;
+  esac
+done
+
+check_place
+check_domain
+: "${FIRESTORE_LOCATION:=$REGION}"
+[[ $FIRESTORE_LOCATION =~ ^[a-z]+(-[a-z]+)?[0-9]+$ ]] ||
+  usage_error "--firestore-location wants a region, or nam5 or eur3, not '$FIRESTORE_LOCATION'"
+[[ -z $MODEL_KEY_FILE || -r $MODEL_KEY_FILE ]] || usage_error "--model-key-file: '$MODEL_KEY_FILE' cannot be read"
+# As long as the past of the records: both can be brought back to the same moment.
+if [[ $PROFILE == prod ]]; then SOFT_DELETE=7d; else SOFT_DELETE=0; fi
+need_tools gcloud kubectl gke-gcloud-auth-plugin openssl awk diff
+open_work
+
+# The key, without the end of its line. It is never a word of a command.
+read_model_key() {
+  local key=''
+  if [[ -n $MODEL_KEY_FILE ]]; then
+    key=$(tr -d '\r\n' <"$MODEL_KEY_FILE")
+  elif [[ -n ${OPENAI_API_KEY:-} ]]; then
+    key=$OPENAI_API_KEY
+  elif { : >/dev/tty; } 2>/dev/null; then
+    printf 'The key of the model (it is not shown): ' >/dev/tty
+    read -r -s key </dev/tty || key=''
+    echo >/dev/tty
+  fi
+  if [[ -z $key ]]; then
+    echo 'no key of the model: give --model-key-file, or OPENAI_API_KEY in the environment' >&2
+    return 1
+  fi
+  printf '%s' "$key"
+}
+
+# ── The resources ──────────────────────────────────────────────────────────────────────────────────────────────────
+step project project "${PROJEC}T"
+read_into PROJECT_NUMBER gcloud projects describe "${PROJEC}T" '--format=value(projectNumber)'
+
+step services 'services of the project' 'artifactregistry.googleapis.com certificatemanager.googleapis.com cloudbuild.googleapis.com cloudresourcemanager.googleapis.com compute.googleapis.com container.googleapis.com firestore.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com secretmanager.googleapis.com storage.googleapis.com'
+if ! shows artifactregistry.googleapis.com certificatemanager.googleapis.com cloudbuild.googleapis.com cloudresourcemanager.googleapis.com compute.googleapis.com container.googleapis.com firestore.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com secretmanager.googleapis.com storage.googleapis.com -- gcloud services list --enabled '--format=value(config.name)' "--project=${PROJEC}T"; then
+  change gcloud services enable artifactregistry.googleapis.com certificatemanager.googleapis.com cloudbuild.googleapis.com cloudresourcemanager.googleapis.com compute.googleapis.com container.googleapis.com firestore.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com secretmanager.googleapis.com storage.googleapis.com "--project=${PROJEC}T"
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step services-prod 'services of the project' 'containerscanning.googleapis.com memorystore.googleapis.com networkconnectivity.googleapis.com serviceconsumermanagement.googleapis.com'
+  if ! shows containerscanning.googleapis.com memorystore.googleapis.com networkconnectivity.googleapis.com serviceconsumermanagement.googleapis.com -- gcloud services list --enabled '--format=value(config.name)' "--project=${PROJEC}T"; then
+    change gcloud services enable containerscanning.googleapis.com memorystore.googleapis.com networkconnectivity.googleapis.com serviceconsumermanagement.googleapis.com "--project=${PROJEC}T"
+  fi
+fi
+
+if [[ -n $DNS_ZONE ]]; then
+  step services-dns 'services of the project' dns.googleapis.com
+  if ! shows dns.googleapis.com -- gcloud services list --enabled '--format=value(config.name)' "--project=${PROJEC}T"; then
+    change gcloud services enable dns.googleapis.com "--project=${PROJEC}T"
+  fi
+fi
+
+step network 'VPC network' codex
+if ! has gcloud compute networks describe codex "--project=${PROJEC}T"; then
+  change gcloud compute networks create codex --subnet-mode=custom "--project=${PROJEC}T"
+fi
+
+step subnet 'subnetwork with ranges for pods and services' codex
+if ! has gcloud compute networks subnets describe codex "--region=${REGIO}N" "--project=${PROJEC}T"; then
+  change gcloud compute networks subnets create codex "--region=${REGIO}N" --network=codex --range=10.10.0.0/20 --secondary-range=pods=10.20.0.0/16,services=10.30.0.0/20 --enable-private-ip-google-access "--project=${PROJEC}T"
+fi
+
+step router 'Cloud Router' codex
+if ! has gcloud compute routers describe codex "--region=${REGIO}N" "--project=${PROJEC}T"; then
+  change gcloud compute routers create codex "--region=${REGIO}N" --network=codex "--project=${PROJEC}T"
+fi
+
+step nat 'Cloud NAT' codex
+if ! has gcloud compute routers nats describe codex --router=codex "--region=${REGIO}N" "--project=${PROJEC}T"; then
+  change gcloud compute routers nats create codex --router=codex "--region=${REGIO}N" --auto-allocate-nat-external-ips --nat-all-subnet-ip-ranges --enable-dynamic-port-allocation --enable-logging --log-filter=ERRORS_ONLY "--project=${PROJEC}T"
+fi
+
+step nodes-account 'service account of the nodes' "codex-nodes@${PROJEC}T.iam.gserviceaccount.com"
+if ! has gcloud iam service-accounts describe "codex-nodes@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T"; then
+  change gcloud iam service-accounts create codex-nodes '--display-name=Codex Fleet: nodes' "--project=${PROJEC}T"
+fi
+
+step build-account 'service account of the image builds' "codex-build@${PROJEC}T.iam.gserviceaccount.com"
+if ! has gcloud iam service-accounts describe "codex-build@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T"; then
+  change gcloud iam service-accounts create codex-build '--display-name=Codex Fleet: build' "--project=${PROJEC}T"
+fi
+
+step images 'Artifact Registry repository' codex
+if ! has gcloud artifacts repositories describe codex "--location=${REGIO}N" "--project=${PROJEC}T"; then
+  change gcloud artifacts repositories create codex "--location=${REGIO}N" --repository-format=docker '--description=Images of Codex Fleet' "--project=${PROJEC}T"
+fi
+
+step build-sources 'bucket of what is sent to Cloud Build' "${PROJEC}T-codex-build"
+if ! has gcloud storage buckets describe "gs://${PROJEC}T-codex-build" "--project=${PROJEC}T"; then
+  change gcloud storage buckets create "gs://${PROJEC}T-codex-build" "--location=${REGIO}N" --uniform-bucket-level-access --public-access-prevention --soft-delete-duration=0 "--project=${PROJEC}T"
+fi
+
+step build-writes-images 'IAM binding' roles/artifactregistry.writer
+if ! shows "roles/artifactregistry.writer|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=${REGIO}N" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud artifacts repositories add-iam-policy-binding codex "--location=${REGIO}N" "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/artifactregistry.writer --format=none "--project=${PROJEC}T"
+fi
+
+step build-reads-sources 'IAM binding' roles/storage.objectUser
+if ! shows "roles/storage.objectUser|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-build" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud storage buckets add-iam-policy-binding "gs://${PROJEC}T-codex-build" "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+fi
+
+step build-writes-logs 'IAM binding' roles/logging.logWriter
+if ! shows "roles/logging.logWriter|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)'; then
+  change gcloud projects "${PROJEC}T" add-iam-policy-binding '' "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/logging.logWriter --condition=None --format=none
+fi
+
+step nodes-read-images 'IAM binding' roles/artifactregistry.reader
+if ! shows "roles/artifactregistry.reader|serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=${REGIO}N" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud artifacts repositories add-iam-policy-binding codex "--location=${REGIO}N" "--member=serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com" --role=roles/artifactregistry.reader --format=none "--project=${PROJEC}T"
+fi
+
+step nodes-report 'IAM binding' roles/container.defaultNodeServiceAccount
+if ! shows "roles/container.defaultNodeServiceAccount|serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)'; then
+  change gcloud projects "${PROJEC}T" add-iam-policy-binding '' "--member=serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com" --role=roles/container.defaultNodeServiceAccount --condition=None --format=none
+fi
+
+step cluster-secret 'what the roles know one another by' codex-cluster-secret
+if ! has gcloud secrets describe codex-cluster-secret "--project=${PROJEC}T"; then
+  change gcloud secrets create codex-cluster-secret --replication-policy=automatic "--project=${PROJEC}T"
+fi
+
+step cluster-secret-value 'the value: what the roles know one another by' codex-cluster-secret
+if ! shows -- gcloud secrets versions list codex-cluster-secret --filter=state=ENABLED '--format=value(name)' "--project=${PROJEC}T"; then
+  change openssl rand -hex 32 '|' tr -d '\n' '|' gcloud secrets versions add codex-cluster-secret --data-file=- "--project=${PROJEC}T"
+fi
+
+step tokens 'the tokens of callers' codex-tokens
+if ! has gcloud secrets describe codex-tokens "--project=${PROJEC}T"; then
+  change gcloud secrets create codex-tokens --replication-policy=automatic "--project=${PROJEC}T"
+fi
+
+step tokens-value 'the value: the tokens of callers' codex-tokens
+if ! shows -- gcloud secrets versions list codex-tokens --filter=state=ENABLED '--format=value(name)' "--project=${PROJEC}T"; then
+  change openssl rand -hex 32 '|' awk '{ printf "[[tokens]]\nname = \"first\"\ntenant = \"default\"\ntoken = \"%s\"\n", $1 }' '|' gcloud secrets versions add codex-tokens --data-file=- "--project=${PROJEC}T"
+fi
+
+step model-key 'the key of the model' codex-model-key
+if ! has gcloud secrets describe codex-model-key "--project=${PROJEC}T"; then
+  change gcloud secrets create codex-model-key --replication-policy=automatic "--project=${PROJEC}T"
+fi
+
+step model-key-value 'the value: the key of the model' codex-model-key
+if ! shows -- gcloud secrets versions list codex-model-key --filter=state=ENABLED '--format=value(name)' "--project=${PROJEC}T"; then
+  change read_model_key '|' gcloud secrets versions add codex-model-key --data-file=- "--project=${PROJEC}T"
+fi
+
+step address 'static address of the load balancer' codex-ip
+if ! has gcloud compute addresses describe codex-ip --global "--project=${PROJEC}T"; then
+  change gcloud compute addresses create codex-ip --global "--project=${PROJEC}T"
+fi
+read_into ADDRESS gcloud compute addresses describe codex-ip --global '--format=value(address)' "--project=${PROJEC}T"
+
+step dns-authorization 'DNS authorization' codex-dns
+if ! has gcloud certificate-manager dns-authorizations describe codex-dns "--project=${PROJEC}T"; then
+  change gcloud certificate-manager dns-authorizations create codex-dns "--domain=${DOMAI}N" "--project=${PROJEC}T"
+fi
+read_into AUTHORIZATION_NAME gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.name)' "--project=${PROJEC}T"
+read_into AUTHORIZATION_DATA gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.data)' "--project=${PROJEC}T"
+
+if [[ -n $DNS_ZONE ]]; then
+  step address-record 'A record in Cloud DNS' "${DOMAI}N."
+  if ! has gcloud dns record-sets describe "${DOMAI}N." --type=A "--zone=${DNS_ZON}E" "--project=${PROJEC}T"; then
+    change gcloud dns record-sets create "${DOMAI}N." --type=A "--zone=${DNS_ZON}E" "--rrdatas=${ADDRES}S" --ttl=300 "--project=${PROJEC}T"
+  fi
+  if ((update)); then
+    change gcloud dns record-sets update "${DOMAI}N." --type=A "--zone=${DNS_ZON}E" "--rrdatas=${ADDRES}S" --ttl=300 "--project=${PROJEC}T"
+  fi
+fi
+
+if [[ -n $DNS_ZONE ]]; then
+  step authorization-record 'CNAME record in Cloud DNS' "${AUTHORIZATION_NAM}E"
+  if ! has gcloud dns record-sets describe "${AUTHORIZATION_NAM}E" --type=CNAME "--zone=${DNS_ZON}E" "--project=${PROJEC}T"; then
+    change gcloud dns record-sets create "${AUTHORIZATION_NAM}E" --type=CNAME "--zone=${DNS_ZON}E" "--rrdatas=${AUTHORIZATION_DAT}A" --ttl=300 "--project=${PROJEC}T"
+  fi
+  if ((update)); then
+    change gcloud dns record-sets update "${AUTHORIZATION_NAM}E" --type=CNAME "--zone=${DNS_ZON}E" "--rrdatas=${AUTHORIZATION_DAT}A" --ttl=300 "--project=${PROJEC}T"
+  fi
+fi
+
+step certificate certificate codex-cert
+if ! has gcloud certificate-manager certificates describe codex-cert "--project=${PROJEC}T"; then
+  change gcloud certificate-manager certificates create codex-cert "--domains=${DOMAI}N" --dns-authorizations=codex-dns "--project=${PROJEC}T"
+fi
+
+step certificate-map 'certificate map' codex-certmap
+if ! has gcloud certificate-manager maps describe codex-certmap "--project=${PROJEC}T"; then
+  change gcloud certificate-manager maps create codex-certmap "--project=${PROJEC}T"
+fi
+
+step certificate-entry 'entry of the certificate map' codex
+if ! has gcloud certificate-manager maps entries describe codex --map=codex-certmap "--project=${PROJEC}T"; then
+  change gcloud certificate-manager maps entries create codex --map=codex-certmap --certificates=codex-cert "--hostname=${DOMAI}N" "--project=${PROJEC}T"
+fi
+
+step tls-policy 'SSL policy' codex-tls
+if ! has gcloud compute ssl-policies describe codex-tls "--project=${PROJEC}T"; then
+  change gcloud compute ssl-policies create codex-tls --profile=MODERN --min-tls-version=1.2 --global "--project=${PROJEC}T"
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step armor 'Cloud Armor policy' codex-armor
+  if ! has gcloud compute security-policies describe codex-armor "--project=${PROJEC}T"; then
+    change gcloud compute security-policies create codex-armor --type=CLOUD_ARMOR --global "--project=${PROJEC}T"
+  fi
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step armor-rate 'rule of the Cloud Armor policy' 1000
+  if ! has gcloud compute security-policies rules describe 1000 --security-policy=codex-armor "--project=${PROJEC}T"; then
+    change gcloud compute security-policies rules create 1000 --security-policy=codex-armor '--src-ip-ranges=*' --action=throttle --conform-action=allow --exceed-action=deny-429 --rate-limit-threshold-count=1200 --rate-limit-threshold-interval-sec=60 --enforce-on-key=ip "--project=${PROJEC}T"
+  fi
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step redis-connections 'service connection policy' codex-redis
+  if ! has gcloud network-connectivity service-connection-policies describe codex-redis "--region=${REGIO}N" "--project=${PROJEC}T"; then
+    change gcloud network-connectivity service-connection-policies create codex-redis "--region=${REGIO}N" --network=codex --service-class=gcp-memorystore "--subnets=https://www.googleapis.com/compute/v1/projects/${PROJEC}T/regions/${REGIO}N/subnetworks/codex" "--project=${PROJEC}T"
+  fi
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step redis 'Memorystore for Valkey' codex
+  if ! has gcloud memorystore instances describe codex "--location=${REGIO}N" "--project=${PROJEC}T"; then
+    change gcloud memorystore instances create codex "--location=${REGIO}N" --mode=cluster-disabled --shard-count=1 --replica-count=1 --node-type=standard-small --engine-version=VALKEY_8_0 --engine-configs=maxmemory-policy=noeviction --transit-encryption-mode=server-authentication --authorization-mode=auth-disabled --persistence-config-mode=aof --aof-config-append-fsync=every-sec --deletion-protection-enabled "--endpoints=[{\"connections\":[{\"pscAutoConnection\":{\"network\":\"projects/${PROJEC}T/global/networks/codex\",\"projectId\":\"${PROJEC}T\"}}]}]" "--project=${PROJEC}T"
+  fi
+  await ACTIVE 30 gcloud memorystore instances describe codex "--location=${REGIO}N" '--format=value(state)' "--project=${PROJEC}T"
+  read_into REDIS_HOST gcloud memorystore instances describe codex "--location=${REGIO}N" '--flatten=endpoints[].connections[]' '--format=value(endpoints.connections.pscAutoConnection.connectionType,endpoints.connections.pscAutoConnection.ipAddress)' "--project=${PROJEC}T" '|' awk '$1 == "CONNECTION_TYPE_PRIMARY" { print $2 }'
+fi
+
+step cluster 'GKE Autopilot cluster' codex
+if ! has gcloud container clusters describe codex "--location=${REGIO}N" "--project=${PROJEC}T"; then
+  change gcloud container clusters create-auto codex "--location=${REGIO}N" --release-channel=regular --network=codex --subnetwork=codex --cluster-secondary-range-name=pods --services-secondary-range-name=services --enable-private-nodes --enable-dns-access --no-enable-ip-access --enable-secret-manager "--service-account=codex-nodes@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T"
+fi
+if ((update)); then
+  change gcloud container clusters update codex "--location=${REGIO}N" --enable-secret-manager "--project=${PROJEC}T"
+fi
+await RUNNING 30 gcloud container clusters describe codex "--location=${REGIO}N" '--format=value(status)' "--project=${PROJEC}T"
+
+if [[ $PROFILE == prod ]]; then
+  step fqdn-policies 'the cluster'\''s network policies by host name' codex
+  if ! shows True -- gcloud container clusters describe codex "--location=${REGIO}N" '--format=value(networkConfig.enableFqdnNetworkPolicy)' "--project=${PROJEC}T"; then
+    change gcloud container clusters update codex "--location=${REGIO}N" --enable-fqdn-network-policy "--project=${PROJEC}T"
+  fi
+fi
+
+step credentials 'the script'\''s own way into the cluster' "${KUBECONFI}G"
+always gcloud container clusters get-credentials codex "--location=${REGIO}N" --dns-endpoint "--project=${PROJEC}T"
+
+step records 'Firestore database' codex
+if ! has gcloud firestore databases describe --database=codex "--project=${PROJEC}T"; then
+  change gcloud firestore databases create --database=codex "--location=${FIRESTORE_LOCATIO}N" --type=firestore-native --edition=standard --delete-protection --enable-pitr "--project=${PROJEC}T"
+fi
+if ((update)); then
+  change gcloud firestore databases update --database=codex --delete-protection --enable-pitr "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-sessions-collection-group-heldAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-sessions|COLLECTION_GROUP|heldAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-sessions|COLLECTION_GROUP|heldAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-sessions --query-scope=collection-group --field-config=field-path=heldAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-sessions-collection-group-unusedAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-sessions|COLLECTION_GROUP|unusedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-sessions|COLLECTION_GROUP|unusedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-sessions --query-scope=collection-group --field-config=field-path=unusedAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-turns-collection-sessionId-ascending-createdAt-ascending 'composite index' 'codex-fleet-turns|COLLECTION|sessionId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-turns|COLLECTION|sessionId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-turns --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-turns-collection-sessionId-ascending-createdAt-descending 'composite index' 'codex-fleet-turns|COLLECTION|sessionId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-turns|COLLECTION|sessionId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-turns --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-turns-collection-openSession-ascending-createdAt-ascending 'composite index' 'codex-fleet-turns|COLLECTION|openSession,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-turns|COLLECTION|openSession,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-turns --query-scope=collection --field-config=field-path=openSession,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-turns-collection-openSession-ascending-createdAt-descending 'composite index' 'codex-fleet-turns|COLLECTION|openSession,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-turns|COLLECTION|openSession,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-turns --query-scope=collection --field-config=field-path=openSession,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-turns-collection-group-openAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-turns|COLLECTION_GROUP|openAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-turns|COLLECTION_GROUP|openAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-turns --query-scope=collection-group --field-config=field-path=openAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-sessionId-ascending-createdAt-ascending 'composite index' 'codex-fleet-approvals|COLLECTION|sessionId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|sessionId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-sessionId-ascending-createdAt-descending 'composite index' 'codex-fleet-approvals|COLLECTION|sessionId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|sessionId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-status-ascending-createdAt-ascending 'composite index' 'codex-fleet-approvals|COLLECTION|status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-status-ascending-createdAt-descending 'composite index' 'codex-fleet-approvals|COLLECTION|status,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|status,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-sessionId-ascending-status-ascending-createdAt-ascending 'composite index' 'codex-fleet-approvals|COLLECTION|sessionId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|sessionId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-sessionId-ascending-status-ascending-createdAt-descending 'composite index' 'codex-fleet-approvals|COLLECTION|sessionId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION|sessionId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection --field-config=field-path=sessionId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-approvals-collection-group-dueAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-approvals|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-approvals|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-approvals --query-scope=collection-group --field-config=field-path=dueAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-status-ascending-createdAt-ascending 'composite index' 'codex-fleet-jobs|COLLECTION|status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-status-ascending-createdAt-descending 'composite index' 'codex-fleet-jobs|COLLECTION|status,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|status,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-scheduleId-ascending-createdAt-ascending 'composite index' 'codex-fleet-jobs|COLLECTION|scheduleId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|scheduleId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=scheduleId,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-scheduleId-ascending-createdAt-descending 'composite index' 'codex-fleet-jobs|COLLECTION|scheduleId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|scheduleId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=scheduleId,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-scheduleId-ascending-status-ascending-createdAt-ascending 'composite index' 'codex-fleet-jobs|COLLECTION|scheduleId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|scheduleId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=scheduleId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-scheduleId-ascending-status-ascending-createdAt-descending 'composite index' 'codex-fleet-jobs|COLLECTION|scheduleId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION|scheduleId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection --field-config=field-path=scheduleId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-group-dueAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-jobs|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection-group --field-config=field-path=dueAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-group-runningAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-jobs|COLLECTION_GROUP|runningAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION_GROUP|runningAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection-group --field-config=field-path=runningAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-jobs-collection-group-endedAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-jobs|COLLECTION_GROUP|endedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-jobs|COLLECTION_GROUP|endedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-jobs --query-scope=collection-group --field-config=field-path=endedAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-schedules-collection-group-dueAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-schedules|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-schedules|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-schedules --query-scope=collection-group --field-config=field-path=dueAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-targetId-ascending-createdAt-ascending 'composite index' 'codex-fleet-deliveries|COLLECTION|targetId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION|targetId,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection --field-config=field-path=targetId,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-targetId-ascending-createdAt-descending 'composite index' 'codex-fleet-deliveries|COLLECTION|targetId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION|targetId,createdAt,__name__|ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection --field-config=field-path=targetId,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-targetId-ascending-status-ascending-createdAt-ascending 'composite index' 'codex-fleet-deliveries|COLLECTION|targetId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION|targetId,status,createdAt,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection --field-config=field-path=targetId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-targetId-ascending-status-ascending-createdAt-descending 'composite index' 'codex-fleet-deliveries|COLLECTION|targetId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION|targetId,status,createdAt,__name__|ASCENDING,ASCENDING,DESCENDING,DESCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection --field-config=field-path=targetId,order=ascending --field-config=field-path=status,order=ascending --field-config=field-path=createdAt,order=descending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-pendingLane-ascending-order-ascending 'composite index' 'codex-fleet-deliveries|COLLECTION|pendingLane,order,__name__|ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION|pendingLane,order,__name__|ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection --field-config=field-path=pendingLane,order=ascending --field-config=field-path=order,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-group-dueAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-deliveries|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION_GROUP|dueAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection-group --field-config=field-path=dueAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step index-codex-fleet-deliveries-collection-group-endedAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-deliveries|COLLECTION_GROUP|endedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
+if ! shows 'codex-fleet-deliveries|COLLECTION_GROUP|endedAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-deliveries --query-scope=collection-group --field-config=field-path=endedAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-body 'field without an index' 'codex-fleet-sessions|body'
+if ! shows 'codex-fleet-sessions|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-meta 'field without an index' 'codex-fleet-sessions|meta'
+if ! shows 'codex-fleet-sessions|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-id 'field without an index' 'codex-fleet-sessions|id'
+if ! shows 'codex-fleet-sessions|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-tenant 'field without an index' 'codex-fleet-sessions|tenant'
+if ! shows 'codex-fleet-sessions|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-heldAt 'field without an index' 'codex-fleet-sessions|heldAt'
+if ! shows 'codex-fleet-sessions|heldAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update heldAt --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-sessions-unusedAt 'field without an index' 'codex-fleet-sessions|unusedAt'
+if ! shows 'codex-fleet-sessions|unusedAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update unusedAt --database=codex --collection-group=codex-fleet-sessions --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-body 'field without an index' 'codex-fleet-turns|body'
+if ! shows 'codex-fleet-turns|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-meta 'field without an index' 'codex-fleet-turns|meta'
+if ! shows 'codex-fleet-turns|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-id 'field without an index' 'codex-fleet-turns|id'
+if ! shows 'codex-fleet-turns|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-tenant 'field without an index' 'codex-fleet-turns|tenant'
+if ! shows 'codex-fleet-turns|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-openSession 'field without an index' 'codex-fleet-turns|openSession'
+if ! shows 'codex-fleet-turns|openSession' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update openSession --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-turns-openAt 'field without an index' 'codex-fleet-turns|openAt'
+if ! shows 'codex-fleet-turns|openAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update openAt --database=codex --collection-group=codex-fleet-turns --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-body 'field without an index' 'codex-fleet-approvals|body'
+if ! shows 'codex-fleet-approvals|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-meta 'field without an index' 'codex-fleet-approvals|meta'
+if ! shows 'codex-fleet-approvals|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-id 'field without an index' 'codex-fleet-approvals|id'
+if ! shows 'codex-fleet-approvals|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-tenant 'field without an index' 'codex-fleet-approvals|tenant'
+if ! shows 'codex-fleet-approvals|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-status 'field without an index' 'codex-fleet-approvals|status'
+if ! shows 'codex-fleet-approvals|status' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update status --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-approvals-dueAt 'field without an index' 'codex-fleet-approvals|dueAt'
+if ! shows 'codex-fleet-approvals|dueAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update dueAt --database=codex --collection-group=codex-fleet-approvals --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-body 'field without an index' 'codex-fleet-jobs|body'
+if ! shows 'codex-fleet-jobs|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-meta 'field without an index' 'codex-fleet-jobs|meta'
+if ! shows 'codex-fleet-jobs|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-id 'field without an index' 'codex-fleet-jobs|id'
+if ! shows 'codex-fleet-jobs|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-tenant 'field without an index' 'codex-fleet-jobs|tenant'
+if ! shows 'codex-fleet-jobs|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-status 'field without an index' 'codex-fleet-jobs|status'
+if ! shows 'codex-fleet-jobs|status' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update status --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-scheduleId 'field without an index' 'codex-fleet-jobs|scheduleId'
+if ! shows 'codex-fleet-jobs|scheduleId' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update scheduleId --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-dueAt 'field without an index' 'codex-fleet-jobs|dueAt'
+if ! shows 'codex-fleet-jobs|dueAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update dueAt --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-runningAt 'field without an index' 'codex-fleet-jobs|runningAt'
+if ! shows 'codex-fleet-jobs|runningAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update runningAt --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-endedAt 'field without an index' 'codex-fleet-jobs|endedAt'
+if ! shows 'codex-fleet-jobs|endedAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update endedAt --database=codex --collection-group=codex-fleet-jobs --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-schedules-body 'field without an index' 'codex-fleet-schedules|body'
+if ! shows 'codex-fleet-schedules|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-schedules --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-schedules-meta 'field without an index' 'codex-fleet-schedules|meta'
+if ! shows 'codex-fleet-schedules|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-schedules --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-schedules-id 'field without an index' 'codex-fleet-schedules|id'
+if ! shows 'codex-fleet-schedules|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-schedules --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-schedules-tenant 'field without an index' 'codex-fleet-schedules|tenant'
+if ! shows 'codex-fleet-schedules|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-schedules --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-schedules-dueAt 'field without an index' 'codex-fleet-schedules|dueAt'
+if ! shows 'codex-fleet-schedules|dueAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update dueAt --database=codex --collection-group=codex-fleet-schedules --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-webhooks-body 'field without an index' 'codex-fleet-webhooks|body'
+if ! shows 'codex-fleet-webhooks|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-webhooks --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-webhooks-meta 'field without an index' 'codex-fleet-webhooks|meta'
+if ! shows 'codex-fleet-webhooks|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-webhooks --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-webhooks-id 'field without an index' 'codex-fleet-webhooks|id'
+if ! shows 'codex-fleet-webhooks|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-webhooks --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-webhooks-tenant 'field without an index' 'codex-fleet-webhooks|tenant'
+if ! shows 'codex-fleet-webhooks|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-webhooks --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-body 'field without an index' 'codex-fleet-deliveries|body'
+if ! shows 'codex-fleet-deliveries|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-meta 'field without an index' 'codex-fleet-deliveries|meta'
+if ! shows 'codex-fleet-deliveries|meta' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update meta --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-id 'field without an index' 'codex-fleet-deliveries|id'
+if ! shows 'codex-fleet-deliveries|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-tenant 'field without an index' 'codex-fleet-deliveries|tenant'
+if ! shows 'codex-fleet-deliveries|tenant' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update tenant --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-targetId 'field without an index' 'codex-fleet-deliveries|targetId'
+if ! shows 'codex-fleet-deliveries|targetId' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update targetId --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-status 'field without an index' 'codex-fleet-deliveries|status'
+if ! shows 'codex-fleet-deliveries|status' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update status --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-lane 'field without an index' 'codex-fleet-deliveries|lane'
+if ! shows 'codex-fleet-deliveries|lane' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update lane --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-pendingLane 'field without an index' 'codex-fleet-deliveries|pendingLane'
+if ! shows 'codex-fleet-deliveries|pendingLane' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update pendingLane --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-order 'field without an index' 'codex-fleet-deliveries|order'
+if ! shows 'codex-fleet-deliveries|order' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update order --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-dueAt 'field without an index' 'codex-fleet-deliveries|dueAt'
+if ! shows 'codex-fleet-deliveries|dueAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update dueAt --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-endedAt 'field without an index' 'codex-fleet-deliveries|endedAt'
+if ! shows 'codex-fleet-deliveries|endedAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update endedAt --database=codex --collection-group=codex-fleet-deliveries --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-jobs-expireAt 'field without an index' 'codex-fleet-jobs|expireAt'
+if ! shows 'codex-fleet-jobs|expireAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update expireAt --database=codex --collection-group=codex-fleet-jobs --disable-indexes "--project=${PROJEC}T"
+fi
+
+step ttl-codex-fleet-jobs-expireAt 'time to live' 'codex-fleet-jobs|expireAt'
+if ! shows 'codex-fleet-jobs|expireAt' -- gcloud firestore fields ttls list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore fields ttls update expireAt --database=codex --collection-group=codex-fleet-jobs --enable-ttl --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-deliveries-expireAt 'field without an index' 'codex-fleet-deliveries|expireAt'
+if ! shows 'codex-fleet-deliveries|expireAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update expireAt --database=codex --collection-group=codex-fleet-deliveries --disable-indexes "--project=${PROJEC}T"
+fi
+
+step ttl-codex-fleet-deliveries-expireAt 'time to live' 'codex-fleet-deliveries|expireAt'
+if ! shows 'codex-fleet-deliveries|expireAt' -- gcloud firestore fields ttls list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore fields ttls update expireAt --database=codex --collection-group=codex-fleet-deliveries --enable-ttl --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-parts-expireAt 'field without an index' 'codex-fleet-parts|expireAt'
+if ! shows 'codex-fleet-parts|expireAt' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update expireAt --database=codex --collection-group=codex-fleet-parts --disable-indexes "--project=${PROJEC}T"
+fi
+
+step ttl-codex-fleet-parts-expireAt 'time to live' 'codex-fleet-parts|expireAt'
+if ! shows 'codex-fleet-parts|expireAt' -- gcloud firestore fields ttls list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore fields ttls update expireAt --database=codex --collection-group=codex-fleet-parts --enable-ttl --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-parts-body 'field without an index' 'codex-fleet-parts|body'
+if ! shows 'codex-fleet-parts|body' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update body --database=codex --collection-group=codex-fleet-parts --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-aliases-id 'field without an index' 'codex-fleet-aliases|id'
+if ! shows 'codex-fleet-aliases|id' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update id --database=codex --collection-group=codex-fleet-aliases --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step field-codex-fleet-aliases-alias 'field without an index' 'codex-fleet-aliases|alias'
+if ! shows 'codex-fleet-aliases|alias' -- gcloud firestore indexes fields list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),name.segment(-1))' "--project=${PROJEC}T"; then
+  change gcloud firestore indexes fields update alias --database=codex --collection-group=codex-fleet-aliases --disable-indexes --async "--project=${PROJEC}T"
+fi
+
+step snapshots 'bucket of the snapshots' "${PROJEC}T-codex-snapshots"
+if ! has gcloud storage buckets describe "gs://${PROJEC}T-codex-snapshots" "--project=${PROJEC}T"; then
+  change gcloud storage buckets create "gs://${PROJEC}T-codex-snapshots" "--location=${REGIO}N" --uniform-bucket-level-access --public-access-prevention "--soft-delete-duration=${SOFT_DELET}E" "--lifecycle-file=${DEPLO}Y/storage/lifecycle.json" "--project=${PROJEC}T"
+fi
+if ((update)); then
+  change gcloud storage buckets update "gs://${PROJEC}T-codex-snapshots" --uniform-bucket-level-access --public-access-prevention "--soft-delete-duration=${SOFT_DELET}E" "--lifecycle-file=${DEPLO}Y/storage/lifecycle.json" "--project=${PROJEC}T"
+fi
+
+step jobs-topic 'Pub/Sub topic' codex-jobs
+if ! has gcloud pubsub topics describe codex-jobs "--project=${PROJEC}T"; then
+  change gcloud pubsub topics create codex-jobs --message-retention-duration=7d "--project=${PROJEC}T"
+fi
+
+step dead-topic 'Pub/Sub topic' codex-jobs-dead
+if ! has gcloud pubsub topics describe codex-jobs-dead "--project=${PROJEC}T"; then
+  change gcloud pubsub topics create codex-jobs-dead --message-retention-duration=7d "--project=${PROJEC}T"
+fi
+
+step events-topic 'Pub/Sub topic' codex-events
+if ! has gcloud pubsub topics describe codex-events "--project=${PROJEC}T"; then
+  change gcloud pubsub topics create codex-events --message-retention-duration=7d "--project=${PROJEC}T"
+fi
+
+step jobs 'Pub/Sub subscription' codex-jobs
+if ! has gcloud pubsub subscriptions describe codex-jobs "--project=${PROJEC}T"; then
+  change gcloud pubsub subscriptions create codex-jobs --topic=codex-jobs --enable-message-ordering --expiration-period=never --ack-deadline=60 --min-retry-delay=10s --max-retry-delay=600s --message-retention-duration=7d --dead-letter-topic=codex-jobs-dead --max-delivery-attempts=20 "--project=${PROJEC}T"
+fi
+if ((update)); then
+  change gcloud pubsub subscriptions update codex-jobs --ack-deadline=60 --min-retry-delay=10s --max-retry-delay=600s --message-retention-duration=7d --dead-letter-topic=codex-jobs-dead --max-delivery-attempts=20 "--project=${PROJEC}T"
+fi
+
+step dead-jobs 'Pub/Sub subscription' codex-jobs-dead
+if ! has gcloud pubsub subscriptions describe codex-jobs-dead "--project=${PROJEC}T"; then
+  change gcloud pubsub subscriptions create codex-jobs-dead --topic=codex-jobs-dead --message-retention-duration=7d --expiration-period=never "--project=${PROJEC}T"
+fi
+
+step pubsub-agent 'Pub/Sub'\''s own service account' "serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com"
+always gcloud beta services identity create --service=pubsub.googleapis.com "--project=${PROJEC}T"
+
+step pubsub-gives-up 'IAM binding' roles/pubsub.publisher
+if ! shows "roles/pubsub.publisher|serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub topics add-iam-policy-binding codex-jobs-dead "--member=serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+fi
+
+step pubsub-takes-back 'IAM binding' roles/pubsub.subscriber
+if ! shows "roles/pubsub.subscriber|serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub subscriptions add-iam-policy-binding codex-jobs "--member=serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --format=none "--project=${PROJEC}T"
+fi
+
+step namespace 'namespace of the cluster' codex
+if ! has kubectl get namespace codex; then
+  change kubectl create namespace codex
+fi
+
+step cluster-secret-here 'secret of the cluster' codex-cluster
+if ! same gcloud secrets versions access latest --secret=codex-cluster-secret "--project=${PROJEC}T" '|' kubectl create secret generic codex-cluster --from-file=cluster-secret=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl diff --filename=-; then
+  change gcloud secrets versions access latest --secret=codex-cluster-secret "--project=${PROJEC}T" '|' kubectl create secret generic codex-cluster --from-file=cluster-secret=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl apply --filename=-
+fi
+
+step tokens-here 'secret of the cluster' codex-tokens
+if ! same gcloud secrets versions access latest --secret=codex-tokens "--project=${PROJEC}T" '|' kubectl create secret generic codex-tokens --from-file=fleet.toml=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl diff --filename=-; then
+  change gcloud secrets versions access latest --secret=codex-tokens "--project=${PROJEC}T" '|' kubectl create secret generic codex-tokens --from-file=fleet.toml=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl apply --filename=-
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step redis-authority 'authority of the certificate of Valkey' "${WOR}K/ca.pem"
+  save "${WOR}K/ca.pem" gcloud memorystore instances get-certificate-authority codex "--location=${REGIO}N" '--flatten=managedServerCa.caCerts[].certificates[]' '--format=value(managedServerCa.caCerts.certificates)' "--project=${PROJEC}T"
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step redis-here 'secret of the cluster' codex-redis
+  if ! same kubectl create secret generic codex-redis "--from-literal=url=rediss://${REDIS_HOS}T:6379" "--from-file=ca.pem=${WOR}K/ca.pem" --namespace=codex --dry-run=client --output=yaml '|' kubectl diff --filename=-; then
+    change kubectl create secret generic codex-redis "--from-literal=url=rediss://${REDIS_HOS}T:6379" "--from-file=ca.pem=${WOR}K/ca.pem" --namespace=codex --dry-run=client --output=yaml '|' kubectl apply --filename=-
+  fi
+fi
+
+step gateway-uses-records 'IAM binding' roles/datastore.user
+if ! shows "roles/datastore.user|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway|codex-fleet-database" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)'; then
+  change gcloud projects "${PROJEC}T" add-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/${PROJEC}T/databases/codex\",title=codex-fleet-database" --format=none
+fi
+
+step manager-uses-records 'IAM binding' roles/datastore.user
+if ! shows "roles/datastore.user|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|codex-fleet-database" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)'; then
+  change gcloud projects "${PROJEC}T" add-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/${PROJEC}T/databases/codex\",title=codex-fleet-database" --format=none
+fi
+
+step gateway-uses-snapshots 'IAM binding' roles/storage.objectUser
+if ! shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud storage buckets add-iam-policy-binding "gs://${PROJEC}T-codex-snapshots" "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+fi
+
+step manager-uses-snapshots 'IAM binding' roles/storage.objectUser
+if ! shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud storage buckets add-iam-policy-binding "gs://${PROJEC}T-codex-snapshots" "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+fi
+
+step manager-reads-jobs 'IAM binding' roles/pubsub.subscriber
+if ! shows "roles/pubsub.subscriber|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub subscriptions add-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.subscriber --format=none "--project=${PROJEC}T"
+fi
+
+step manager-sees-jobs 'IAM binding' roles/pubsub.viewer
+if ! shows "roles/pubsub.viewer|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub subscriptions add-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.viewer --format=none "--project=${PROJEC}T"
+fi
+
+step manager-gives-up-jobs 'IAM binding' roles/pubsub.publisher
+if ! shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub topics add-iam-policy-binding codex-jobs-dead "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+fi
+
+step manager-tells-events 'IAM binding' roles/pubsub.publisher
+if ! shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-events '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud pubsub topics add-iam-policy-binding codex-events "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+fi
+
+step proxy-reads-model-key 'IAM binding' roles/secretmanager.secretAccessor
+if ! shows "roles/secretmanager.secretAccessor|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-model-proxy|" -- gcloud secrets codex-model-key get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T"; then
+  change gcloud secrets codex-model-key add-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-model-proxy" --role=roles/secretmanager.secretAccessor --format=none "--project=${PROJEC}T"
+fi
+
+# ── The settings of the overlay, and what comes next ─────────────────────────────────────────────────────────────
+
+overlay="$DEPLOY/overlays/gke-$PROFILE"
+
+settings() {
+  cat <<SETTINGS
+# Written by deploy/bootstrap/bootstrap.sh. It holds no secret.
+PROJECT=$PROJECT
+REGION=$REGION
+DOMAIN=$DOMAIN
+DATABASE=codex
+BUCKET=$PROJECT-codex-snapshots
+REDIS_HOST=${REDIS_HOST:-codex-redis}
+SETTINGS
+}
+
+step_name=settings
+if ((dry_run)); then
+  printf '\n# settings: written to %s\n' "$overlay/settings.env"
+  settings | sed 's/^/#   /'
+elif [[ -f $overlay/settings.env ]] && settings | cmp -s - "$overlay/settings.env"; then
+  say "settings: $overlay/settings.env is as it should be"
+else
+  mkdir -p -- "$overlay"
+  # Readable for all, as a file of a repository is: our own files are not.
+  (umask 022 && settings >"$overlay/settings.env")
+  say "settings: written to $overlay/settings.env"
+fi
+
+if ! ((dry_run)); then
+  say ''
+  if ((steps_made)); then say "$steps_made commands changed something."; else say 'Everything was there: nothing was changed.'; fi
+fi
+if [[ -z $DNS_ZONE ]]; then
+  cat <<DNS
+
+# These records make the domain yours, where its DNS is kept:
+#   $DOMAIN.  A  $ADDRESS
+#   $AUTHORIZATION_NAME  CNAME  $AUTHORIZATION_DATA
+DNS
+fi
+cat <<NEXT
+
+# Next, from the root of the repository: the images, then the fleet.
+gcloud builds submit --config=deploy/cloudbuild.yaml --region=$REGION --project=$PROJECT --service-account=projects/$PROJECT/serviceAccounts/codex-build@$PROJECT.iam.gserviceaccount.com --gcs-source-staging-dir=gs://$PROJECT-codex-build/source --substitutions=_REGION=$REGION
+gcloud container clusters get-credentials codex --location=$REGION --project=$PROJECT --dns-endpoint
+kubectl apply --kustomize=deploy/overlays/gke-$PROFILE
+kubectl rollout status deployment/codex-gateway --namespace=codex --timeout=15m
+# The certificate is ready some minutes after its record can be seen:
+gcloud certificate-manager certificates describe codex-cert --project=$PROJECT '--format=value(managed.state)'
+# The token of the first caller:
+gcloud secrets versions access latest --secret=codex-tokens --project=$PROJECT
+NEXT
