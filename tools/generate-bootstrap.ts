@@ -25,7 +25,10 @@ export function quoteWord(word: string): string {
   if (/^[A-Za-z0-9_./:=@,%+-]+$/.test(word)) return word;
   if (!/\$[A-Z]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
   const literal = word.replaceAll(/[\\"`]|\$(?![A-Z])/g, (sign) => `\\${sign}`);
-  return `"${literal.replaceAll(/\$([A-Z][A-Z_]*)(?=[A-Za-z0-9_])/g, '$${$1}')}"`;
+  const named = literal.replaceAll(/\$([A-Z][A-Z_]*)([a-z0-9]?)/g, (_, name: string, next: string) =>
+    next === '' ? `$${name}` : `\${${name}}${next}`,
+  );
+  return `"${named}"`;
 }
 
 /** The project is said in each command: what the account has set does not matter. */
@@ -123,21 +126,38 @@ export function renderRemoving(resource: Resource, table: readonly Resource[]): 
 }
 
 function variablesOf(commands: readonly Command[]): Set<string> {
-  return new Set(commands.flat().flatMap((word) => [...word.matchAll(/\$([A-Z][A-Z_]*)/g)].map(([, name = '']) => name)));
+  return new Set(
+    commands.flat().flatMap((word) => [...word.matchAll(/\$([A-Z][A-Z_]*)/g)].map(([, name = '']) => name)),
+  );
 }
 
 /** What has to be known before anything is removed: what removals name, and a way into the cluster. */
 function renderKnowing(table: readonly Resource[]): string[] {
   const removals = table.flatMap(({ look, removal }) => ('by' in removal && look !== null ? [removal.by, look] : []));
   const named = variablesOf(
-    removals.flatMap((each) => ('has' in each ? [each.has] : 'shows' in each ? [each.shows, each.lines] : 'same' in each ? [each.same] : [...each])).map((command) => command.map((word) => resolveWord(word, table))),
+    removals
+      .flatMap((each) =>
+        'has' in each
+          ? [each.has]
+          : 'shows' in each
+            ? [each.shows, each.lines]
+            : 'same' in each
+              ? [each.same]
+              : [...each],
+      )
+      .map((command) => command.map((word) => resolveWord(word, table))),
   );
   const reading = table.filter(({ reads = [] }) => reads.some(({ into }) => named.has(into)));
   const known = reading.map((resource) => {
     const body = [renderHead(resource, table)];
     const reads = renderReads(resource, table);
     if (resource.look === null) return guarded(resource, [...body, ...reads]);
-    return guarded(resource, [...body, `if ${renderLook(resource.look, table)} || ((dry_run)); then`, ...indented(reads), 'fi']);
+    return guarded(resource, [
+      ...body,
+      `if ${renderLook(resource.look, table)} || ((dry_run)); then`,
+      ...indented(reads),
+      'fi',
+    ]);
   });
   const cluster = table.find(({ name }) => name === 'cluster');
   const credentials = table.find(({ name }) => name === 'credentials');
@@ -160,6 +180,7 @@ function header(purpose: string): string {
   return `#!/usr/bin/env bash
 # ${purpose}
 # Written by tools/generate-bootstrap.ts from the table in deploy/bootstrap/resources.ts and from parts/. Do not edit.
+# shellcheck disable=SC2016 # what stands in single quotes is for awk
 `;
 }
 
@@ -200,13 +221,22 @@ export function renderTeardown(table: readonly Resource[]): string {
 export function renderTable(table: readonly Resource[]): string {
   const isIndex = ({ name }: Resource): boolean => /^(index|field|ttl)-/.test(name);
   const indexes = table.filter(isIndex);
-  const rows = table.filter((resource) => !isIndex(resource) && resource.name !== 'project').map((resource) => {
-    const { id, kind, profiles, when, removal, costs } = resource;
-    const named = resolveWord(id, table);
-    const where = [...(profiles ?? []), ...(when === undefined ? [] : ['with `--dns-zone`'])].join(', ');
-    const kept = 'data' in removal ? 'stays without `--delete-data`' : 'kept' in removal ? removal.kept : 'removed';
-    return [resource.name, kind, kind === 'services of the project' ? named.replaceAll('.googleapis.com', '') : `\`${named}\``, where === '' ? 'both' : where, kept, costs];
-  });
+  const rows = table
+    .filter((resource) => !isIndex(resource) && resource.name !== 'project')
+    .map((resource) => {
+      const { id, kind, profiles, when, removal, costs } = resource;
+      const named = resolveWord(id, table);
+      const where = [...(profiles ?? []), ...(when === undefined ? [] : ['with `--dns-zone`'])].join(', ');
+      const kept = 'data' in removal ? 'stays without `--delete-data`' : 'kept' in removal ? removal.kept : 'removed';
+      return [
+        resource.name,
+        kind,
+        kind === 'services of the project' ? named.replaceAll('.googleapis.com', '') : `\`${named}\``,
+        where === '' ? 'both' : where,
+        kept,
+        costs,
+      ];
+    });
   const lines = [
     ['step', 'what', 'its name', 'profile', 'teardown', 'what it costs a month'],
     ['---', '---', '---', '---', '---', '---'],

@@ -48,8 +48,9 @@ function filesBelow(root: string): string[] {
   return entries.filter((entry) => entry.isFile()).map((entry) => relative(root, join(entry.parentPath, entry.name)));
 }
 
+/** As the formatter of the repository has it: a list of one short text stands in one line. */
 function jsonFile(content: unknown): string {
-  return `${JSON.stringify(content, null, 2)}\n`;
+  return `${JSON.stringify(content, null, 2).replaceAll(/\[\n\s+("[^"\n]{1,60}")\n\s+\]/g, '[$1]')}\n`;
 }
 
 function textAt(path: string): string | null {

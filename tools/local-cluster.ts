@@ -24,6 +24,8 @@ export type LocalClusterOptions = {
   readonly memberEnv?: (member: string, env: Readonly<NodeJS.ProcessEnv>) => NodeJS.ProcessEnv;
   /** google: Firestore and Cloud Storage as the environment has them, emulators too. Default: sqlite. */
   readonly storage?: 'sqlite' | 'google';
+  /** Workers reach records and snapshots through the session managers, and have a data directory of their own each. */
+  readonly storeDoor?: boolean;
   /** The Redis to use instead of one of its own. */
   readonly redisUrl?: string;
   /** More words for the command line of redis-server. */
@@ -99,7 +101,12 @@ export class LocalCluster {
 
   /** In the order in which clients and turns mind least. */
   async stop(): Promise<void> {
-    for (const role of roles.toReversed()) {
+    const order: readonly Role[] =
+      this.#options.storeDoor === true
+        ? // Workers let go of their sessions through the session managers.
+          ['gateway', 'worker', 'session-manager', 'model-proxy', 'redis']
+        : roles.toReversed();
+    for (const role of order) {
       await Promise.all([...this.#members.values()].filter((one) => one.role === role).map((one) => one.stop()));
     }
   }
@@ -117,6 +124,11 @@ export class LocalCluster {
     return path.join(this.#dir, 'data');
   }
 
+  /** With `storeDoor`: the worker's own. */
+  workerDataDir(name: string): string {
+    return path.join(this.#dir, 'worker-data', name);
+  }
+
   #member(name: string): Member {
     const member = this.#members.get(name);
     if (member === undefined) throw new Error(`the cluster has no ${name}`);
@@ -130,6 +142,9 @@ export class LocalCluster {
     const port = await freePort();
     const controlPort = await freePort();
     this.#modelProxy = { port, controlPort };
+    for (let number = 1; number <= managers; number += 1) {
+      this.#storePorts.set(`session-manager-${number}`, await freePort());
+    }
     await this.#startAll('model-proxy', 1);
     await Promise.all([
       this.#startAll('worker', workers),
@@ -140,6 +155,8 @@ export class LocalCluster {
   }
 
   #modelProxy = { port: 0, controlPort: 0 };
+  /** Of each session manager, the same in every life of it. */
+  readonly #storePorts = new Map<string, number>();
 
   async #startAll(role: Exclude<Role, 'redis'>, count: number): Promise<void> {
     const started = Array.from({ length: count }, async (_, index) => {
@@ -157,12 +174,19 @@ export class LocalCluster {
   }
 
   #command(role: Exclude<Role, 'redis'>, name: string, port: number): MemberCommand {
-    const words = ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, '--data-dir', this.#dataDir];
-    if (role !== 'model-proxy') words.push('--storage', this.#options.storage ?? 'sqlite');
+    const isByDoor = role === 'worker' && this.#options.storeDoor === true;
+    const dataDir = isByDoor ? this.workerDataDir(name) : this.#dataDir;
+    const words = ['sh', 'bin/run-node.sh', '--die-with-parent', 'src/cli/main.ts', role, '--data-dir', dataDir];
+    if (role !== 'model-proxy' && !isByDoor) words.push('--storage', this.#options.storage ?? 'sqlite');
     if (role === 'gateway') words.push('--port', String(port));
     if (role === 'worker') words.push('--worker-port', '0');
     words.push(...(this.#options.flags?.[role] ?? []));
-    const env = { ...this.#environment(role), ...(role === 'worker' ? { WORKER_ID: name } : {}) };
+    const env = {
+      ...this.#environment(role),
+      ...(role === 'worker' ? { WORKER_ID: name } : {}),
+      ...(isByDoor ? { CODEX_FLEET_CLUSTER_STORES_URL: this.#storeUrls().join(',') } : {}),
+      ...(role === 'session-manager' ? { CODEX_FLEET_MANAGER_STORE_PORT: String(this.#storePorts.get(name) ?? 0) } : {}),
+    };
     return { words, env: this.#options.memberEnv?.(name, env) ?? env };
   }
 
@@ -185,9 +209,13 @@ export class LocalCluster {
     return given;
   }
 
+  #storeUrls(): readonly string[] {
+    return [...this.#storePorts.values()].map((port) => `http://127.0.0.1:${port}`);
+  }
+
   /** Roles on many hosts have no file of their own in common. */
   #sharedSecret(): NodeJS.ProcessEnv {
-    if (this.#options.storage !== 'google') return {};
+    if (this.#options.storage !== 'google' && this.#options.storeDoor !== true) return {};
     return { CODEX_FLEET_CLUSTER_SECRET: keptSecret(path.join(this.#dir, 'shared-secret')) };
   }
 

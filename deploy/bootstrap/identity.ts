@@ -13,14 +13,15 @@ const identities = ['cluster', 'namespace', 'project'];
 function toRecords(role: string, member: string): Resource {
   return grant({
     name: `${role}-uses-records`,
-    on: ['projects', '$PROJECT'],
+    group: ['projects'],
+    target: '$PROJECT',
     role: 'roles/datastore.user',
     member,
     needs: ['records', ...identities],
     api: 'cloudresourcemanager.googleapis.com',
     // A role on Firestore can only be granted on the project; the condition keeps it to the one database.
     condition: {
-      title: 'codex-fleet-database',
+      title: 'one-database',
       expression: 'resource.name=="projects/$PROJECT/databases/{records}"',
     },
   });
@@ -29,7 +30,8 @@ function toRecords(role: string, member: string): Resource {
 function toSnapshots(role: string, member: string): Resource {
   return grant({
     name: `${role}-uses-snapshots`,
-    on: ['storage', 'buckets', 'gs://{snapshots}'],
+    group: ['storage', 'buckets'],
+    target: 'gs://{snapshots}',
     role: 'roles/storage.objectUser',
     member,
     needs: ['snapshots', ...identities],
@@ -40,7 +42,8 @@ function toSnapshots(role: string, member: string): Resource {
 function toPubsub(name: string, group: 'topics' | 'subscriptions', target: string, role: string): Resource {
   return grant({
     name,
-    on: ['pubsub', group, `{${target}}`],
+    group: ['pubsub', group],
+    target: `{${target}}`,
     role: `roles/pubsub.${role}`,
     member: manager,
     needs: [target, ...identities],
@@ -60,7 +63,8 @@ export const identity: readonly Resource[] = [
   toPubsub('manager-tells-events', 'topics', 'events-topic', 'publisher'),
   grant({
     name: 'proxy-reads-model-key',
-    on: ['secrets', '{model-key}'],
+    group: ['secrets'],
+    target: '{model-key}',
     role: 'roles/secretmanager.secretAccessor',
     member: proxy,
     needs: ['model-key', ...identities],

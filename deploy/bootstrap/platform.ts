@@ -116,7 +116,7 @@ const accounts: readonly Resource[] = ['nodes', 'build'].map((role) => ({
   costs: free,
 }));
 
-const repository = ['artifacts', 'repositories', '--location=$REGION', '{images}'];
+const repository = { group: ['artifacts', 'repositories'], target: '{images}', at: ['--location=$REGION'] };
 
 const images: readonly Resource[] = [
   {
@@ -153,7 +153,7 @@ const images: readonly Resource[] = [
   },
   grant({
     name: 'build-writes-images',
-    on: repository,
+    ...repository,
     role: 'roles/artifactregistry.writer',
     member: 'serviceAccount:{build-account}',
     needs: ['images', 'build-account'],
@@ -161,7 +161,8 @@ const images: readonly Resource[] = [
   }),
   grant({
     name: 'build-reads-sources',
-    on: ['storage', 'buckets', 'gs://{build-sources}'],
+    group: ['storage', 'buckets'],
+    target: 'gs://{build-sources}',
     role: 'roles/storage.objectUser',
     member: 'serviceAccount:{build-account}',
     needs: ['build-sources', 'build-account'],
@@ -169,7 +170,8 @@ const images: readonly Resource[] = [
   }),
   grant({
     name: 'build-writes-logs',
-    on: ['projects', '$PROJECT'],
+    group: ['projects'],
+    target: '$PROJECT',
     role: 'roles/logging.logWriter',
     member: 'serviceAccount:{build-account}',
     needs: ['build-account', 'project'],
@@ -177,7 +179,7 @@ const images: readonly Resource[] = [
   }),
   grant({
     name: 'nodes-read-images',
-    on: repository,
+    ...repository,
     role: 'roles/artifactregistry.reader',
     member: 'serviceAccount:{nodes-account}',
     needs: ['images', 'nodes-account'],
@@ -185,7 +187,8 @@ const images: readonly Resource[] = [
   }),
   grant({
     name: 'nodes-report',
-    on: ['projects', '$PROJECT'],
+    group: ['projects'],
+    target: '$PROJECT',
     role: 'roles/container.defaultNodeServiceAccount',
     member: 'serviceAccount:{nodes-account}',
     needs: ['nodes-account', 'project'],
@@ -212,10 +215,7 @@ export const cluster: readonly Resource[] = [
       ],
     ],
     update: [
-      [
-        ...['gcloud', 'container', 'clusters', 'update', '{cluster}', '--location=$REGION'],
-        '--enable-secret-manager',
-      ],
+      [...['gcloud', 'container', 'clusters', 'update', '{cluster}', '--location=$REGION'], '--enable-secret-manager'],
     ],
     ready: {
       shows: [
@@ -259,10 +259,7 @@ export const cluster: readonly Resource[] = [
     api: 'container.googleapis.com',
     look: null,
     make: [
-      [
-        ...['gcloud', 'container', 'clusters', 'get-credentials', '{cluster}', '--location=$REGION'],
-        '--dns-endpoint',
-      ],
+      [...['gcloud', 'container', 'clusters', 'get-credentials', '{cluster}', '--location=$REGION'], '--dns-endpoint'],
     ],
     removal: { kept: 'a file of the script, gone when it ends' },
     costs: free,
@@ -288,11 +285,13 @@ export const platform: readonly Resource[] = [
     costs: free,
   },
   services('services', apis),
-  services('services-prod', apisOfProd, { profiles: prod, needs: ['services'], costs: 'a little for each image that is scanned' }),
+  services('services-prod', apisOfProd, {
+    profiles: prod,
+    needs: ['services'],
+    costs: 'a little for each image that is scanned',
+  }),
   services('services-dns', ['dns.googleapis.com'], { when: 'DNS_ZONE', needs: ['services'] }),
   ...network,
   ...accounts,
   ...images,
 ];
-
-

@@ -62,34 +62,28 @@ export function workload(serviceAccount: string): string {
 
 type Grant = {
   readonly name: string;
-  /** The command group that has add-iam-policy-binding, and what it is given. */
-  readonly on: Command;
+  /** The group of commands that has add-iam-policy-binding; what it is given; what says where that is. */
+  readonly group: Command;
+  readonly target: string;
+  readonly at?: Command;
   readonly role: string;
   readonly member: string;
   readonly needs: readonly string[];
   readonly api: string;
   readonly condition?: { readonly title: string; readonly expression: string };
-  readonly profiles?: readonly Profile[];
 };
 
 /** One role for one member on one resource. Each of its own, so that a run that was cut off goes on where it was. */
-export function grant({ name, on, role, member, needs, api, condition, profiles }: Grant): Resource {
-  const [target = '', ...flags] = on.slice(2).toReversed();
-  const group = on.slice(0, 2).concat(flags.toReversed());
-  const call = (verb: string): string[] => {
-    const at = group.findIndex((word) => word.startsWith('--'));
-    const [path, options] = at === -1 ? [group, []] : [group.slice(0, at), group.slice(at)];
-    return ['gcloud', ...path, verb, target, ...options];
-  };
+export function grant({ name, group, target, at = [], role, member, needs, api, condition }: Grant): Resource {
+  const call = (verb: string): string[] => ['gcloud', ...group, verb, target, ...at];
   // Once a project's policy has a condition anywhere, each change has to say whether it has one.
-  const isProject = on[0] === 'projects';
   const stated = condition === undefined ? 'None' : `expression=${condition.expression},title=${condition.title}`;
-  const binding = [`--member=${member}`, `--role=${role}`, ...(isProject ? [`--condition=${stated}`] : [])];
+  const conditions = group[0] === 'projects' ? [`--condition=${stated}`] : [];
+  const binding = [`--member=${member}`, `--role=${role}`, ...conditions, '--format=none'];
   return {
     name,
     kind: 'IAM binding',
     id: role,
-    ...(profiles === undefined ? {} : { profiles }),
     needs,
     api,
     look: {
@@ -100,8 +94,8 @@ export function grant({ name, on, role, member, needs, api, condition, profiles 
       ],
       lines: [`${role}|${member}|${condition?.title ?? ''}`],
     },
-    make: [[...call('add-iam-policy-binding'), ...binding, '--format=none']],
-    removal: { by: [[...call('remove-iam-policy-binding'), ...binding, '--format=none']] },
+    make: [[...call('add-iam-policy-binding'), ...binding]],
+    removal: { by: [[...call('remove-iam-policy-binding'), ...binding]] },
     costs: free,
   };
 }

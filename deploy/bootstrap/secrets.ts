@@ -6,9 +6,10 @@ import { free, type Command, type Resource } from './resource.ts';
 const api = 'secretmanager.googleapis.com';
 
 /** A secret, and its first version where it has none. */
-function secret(name: string, id: string, kind: string, value: Command): Resource[] {
+function secret(name: string, id: string, kind: string, value: Command, more: Partial<Resource> = {}): Resource[] {
   return [
     {
+      ...more,
       name,
       kind,
       id,
@@ -20,6 +21,7 @@ function secret(name: string, id: string, kind: string, value: Command): Resourc
       costs: 'next to nothing',
     },
     {
+      ...more,
       name: `${name}-value`,
       kind: `the value: ${kind}`,
       id: `{${name}}`,
@@ -50,15 +52,26 @@ export const secrets: readonly Resource[] = [
     ...['|', 'tr', '-d', '\\n'],
   ]),
   ...secret('tokens', 'codex-tokens', 'the tokens of callers', tokens),
+  // With Memorystore there is no password, and the address is known when it is made.
+  ...secret(
+    'redis-url',
+    'codex-redis-url',
+    'the address of the Valkey in the cluster, with its password',
+    [...random, ...['|', 'awk', '{ printf "redis://:%s@codex-redis:6379", $1 }']],
+    { profiles: ['dev'] },
+  ),
   ...secret('model-key', 'codex-model-key', 'the key of the model', ['read_model_key']),
 ];
 
 /** In the cluster, where the roles read it. `files`: the key, and a command that writes the value or a file. */
-function inCluster(name: string, id: string, needs: readonly string[], value: Command, more: Partial<Resource>): Resource {
-  const object: Command = [
-    ...value,
-    ...['--namespace={namespace}', '--dry-run=client', '--output=yaml', '|'],
-  ];
+function inCluster(
+  name: string,
+  id: string,
+  needs: readonly string[],
+  value: Command,
+  more: Partial<Resource>,
+): Resource {
+  const object: Command = [...value, ...['--namespace={namespace}', '--dry-run=client', '--output=yaml', '|']];
   return {
     name,
     kind: 'secret of the cluster',
@@ -88,7 +101,12 @@ export const clusterSecrets: readonly Resource[] = [
     needs: ['credentials'],
     api: null,
     look: { has: ['kubectl', 'get', 'namespace', '{namespace}'] },
-    make: [['kubectl', 'create', 'namespace', '{namespace}']],
+    make: [
+      [
+        ...['kubectl', 'create', 'namespace', '{namespace}', '--dry-run=client', '--output=yaml'],
+        ...['|', 'kubectl', 'apply', '--filename=-'],
+      ],
+    ],
     // The load balancer is taken down by the cluster while it is there, and by nobody afterwards.
     removal: {
       by: [
@@ -101,8 +119,27 @@ export const clusterSecrets: readonly Resource[] = [
     },
     costs: free,
   },
-  inCluster('cluster-secret-here', 'codex-cluster', ['cluster-secret-value', 'cluster-secret'], latest('cluster-secret', 'cluster-secret', '{cluster-secret-here}'), {}),
-  inCluster('tokens-here', 'codex-tokens', ['tokens-value', 'tokens'], latest('tokens', 'fleet.toml', '{tokens-here}'), {}),
+  inCluster(
+    'cluster-secret-here',
+    'codex-cluster',
+    ['cluster-secret-value', 'cluster-secret'],
+    latest('cluster-secret', 'cluster-secret', '{cluster-secret-here}'),
+    {},
+  ),
+  inCluster(
+    'tokens-here',
+    'codex-tokens',
+    ['tokens-value', 'tokens'],
+    latest('tokens', 'fleet.toml', '{tokens-here}'),
+    {},
+  ),
+  inCluster(
+    'redis-dev-here',
+    'codex-redis',
+    ['redis-url-value', 'redis-url'],
+    latest('redis-url', 'url', '{redis-dev-here}'),
+    { profiles: ['dev'] },
+  ),
   {
     name: 'redis-authority',
     kind: 'authority of the certificate of Valkey',

@@ -1,20 +1,36 @@
-// Where the fleet keeps things: Memorystore for Valkey, Firestore, Cloud Storage, Pub/Sub.
+// Where the fleet keeps things: Memorystore for Valkey, Cloud Storage, Pub/Sub; the records are in firestore.ts.
 
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
+import { firestore } from './firestore.ts';
 import { free, grant, type Profile, type Resource } from './resource.ts';
 
 const prod: readonly Profile[] = ['prod'];
-const deploy = path.dirname(import.meta.dirname);
 
 export const redis: readonly Resource[] = [
   {
-    // Lets Memorystore put its endpoints into our subnetwork (Private Service Connect).
+    // Of its own, so that a network policy can say: there, and nowhere else.
+    name: 'redis-subnet',
+    kind: 'subnetwork of the endpoints of Valkey',
+    id: 'codex-redis',
+    profiles: prod,
+    needs: ['network'],
+    api: 'compute.googleapis.com',
+    look: { has: ['gcloud', 'compute', 'networks', 'subnets', 'describe', '{redis-subnet}', '--region=$REGION'] },
+    make: [
+      [
+        ...['gcloud', 'compute', 'networks', 'subnets', 'create', '{redis-subnet}', '--region=$REGION'],
+        ...['--network={network}', '--range=10.40.0.0/29'],
+      ],
+    ],
+    removal: { by: [['gcloud', 'compute', 'networks', 'subnets', 'delete', '{redis-subnet}', '--region=$REGION']] },
+    costs: free,
+  },
+  {
+    // Lets Memorystore put its endpoints into that subnetwork (Private Service Connect).
     name: 'redis-connections',
     kind: 'service connection policy',
     id: 'codex-redis',
     profiles: prod,
-    needs: ['subnet', 'services-prod'],
+    needs: ['network', 'redis-subnet', 'services-prod'],
     api: 'networkconnectivity.googleapis.com',
     look: {
       has: [
@@ -26,7 +42,7 @@ export const redis: readonly Resource[] = [
       [
         ...['gcloud', 'network-connectivity', 'service-connection-policies', 'create', '{redis-connections}'],
         ...['--region=$REGION', '--network={network}', '--service-class=gcp-memorystore'],
-        '--subnets=https://www.googleapis.com/compute/v1/projects/$PROJECT/regions/$REGION/subnetworks/{subnet}',
+        '--subnets=https://www.googleapis.com/compute/v1/projects/$PROJECT/regions/$REGION/subnetworks/{redis-subnet}',
       ],
     ],
     removal: {
@@ -91,122 +107,6 @@ export const redis: readonly Resource[] = [
   },
 ];
 
-const firestore: readonly Resource[] = [
-  {
-    name: 'records',
-    kind: 'Firestore database',
-    id: 'codex',
-    needs: ['services'],
-    api: 'firestore.googleapis.com',
-    look: { has: ['gcloud', 'firestore', 'databases', 'describe', '--database={records}'] },
-    make: [
-      [
-        ...['gcloud', 'firestore', 'databases', 'create', '--database={records}', '--location=$FIRESTORE_LOCATION'],
-        ...['--type=firestore-native', '--edition=standard', '--delete-protection', '--enable-pitr'],
-      ],
-    ],
-    update: [
-      [
-        ...['gcloud', 'firestore', 'databases', 'update', '--database={records}'],
-        ...['--delete-protection', '--enable-pitr'],
-      ],
-    ],
-    removal: {
-      data: 'sessions, turns, jobs: the records',
-      by: [
-        ['gcloud', 'firestore', 'databases', 'update', '--database={records}', '--no-delete-protection'],
-        ['gcloud', 'firestore', 'databases', 'delete', '--database={records}'],
-      ],
-    },
-    costs: 'by use: reads and writes of turns, storage, a week of its past',
-  },
-  ...indexes(),
-];
-
-type IndexFile = {
-  readonly indexes: readonly {
-    readonly collectionGroup: string;
-    readonly queryScope: string;
-    readonly fields: readonly { readonly fieldPath: string; readonly order: string }[];
-  }[];
-  readonly fieldOverrides: readonly {
-    readonly collectionGroup: string;
-    readonly fieldPath: string;
-    readonly ttl?: boolean;
-  }[];
-};
-
-/** One row for each line of deploy/firestore/firestore.indexes.json. They go with the database. */
-function indexes(): Resource[] {
-  const file = JSON.parse(
-    readFileSync(path.join(deploy, 'firestore/firestore.indexes.json'), 'utf8'),
-  ) as IndexFile;
-  const common = {
-    needs: ['records'],
-    api: 'firestore.googleapis.com',
-    removal: { kept: 'they go with the database' },
-    costs: 'in the storage of the database',
-  };
-  const composite = file.indexes.map(({ collectionGroup, queryScope, fields }): Resource => {
-    const paths = fields.map(({ fieldPath }) => fieldPath);
-    const orders = fields.map(({ order }) => order);
-    // Google adds the name of the document, in the order of the last field.
-    const line = [collectionGroup, queryScope, [...paths, '__name__'], [...orders, orders.at(-1)]].join('|');
-    return {
-      ...common,
-      name: `index-${collectionGroup}-${queryScope.toLowerCase().replace('_', '-')}-${fields.map((field) => `${field.fieldPath}-${field.order.toLowerCase()}`).join('-')}`,
-      kind: 'composite index',
-      id: line,
-      look: {
-        shows: [
-          ...['gcloud', 'firestore', 'indexes', 'composite', 'list', '--database={records}'],
-          "--format=value[separator='|'](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())",
-        ],
-        lines: [line],
-      },
-      make: [
-        [
-          ...['gcloud', 'firestore', 'indexes', 'composite', 'create', '--database={records}', '--async'],
-          ...[`--collection-group=${collectionGroup}`, `--query-scope=${queryScope.toLowerCase().replace('_', '-')}`],
-          ...fields.map((field) => `--field-config=field-path=${field.fieldPath},order=${field.order.toLowerCase()}`),
-        ],
-      ],
-    };
-  });
-  const fields = file.fieldOverrides.flatMap(({ collectionGroup, fieldPath, ttl }): Resource[] => {
-    const name = `field-${collectionGroup}-${fieldPath}`;
-    const format = "--format=value[separator='|'](name.segment(-3),name.segment(-1))";
-    const at = ['--database={records}', `--collection-group=${collectionGroup}`];
-    const line = `${collectionGroup}|${fieldPath}`;
-    const unindexed: Resource = {
-      ...common,
-      name,
-      kind: 'field without an index',
-      id: line,
-      look: { shows: ['gcloud', 'firestore', 'indexes', 'fields', 'list', '--database={records}', format], lines: [line] },
-      // Not in the background where a second change of the same field follows: that one would be refused.
-      make: [
-        [
-          ...['gcloud', 'firestore', 'indexes', 'fields', 'update', fieldPath, ...at, '--disable-indexes'],
-          ...(ttl === true ? [] : ['--async']),
-        ],
-      ],
-    };
-    if (ttl !== true) return [unindexed];
-    const expiring: Resource = {
-      ...common,
-      name: `ttl-${collectionGroup}-${fieldPath}`,
-      kind: 'time to live',
-      id: line,
-      needs: ['records', name],
-      look: { shows: ['gcloud', 'firestore', 'fields', 'ttls', 'list', '--database={records}', format], lines: [line] },
-      make: [['gcloud', 'firestore', 'fields', 'ttls', 'update', fieldPath, ...at, '--enable-ttl', '--async']],
-    };
-    return [unindexed, expiring];
-  });
-  return [...composite, ...fields];
-}
-
 const bucket: readonly Resource[] = [
   {
     name: 'snapshots',
@@ -253,6 +153,16 @@ function topic(name: string, id: string): Resource {
 
 const agent = 'serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com';
 
+const givesUp = grant({
+  name: 'pubsub-gives-up',
+  group: ['pubsub', 'topics'],
+  target: '{dead-topic}',
+  role: 'roles/pubsub.publisher',
+  member: agent,
+  needs: ['dead-topic', 'pubsub-agent', 'project'],
+  api: 'pubsub.googleapis.com',
+});
+
 const pubsub: readonly Resource[] = [
   topic('jobs-topic', 'codex-jobs'),
   topic('dead-topic', 'codex-jobs-dead'),
@@ -296,24 +206,19 @@ const pubsub: readonly Resource[] = [
     name: 'pubsub-agent',
     kind: "Pub/Sub's own service account",
     id: agent,
-    needs: ['services', 'project'],
+    needs: ['dead-topic', 'project'],
     api: 'pubsub.googleapis.com',
-    look: null,
+    // Who was granted something is there.
+    look: givesUp.look,
     make: [['gcloud', 'beta', 'services', 'identity', 'create', '--service=pubsub.googleapis.com']],
     removal: { kept: "it is Google's" },
     costs: free,
   },
-  grant({
-    name: 'pubsub-gives-up',
-    on: ['pubsub', 'topics', '{dead-topic}'],
-    role: 'roles/pubsub.publisher',
-    member: agent,
-    needs: ['dead-topic', 'pubsub-agent', 'project'],
-    api: 'pubsub.googleapis.com',
-  }),
+  givesUp,
   grant({
     name: 'pubsub-takes-back',
-    on: ['pubsub', 'subscriptions', '{jobs}'],
+    group: ['pubsub', 'subscriptions'],
+    target: '{jobs}',
     role: 'roles/pubsub.subscriber',
     member: agent,
     needs: ['jobs', 'pubsub-agent', 'project'],
@@ -329,4 +234,3 @@ function delivery(): string[] {
 }
 
 export const stores: readonly Resource[] = [...firestore, ...bucket, ...pubsub];
-

@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # Removes what bootstrap.sh made: see --help and deploy/bootstrap/README.md.
 # Written by tools/generate-bootstrap.ts from the table in deploy/bootstrap/resources.ts and from parts/. Do not edit.
+# shellcheck disable=SC2016 # what stands in single quotes is for awk
 set -euo pipefail
 
 if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then
   echo "$0: needs bash 4.4 or newer (this is $BASH_VERSION); Cloud Shell has one" >&2
   exit 2
 fi
-
-HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-DEPLOY=$(dirname -- "$HERE")
 
 PROJECT='' REGION='' PROFILE=prod DOMAIN='' DNS_ZONE=''
 dry_run=0
@@ -273,8 +271,8 @@ Removes what bootstrap.sh made, the last first. The data stay: the records, the 
 HELP
 }
 
-value_of() { # OPTION VALUES-LEFT
-  (($2 > 1)) || usage_error "$1 wants a value"
+value_of() { # OPTION WORDS-LEFT NEXT-WORD
+  if (($2 < 2)) || [[ $3 == --* ]]; then usage_error "$1 wants a value"; fi
 }
 
 while (($#)); do
@@ -282,7 +280,7 @@ while (($#)); do
   case $option in
     --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;;
     --project | --region | --domain | --profile | --dns-zone)
-      value_of "$option" $#
+      value_of "$option" $# "${2:-}"
       case $option in
         --project) PROJECT=$2 ;;
         --region) REGION=$2 ;;
@@ -325,65 +323,65 @@ if ! ((dry_run || is_sure)); then
 fi
 
 # ── The resources ──────────────────────────────────────────────────────────────────────────────────────────────────
-step project project "${PROJEC}T"
-read_into PROJECT_NUMBER gcloud projects describe "${PROJEC}T" '--format=value(projectNumber)'
+step project project "$PROJECT"
+read_into PROJECT_NUMBER gcloud projects describe "$PROJECT" '--format=value(projectNumber)'
 
 step dns-authorization 'DNS authorization' codex-dns
-if has gcloud certificate-manager dns-authorizations describe codex-dns "--project=${PROJEC}T" || ((dry_run)); then
-  read_into AUTHORIZATION_NAME gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.name)' "--project=${PROJEC}T"
-  read_into AUTHORIZATION_DATA gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.data)' "--project=${PROJEC}T"
+if has gcloud certificate-manager dns-authorizations describe codex-dns "--project=$PROJECT" || ((dry_run)); then
+  read_into AUTHORIZATION_NAME gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.name)' "--project=$PROJECT"
+  read_into AUTHORIZATION_DATA gcloud certificate-manager dns-authorizations describe codex-dns '--format=value(dnsResourceRecord.data)' "--project=$PROJECT"
 fi
 
 has_cluster=0
-step credentials 'the script'\''s own way into the cluster' "${KUBECONFI}G"
-if has gcloud container clusters describe codex "--location=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
+step credentials 'the script'\''s own way into the cluster' "$KUBECONFIG"
+if has gcloud container clusters describe codex "--location=$REGION" "--project=$PROJECT" || ((dry_run)); then
   has_cluster=1
-  always gcloud container clusters get-credentials codex "--location=${REGIO}N" --dns-endpoint "--project=${PROJEC}T"
+  always gcloud container clusters get-credentials codex "--location=$REGION" --dns-endpoint "--project=$PROJECT"
 fi
 
 step proxy-reads-model-key 'IAM binding' roles/secretmanager.secretAccessor
-if shows "roles/secretmanager.secretAccessor|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-model-proxy|" -- gcloud secrets codex-model-key get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud secrets codex-model-key remove-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-model-proxy" --role=roles/secretmanager.secretAccessor --format=none "--project=${PROJEC}T"
+if shows "roles/secretmanager.secretAccessor|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-model-proxy|" -- gcloud secrets get-iam-policy codex-model-key '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud secrets remove-iam-policy-binding codex-model-key "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-model-proxy" --role=roles/secretmanager.secretAccessor --format=none "--project=$PROJECT"
 fi
 
 step manager-tells-events 'IAM binding' roles/pubsub.publisher
-if shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-events '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics remove-iam-policy-binding codex-events "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-events '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics remove-iam-policy-binding codex-events "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=$PROJECT"
 fi
 
 step manager-gives-up-jobs 'IAM binding' roles/pubsub.publisher
-if shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics remove-iam-policy-binding codex-jobs-dead "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.publisher|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics remove-iam-policy-binding codex-jobs-dead "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.publisher --format=none "--project=$PROJECT"
 fi
 
 step manager-sees-jobs 'IAM binding' roles/pubsub.viewer
-if shows "roles/pubsub.viewer|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.viewer --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.viewer|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.viewer --format=none "--project=$PROJECT"
 fi
 
 step manager-reads-jobs 'IAM binding' roles/pubsub.subscriber
-if shows "roles/pubsub.subscriber|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.subscriber --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.subscriber|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/pubsub.subscriber --format=none "--project=$PROJECT"
 fi
 
 step manager-uses-snapshots 'IAM binding' roles/storage.objectUser
-if shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud storage buckets remove-iam-policy-binding "gs://${PROJEC}T-codex-snapshots" "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+if shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|" -- gcloud storage buckets get-iam-policy "gs://$PROJECT-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud storage buckets remove-iam-policy-binding "gs://$PROJECT-codex-snapshots" "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/storage.objectUser --format=none "--project=$PROJECT"
 fi
 
 step gateway-uses-snapshots 'IAM binding' roles/storage.objectUser
-if shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud storage buckets remove-iam-policy-binding "gs://${PROJEC}T-codex-snapshots" "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+if shows "roles/storage.objectUser|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-gateway|" -- gcloud storage buckets get-iam-policy "gs://$PROJECT-codex-snapshots" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud storage buckets remove-iam-policy-binding "gs://$PROJECT-codex-snapshots" "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/storage.objectUser --format=none "--project=$PROJECT"
 fi
 
 step manager-uses-records 'IAM binding' roles/datastore.user
-if shows "roles/datastore.user|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager|codex-fleet-database" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
-  change gcloud projects "${PROJEC}T" remove-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/${PROJEC}T/databases/codex\",title=codex-fleet-database" --format=none
+if shows "roles/datastore.user|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager|one-database" -- gcloud projects get-iam-policy "$PROJECT" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
+  change gcloud projects remove-iam-policy-binding "$PROJECT" "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-session-manager" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/$PROJECT/databases/codex\",title=one-database" --format=none
 fi
 
 step gateway-uses-records 'IAM binding' roles/datastore.user
-if shows "roles/datastore.user|principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway|codex-fleet-database" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
-  change gcloud projects "${PROJEC}T" remove-iam-policy-binding '' "--member=principal://iam.googleapis.com/projects/${PROJECT_NUMBE}R/locations/global/workloadIdentityPools/${PROJEC}T.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/${PROJEC}T/databases/codex\",title=codex-fleet-database" --format=none
+if shows "roles/datastore.user|principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-gateway|one-database" -- gcloud projects get-iam-policy "$PROJECT" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
+  change gcloud projects remove-iam-policy-binding "$PROJECT" "--member=principal://iam.googleapis.com/projects/$PROJECT_NUMBER/locations/global/workloadIdentityPools/$PROJECT.svc.id.goog/subject/ns/codex/sa/codex-gateway" --role=roles/datastore.user "--condition=expression=resource.name==\"projects/$PROJECT/databases/codex\",title=one-database" --format=none
 fi
 
 step namespace 'namespace of the cluster' codex
@@ -395,210 +393,226 @@ if ((has_cluster)); then
 fi
 
 step pubsub-takes-back 'IAM binding' roles/pubsub.subscriber
-if shows "roles/pubsub.subscriber|serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.subscriber|serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub subscriptions get-iam-policy codex-jobs '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub subscriptions remove-iam-policy-binding codex-jobs "--member=serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --format=none "--project=$PROJECT"
 fi
 
 step pubsub-gives-up 'IAM binding' roles/pubsub.publisher
-if shows "roles/pubsub.publisher|serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics remove-iam-policy-binding codex-jobs-dead "--member=serviceAccount:service-${PROJECT_NUMBE}R@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --format=none "--project=${PROJEC}T"
+if shows "roles/pubsub.publisher|serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com|" -- gcloud pubsub topics get-iam-policy codex-jobs-dead '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics remove-iam-policy-binding codex-jobs-dead "--member=serviceAccount:service-$PROJECT_NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --format=none "--project=$PROJECT"
 fi
 
 step dead-jobs 'Pub/Sub subscription' codex-jobs-dead
-if has gcloud pubsub subscriptions describe codex-jobs-dead "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub subscriptions delete codex-jobs-dead "--project=${PROJEC}T"
+if has gcloud pubsub subscriptions describe codex-jobs-dead "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub subscriptions delete codex-jobs-dead "--project=$PROJECT"
 fi
 
 step jobs 'Pub/Sub subscription' codex-jobs
-if has gcloud pubsub subscriptions describe codex-jobs "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub subscriptions delete codex-jobs "--project=${PROJEC}T"
+if has gcloud pubsub subscriptions describe codex-jobs "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub subscriptions delete codex-jobs "--project=$PROJECT"
 fi
 
 step events-topic 'Pub/Sub topic' codex-events
-if has gcloud pubsub topics describe codex-events "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics delete codex-events "--project=${PROJEC}T"
+if has gcloud pubsub topics describe codex-events "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics delete codex-events "--project=$PROJECT"
 fi
 
 step dead-topic 'Pub/Sub topic' codex-jobs-dead
-if has gcloud pubsub topics describe codex-jobs-dead "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics delete codex-jobs-dead "--project=${PROJEC}T"
+if has gcloud pubsub topics describe codex-jobs-dead "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics delete codex-jobs-dead "--project=$PROJECT"
 fi
 
 step jobs-topic 'Pub/Sub topic' codex-jobs
-if has gcloud pubsub topics describe codex-jobs "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud pubsub topics delete codex-jobs "--project=${PROJEC}T"
+if has gcloud pubsub topics describe codex-jobs "--project=$PROJECT" || ((dry_run)); then
+  change gcloud pubsub topics delete codex-jobs "--project=$PROJECT"
 fi
 
-step snapshots 'bucket of the snapshots' "${PROJEC}T-codex-snapshots"
-if ! keeps_data 'workspaces and conversations: the snapshots' "${PROJEC}T-codex-snapshots"; then
-  if has gcloud storage buckets describe "gs://${PROJEC}T-codex-snapshots" "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud storage rm --recursive "gs://${PROJEC}T-codex-snapshots" "--project=${PROJEC}T"
+step snapshots 'bucket of the snapshots' "$PROJECT-codex-snapshots"
+if ! keeps_data 'workspaces and conversations: the snapshots' "$PROJECT-codex-snapshots"; then
+  if has gcloud storage buckets describe "gs://$PROJECT-codex-snapshots" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud storage rm --recursive "gs://$PROJECT-codex-snapshots" "--project=$PROJECT"
   fi
 fi
 
 step records 'Firestore database' codex
 if ! keeps_data 'sessions, turns, jobs: the records' codex; then
-  if has gcloud firestore databases describe --database=codex "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud firestore databases update --database=codex --no-delete-protection "--project=${PROJEC}T"
-    change gcloud firestore databases delete --database=codex "--project=${PROJEC}T"
+  if has gcloud firestore databases describe --database=codex "--project=$PROJECT" || ((dry_run)); then
+    change gcloud firestore databases update --database=codex --no-delete-protection "--project=$PROJECT"
+    change gcloud firestore databases delete --database=codex "--project=$PROJECT"
   fi
 fi
 
 step cluster 'GKE Autopilot cluster' codex
-if has gcloud container clusters describe codex "--location=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud container clusters delete codex "--location=${REGIO}N" "--project=${PROJEC}T"
+if has gcloud container clusters describe codex "--location=$REGION" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud container clusters delete codex "--location=$REGION" "--project=$PROJECT"
 fi
 
 if [[ $PROFILE == prod ]]; then
   step redis 'Memorystore for Valkey' codex
-  if has gcloud memorystore instances describe codex "--location=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud memorystore instances update codex "--location=${REGIO}N" --no-deletion-protection-enabled "--project=${PROJEC}T"
-    change gcloud memorystore instances delete codex "--location=${REGIO}N" "--project=${PROJEC}T"
+  if has gcloud memorystore instances describe codex "--location=$REGION" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud memorystore instances update codex "--location=$REGION" --no-deletion-protection-enabled "--project=$PROJECT"
+    change gcloud memorystore instances delete codex "--location=$REGION" "--project=$PROJECT"
   fi
 fi
 
 if [[ $PROFILE == prod ]]; then
   step redis-connections 'service connection policy' codex-redis
-  if has gcloud network-connectivity service-connection-policies describe codex-redis "--region=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud network-connectivity service-connection-policies delete codex-redis "--region=${REGIO}N" "--project=${PROJEC}T"
+  if has gcloud network-connectivity service-connection-policies describe codex-redis "--region=$REGION" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud network-connectivity service-connection-policies delete codex-redis "--region=$REGION" "--project=$PROJECT"
+  fi
+fi
+
+if [[ $PROFILE == prod ]]; then
+  step redis-subnet 'subnetwork of the endpoints of Valkey' codex-redis
+  if has gcloud compute networks subnets describe codex-redis "--region=$REGION" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud compute networks subnets delete codex-redis "--region=$REGION" "--project=$PROJECT"
   fi
 fi
 
 if [[ $PROFILE == prod ]]; then
   step armor 'Cloud Armor policy' codex-armor
-  if has gcloud compute security-policies describe codex-armor "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud compute security-policies delete codex-armor --global "--project=${PROJEC}T"
+  if has gcloud compute security-policies describe codex-armor "--project=$PROJECT" || ((dry_run)); then
+    change gcloud compute security-policies delete codex-armor --global "--project=$PROJECT"
   fi
 fi
 
 step tls-policy 'SSL policy' codex-tls
-if has gcloud compute ssl-policies describe codex-tls "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute ssl-policies delete codex-tls --global "--project=${PROJEC}T"
+if has gcloud compute ssl-policies describe codex-tls "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute ssl-policies delete codex-tls --global "--project=$PROJECT"
 fi
 
 step certificate-entry 'entry of the certificate map' codex
-if has gcloud certificate-manager maps entries describe codex --map=codex-certmap "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud certificate-manager maps entries delete codex --map=codex-certmap "--project=${PROJEC}T"
+if has gcloud certificate-manager maps entries describe codex --map=codex-certmap "--project=$PROJECT" || ((dry_run)); then
+  change gcloud certificate-manager maps entries delete codex --map=codex-certmap "--project=$PROJECT"
 fi
 
 step certificate-map 'certificate map' codex-certmap
-if has gcloud certificate-manager maps describe codex-certmap "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud certificate-manager maps delete codex-certmap "--project=${PROJEC}T"
+if has gcloud certificate-manager maps describe codex-certmap "--project=$PROJECT" || ((dry_run)); then
+  change gcloud certificate-manager maps delete codex-certmap "--project=$PROJECT"
 fi
 
 step certificate certificate codex-cert
-if has gcloud certificate-manager certificates describe codex-cert "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud certificate-manager certificates delete codex-cert "--project=${PROJEC}T"
+if has gcloud certificate-manager certificates describe codex-cert "--project=$PROJECT" || ((dry_run)); then
+  change gcloud certificate-manager certificates delete codex-cert "--project=$PROJECT"
 fi
 
 if [[ -n $DNS_ZONE ]]; then
-  step authorization-record 'CNAME record in Cloud DNS' "${AUTHORIZATION_NAM}E"
-  if has gcloud dns record-sets describe "${AUTHORIZATION_NAM}E" --type=CNAME "--zone=${DNS_ZON}E" "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud dns record-sets delete "${AUTHORIZATION_NAM}E" --type=CNAME "--zone=${DNS_ZON}E" "--project=${PROJEC}T"
+  step authorization-record 'CNAME record in Cloud DNS' "$AUTHORIZATION_NAME"
+  if has gcloud dns record-sets describe "$AUTHORIZATION_NAME" --type=CNAME "--zone=$DNS_ZONE" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud dns record-sets delete "$AUTHORIZATION_NAME" --type=CNAME "--zone=$DNS_ZONE" "--project=$PROJECT"
   fi
 fi
 
 if [[ -n $DNS_ZONE ]]; then
-  step address-record 'A record in Cloud DNS' "${DOMAI}N."
-  if has gcloud dns record-sets describe "${DOMAI}N." --type=A "--zone=${DNS_ZON}E" "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud dns record-sets delete "${DOMAI}N." --type=A "--zone=${DNS_ZON}E" "--project=${PROJEC}T"
+  step address-record 'A record in Cloud DNS' "$DOMAIN."
+  if has gcloud dns record-sets describe "$DOMAIN." --type=A "--zone=$DNS_ZONE" "--project=$PROJECT" || ((dry_run)); then
+    change gcloud dns record-sets delete "$DOMAIN." --type=A "--zone=$DNS_ZONE" "--project=$PROJECT"
   fi
 fi
 
 step dns-authorization 'DNS authorization' codex-dns
-if has gcloud certificate-manager dns-authorizations describe codex-dns "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud certificate-manager dns-authorizations delete codex-dns "--project=${PROJEC}T"
+if has gcloud certificate-manager dns-authorizations describe codex-dns "--project=$PROJECT" || ((dry_run)); then
+  change gcloud certificate-manager dns-authorizations delete codex-dns "--project=$PROJECT"
 fi
 
 step address 'static address of the load balancer' codex-ip
-if has gcloud compute addresses describe codex-ip --global "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute addresses delete codex-ip --global "--project=${PROJEC}T"
+if has gcloud compute addresses describe codex-ip --global "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute addresses delete codex-ip --global "--project=$PROJECT"
 fi
 
 step model-key 'the key of the model' codex-model-key
 if ! keeps_data 'the key of the model' codex-model-key; then
-  if has gcloud secrets describe codex-model-key "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud secrets delete codex-model-key "--project=${PROJEC}T"
+  if has gcloud secrets describe codex-model-key "--project=$PROJECT" || ((dry_run)); then
+    change gcloud secrets delete codex-model-key "--project=$PROJECT"
+  fi
+fi
+
+if [[ $PROFILE == dev ]]; then
+  step redis-url 'the address of the Valkey in the cluster, with its password' codex-redis-url
+  if ! keeps_data 'the address of the Valkey in the cluster, with its password' codex-redis-url; then
+    if has gcloud secrets describe codex-redis-url "--project=$PROJECT" || ((dry_run)); then
+      change gcloud secrets delete codex-redis-url "--project=$PROJECT"
+    fi
   fi
 fi
 
 step tokens 'the tokens of callers' codex-tokens
 if ! keeps_data 'the tokens of callers' codex-tokens; then
-  if has gcloud secrets describe codex-tokens "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud secrets delete codex-tokens "--project=${PROJEC}T"
+  if has gcloud secrets describe codex-tokens "--project=$PROJECT" || ((dry_run)); then
+    change gcloud secrets delete codex-tokens "--project=$PROJECT"
   fi
 fi
 
 step cluster-secret 'what the roles know one another by' codex-cluster-secret
 if ! keeps_data 'what the roles know one another by' codex-cluster-secret; then
-  if has gcloud secrets describe codex-cluster-secret "--project=${PROJEC}T" || ((dry_run)); then
-    change gcloud secrets delete codex-cluster-secret "--project=${PROJEC}T"
+  if has gcloud secrets describe codex-cluster-secret "--project=$PROJECT" || ((dry_run)); then
+    change gcloud secrets delete codex-cluster-secret "--project=$PROJECT"
   fi
 fi
 
 step nodes-report 'IAM binding' roles/container.defaultNodeServiceAccount
-if shows "roles/container.defaultNodeServiceAccount|serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
-  change gcloud projects "${PROJEC}T" remove-iam-policy-binding '' "--member=serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com" --role=roles/container.defaultNodeServiceAccount --condition=None --format=none
+if shows "roles/container.defaultNodeServiceAccount|serviceAccount:codex-nodes@$PROJECT.iam.gserviceaccount.com|" -- gcloud projects get-iam-policy "$PROJECT" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
+  change gcloud projects remove-iam-policy-binding "$PROJECT" "--member=serviceAccount:codex-nodes@$PROJECT.iam.gserviceaccount.com" --role=roles/container.defaultNodeServiceAccount --condition=None --format=none
 fi
 
 step nodes-read-images 'IAM binding' roles/artifactregistry.reader
-if shows "roles/artifactregistry.reader|serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=${REGIO}N" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud artifacts repositories remove-iam-policy-binding codex "--location=${REGIO}N" "--member=serviceAccount:codex-nodes@${PROJEC}T.iam.gserviceaccount.com" --role=roles/artifactregistry.reader --format=none "--project=${PROJEC}T"
+if shows "roles/artifactregistry.reader|serviceAccount:codex-nodes@$PROJECT.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=$REGION" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud artifacts repositories remove-iam-policy-binding codex "--location=$REGION" "--member=serviceAccount:codex-nodes@$PROJECT.iam.gserviceaccount.com" --role=roles/artifactregistry.reader --format=none "--project=$PROJECT"
 fi
 
 step build-writes-logs 'IAM binding' roles/logging.logWriter
-if shows "roles/logging.logWriter|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud projects "${PROJEC}T" get-iam-policy '' '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
-  change gcloud projects "${PROJEC}T" remove-iam-policy-binding '' "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/logging.logWriter --condition=None --format=none
+if shows "roles/logging.logWriter|serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com|" -- gcloud projects get-iam-policy "$PROJECT" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' || ((dry_run)); then
+  change gcloud projects remove-iam-policy-binding "$PROJECT" "--member=serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com" --role=roles/logging.logWriter --condition=None --format=none
 fi
 
 step build-reads-sources 'IAM binding' roles/storage.objectUser
-if shows "roles/storage.objectUser|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud storage buckets get-iam-policy "gs://${PROJEC}T-codex-build" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud storage buckets remove-iam-policy-binding "gs://${PROJEC}T-codex-build" "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/storage.objectUser --format=none "--project=${PROJEC}T"
+if shows "roles/storage.objectUser|serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com|" -- gcloud storage buckets get-iam-policy "gs://$PROJECT-codex-build" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud storage buckets remove-iam-policy-binding "gs://$PROJECT-codex-build" "--member=serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com" --role=roles/storage.objectUser --format=none "--project=$PROJECT"
 fi
 
 step build-writes-images 'IAM binding' roles/artifactregistry.writer
-if shows "roles/artifactregistry.writer|serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=${REGIO}N" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud artifacts repositories remove-iam-policy-binding codex "--location=${REGIO}N" "--member=serviceAccount:codex-build@${PROJEC}T.iam.gserviceaccount.com" --role=roles/artifactregistry.writer --format=none "--project=${PROJEC}T"
+if shows "roles/artifactregistry.writer|serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com|" -- gcloud artifacts repositories get-iam-policy codex "--location=$REGION" '--flatten=bindings[].members[]' '--format=value[separator='\''|'\''](bindings.role,bindings.members,bindings.condition.title)' "--project=$PROJECT" || ((dry_run)); then
+  change gcloud artifacts repositories remove-iam-policy-binding codex "--location=$REGION" "--member=serviceAccount:codex-build@$PROJECT.iam.gserviceaccount.com" --role=roles/artifactregistry.writer --format=none "--project=$PROJECT"
 fi
 
-step build-sources 'bucket of what is sent to Cloud Build' "${PROJEC}T-codex-build"
-if has gcloud storage buckets describe "gs://${PROJEC}T-codex-build" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud storage rm --recursive "gs://${PROJEC}T-codex-build" "--project=${PROJEC}T"
+step build-sources 'bucket of what is sent to Cloud Build' "$PROJECT-codex-build"
+if has gcloud storage buckets describe "gs://$PROJECT-codex-build" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud storage rm --recursive "gs://$PROJECT-codex-build" "--project=$PROJECT"
 fi
 
 step images 'Artifact Registry repository' codex
-if has gcloud artifacts repositories describe codex "--location=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud artifacts repositories delete codex "--location=${REGIO}N" "--project=${PROJEC}T"
+if has gcloud artifacts repositories describe codex "--location=$REGION" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud artifacts repositories delete codex "--location=$REGION" "--project=$PROJECT"
 fi
 
-step build-account 'service account of the image builds' "codex-build@${PROJEC}T.iam.gserviceaccount.com"
-if has gcloud iam service-accounts describe "codex-build@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud iam service-accounts delete "codex-build@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T"
+step build-account 'service account of the image builds' "codex-build@$PROJECT.iam.gserviceaccount.com"
+if has gcloud iam service-accounts describe "codex-build@$PROJECT.iam.gserviceaccount.com" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud iam service-accounts delete "codex-build@$PROJECT.iam.gserviceaccount.com" "--project=$PROJECT"
 fi
 
-step nodes-account 'service account of the nodes' "codex-nodes@${PROJEC}T.iam.gserviceaccount.com"
-if has gcloud iam service-accounts describe "codex-nodes@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud iam service-accounts delete "codex-nodes@${PROJEC}T.iam.gserviceaccount.com" "--project=${PROJEC}T"
+step nodes-account 'service account of the nodes' "codex-nodes@$PROJECT.iam.gserviceaccount.com"
+if has gcloud iam service-accounts describe "codex-nodes@$PROJECT.iam.gserviceaccount.com" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud iam service-accounts delete "codex-nodes@$PROJECT.iam.gserviceaccount.com" "--project=$PROJECT"
 fi
 
 step nat 'Cloud NAT' codex
-if has gcloud compute routers nats describe codex --router=codex "--region=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute routers nats delete codex --router=codex "--region=${REGIO}N" "--project=${PROJEC}T"
+if has gcloud compute routers nats describe codex --router=codex "--region=$REGION" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute routers nats delete codex --router=codex "--region=$REGION" "--project=$PROJECT"
 fi
 
 step router 'Cloud Router' codex
-if has gcloud compute routers describe codex "--region=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute routers delete codex "--region=${REGIO}N" "--project=${PROJEC}T"
+if has gcloud compute routers describe codex "--region=$REGION" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute routers delete codex "--region=$REGION" "--project=$PROJECT"
 fi
 
 step subnet 'subnetwork with ranges for pods and services' codex
-if has gcloud compute networks subnets describe codex "--region=${REGIO}N" "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute networks subnets delete codex "--region=${REGIO}N" "--project=${PROJEC}T"
+if has gcloud compute networks subnets describe codex "--region=$REGION" "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute networks subnets delete codex "--region=$REGION" "--project=$PROJECT"
 fi
 
 step network 'VPC network' codex
-if has gcloud compute networks describe codex "--project=${PROJEC}T" || ((dry_run)); then
-  change gcloud compute networks delete codex "--project=${PROJEC}T"
+if has gcloud compute networks describe codex "--project=$PROJECT" || ((dry_run)); then
+  change gcloud compute networks delete codex "--project=$PROJECT"
 fi
 
 if ((${#kept[@]})); then

@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 const app = '/app';
@@ -28,15 +28,30 @@ const node = {
 };
 
 const bom = JSON.parse(readFileSync(file, 'utf8'));
-const fromNpm = bom.components.filter((one) => {
-  const place = one.properties?.find(({ name }) => name === 'cdx:npm:package:path')?.value;
-  return place !== undefined && existsSync(path.join(app, place, 'package.json'));
-});
+// The list was made before the tree was cut down to what an image needs: only what lies there stays in it.
+const there = new Set();
+const collect = (modules) => {
+  if (!existsSync(modules)) return;
+  for (const entry of readdirSync(modules)) {
+    const places = entry.startsWith('@') ? readdirSync(path.join(modules, entry)).map((name) => path.join(entry, name)) : [entry];
+    for (const place of places.map((name) => path.join(modules, name))) {
+      if (!existsSync(path.join(place, 'package.json'))) continue;
+      const { name, version } = JSON.parse(readFileSync(path.join(place, 'package.json'), 'utf8'));
+      there.add(`${name}@${version}`);
+      collect(path.join(place, 'node_modules'));
+    }
+  }
+};
+collect(path.join(app, 'node_modules'));
+const isThere = ({ purl }) =>
+  purl?.startsWith('pkg:npm/') && there.has(decodeURIComponent(purl.slice('pkg:npm/'.length).split('?')[0]));
+const fromNpm = bom.components.filter(isThere);
 bom.components = [...fromNpm, node, ...debian].sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1));
 const refs = new Set([bom.metadata.component['bom-ref'], ...bom.components.map((one) => one['bom-ref'])]);
 bom.dependencies = bom.dependencies
   .filter(({ ref }) => refs.has(ref))
   .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((one) => refs.has(one)) }));
+bom.metadata.component.name = 'codex-fleet';
 // The same parts are the same list: no clock and no dice in it.
 bom.metadata.timestamp = new Date(Number(process.env.SOURCE_DATE_EPOCH ?? 0) * 1000).toISOString();
 delete bom.serialNumber;

@@ -290,14 +290,21 @@ function outside({ deliveryLagP95Seconds, jobsDue, modelFailureRatio }: Monitori
   };
 }
 
-function spend({ budgetUsdPerHour, tokensPerHour }: MonitoringSettings): RuleGroup {
+function spend(settings: MonitoringSettings): RuleGroup {
+  const rate = (kind: string): string => `sum(rate(codex_fleet_model_tokens_total{kind="${kind}"}[1h]))`;
+  // Cached input is counted as input as well.
+  const paid = [
+    `${settings.usdPerMillionInput} * (${rate('input')} - ${rate('cached_input')})`,
+    `${settings.usdPerMillionCachedInput} * ${rate('cached_input')}`,
+    `${settings.usdPerMillionOutput} * ${rate('output')}`,
+  ];
   return {
     name: 'codex-fleet-spend',
     intervalSeconds: 60,
     rules: [
       {
-        record: 'codex_fleet:turn_cost_usd:per_hour',
-        expr: 'sum(rate(codex_fleet_turn_cost_usd_total[1h])) * 3600',
+        record: 'codex_fleet:model_cost_usd:per_hour',
+        expr: `3600 / 1e6 * (${paid.join(' + ')})`,
       },
       {
         record: 'codex_fleet:model_tokens:per_hour',
@@ -307,17 +314,17 @@ function spend({ budgetUsdPerHour, tokensPerHour }: MonitoringSettings): RuleGro
         alert: 'CodexFleetSpendHigh',
         severity: 'page',
         holds: '10m',
-        expr: `codex_fleet:turn_cost_usd:per_hour > ${budgetUsdPerHour}`,
-        summary: 'Models cost {{ $value | humanize }} US dollars in an hour',
+        expr: `codex_fleet:model_cost_usd:per_hour > ${settings.budgetUsdPerHour}`,
+        summary: 'Models cost about {{ $value | humanize }} US dollars in an hour',
         cost: 'Money: at this rate the budget of the hour is spent before the hour is.',
       },
       {
         alert: 'CodexFleetTokensHigh',
         severity: 'ticket',
         holds: '10m',
-        expr: `codex_fleet:model_tokens:per_hour > ${tokensPerHour}`,
+        expr: `codex_fleet:model_tokens:per_hour > ${settings.tokensPerHour}`,
         summary: 'Models take {{ $value | humanize }} tokens in an hour',
-        cost: 'Money, of models whose price is not known here too.',
+        cost: 'Money, however well the prices of the rules fit the models in use.',
       },
     ],
   };

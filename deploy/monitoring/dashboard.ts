@@ -23,7 +23,16 @@ export function fleetDashboard(settings: MonitoringSettings): Dashboard {
   return {
     uid: 'codex-fleet',
     title: 'Codex Fleet',
-    rows: [wellbeing(settings), turns(), capacity(), streamsAndRequests(), stores(), processes(), outside(), spend()],
+    rows: [
+      wellbeing(settings),
+      turns(),
+      capacity(),
+      streamsAndRequests(),
+      stores(),
+      processes(),
+      outside(),
+      spend(settings),
+    ],
   };
 }
 
@@ -322,6 +331,13 @@ function processes(): Row {
         queries: one('max by (instance) (nodejs_eventloop_lag_p99_seconds)', '{{instance}}'),
       },
       {
+        title: 'Commands ended for memory',
+        what: 'In 5 minutes: one session beyond its own limit, or the whole container at its end.',
+        kind: 'lines',
+        unit: 'count',
+        queries: one('sum by (reason) (increase(codex_fleet_commands_killed_total[5m]))', '{{reason}}'),
+      },
+      {
         title: 'Who leads',
         what: 'One, and only one; a moment of none is a change.',
         kind: 'lines',
@@ -371,7 +387,7 @@ function outside(): Row {
   };
 }
 
-function spend(): Row {
+function spend(settings: MonitoringSettings): Row {
   return {
     title: 'Models and money',
     panels: [
@@ -391,10 +407,17 @@ function spend(): Row {
       },
       {
         title: 'US dollars in an hour',
-        what: 'Of models whose price is known.',
-        kind: 'stacked',
+        what: `Tokens at ${settings.usdPerMillionInput}, cached ${settings.usdPerMillionCachedInput}, output ${settings.usdPerMillionOutput} dollars a million: the prices of settings.ts.`,
+        kind: 'lines',
         unit: 'usd',
-        queries: one('sum by (model) (increase(codex_fleet_turn_cost_usd_total[1h]))', '{{model}}'),
+        queries: one('codex_fleet:model_cost_usd:per_hour', 'dollars'),
+      },
+      {
+        title: 'Tokens in an hour, by model',
+        what: 'Input and output of turns that ended.',
+        kind: 'stacked',
+        unit: 'count',
+        queries: one('sum by (model) (increase(codex_fleet_turn_tokens_total{kind=~"input|output"}[1h]))', '{{model}}'),
       },
     ],
   };

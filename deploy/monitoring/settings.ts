@@ -1,6 +1,8 @@
 // The numbers of the rules that another fleet may want otherwise. Change them here, then run
 // `node tools/generate-monitoring.ts`.
 
+import { prices } from '../../src/deploy/prices.ts';
+
 export const settings = {
   /** Of a hundred thousand accepted turns, so many may be lost by us: 99.9 %. */
   turnsObjective: 0.999,
@@ -21,8 +23,12 @@ export const settings = {
   deliveryLagP95Seconds: 60,
   jobsDue: 500,
   eventLoopLagSeconds: 0.5,
-  /** What models may cost in an hour; of models whose price is not known, tokens are all there is to count. */
+  /** What models may cost in an hour, all tenants together. */
   budgetUsdPerHour: 50,
+  /** Of the model that most turns use: tokens are counted, prices are not known to the fleet. */
+  usdPerMillionInput: prices.inputTokens.dollars,
+  usdPerMillionCachedInput: prices.cachedInputTokens.dollars,
+  usdPerMillionOutput: prices.outputTokens.dollars,
   tokensPerHour: 20_000_000,
   /** Before the anchor of an alert: where the runbooks are for those who are called at night. */
   runbooks: 'docs/operate/runbooks.md',

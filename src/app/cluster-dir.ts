@@ -30,7 +30,7 @@ export type ClusterDir = CallersSecrets & {
 /** Rejects with DataDirInUse while an embedded fleet has it. */
 export async function openClusterDir(config: Config): Promise<ClusterDir> {
   const directory = config.dataDir;
-  const isOnManyHosts = config.storage === 'google';
+  const isOnManyHosts = config.storage === 'google' || config.cluster.storesUrl.length > 0;
   if (isOnManyHosts && config.cluster.secret === null) {
     const message =
       'a cluster of many hosts needs the secret by which its roles know one another: set cluster.secret ' +

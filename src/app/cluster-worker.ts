@@ -16,9 +16,8 @@ import { registerInternalFace } from '../worker/internal-face.ts';
 import { createWorkerServer } from '../worker/worker-server.ts';
 import { openClusterDir, openWorkerDir } from './cluster-dir.ts';
 import { connectModelProxy, defaultModelOf } from './cluster-model.ts';
-import { openClusterStores } from './cluster-stores.ts';
+import { openWorkerStores } from './cluster-stores.ts';
 import { countedClusterStores } from './counted-stores.ts';
-import { openOutbox } from './outside.ts';
 import { prepareCodex } from './codex-runtime.ts';
 import { tokenOfDataDir } from './data-dir.ts';
 import { DiskReserve } from './disk-reserve.ts';
@@ -58,7 +57,8 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     const reserve = await DiskReserve.open({ dir: own.path, clock, logger });
     down.add(() => reserve.close());
     const shared = { config: given, dataDir: cluster.path, checksRecords: false };
-    const stores = countedClusterStores(await openClusterStores({ ...shared, reserve, clock, logger }), metrics);
+    const opening = openWorkerStores({ ...shared, reserve, clock, logger }, cluster.clusterSecret);
+    const stores = countedClusterStores(await opening, metrics);
     down.add(() => stores.close());
     const model = connectModelProxy(given, cluster.clusterSecret, clock);
     down.add(() => model.link.close());
@@ -102,8 +102,8 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
       ...{ config, codex, stores, reserve, clock, logger, metrics, tracing },
       dir: own.path,
       grants: model.link,
-      outbox: openOutbox({ config, records: stores.records, clock }),
-      ...(oneTenant === null ? {} : { uncaged: { oneTenant, cleanUp } }),
+      outbox: stores.outbox,
+      ...(oneTenant === null ? {} : { uncaged: { oneTenant, cleanUp, orphansBelow: uncaged.orphansBelow } }),
     });
     down.add(() => snapshots.stop());
     const sweep = new RestingSweep({

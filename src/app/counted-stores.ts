@@ -4,7 +4,6 @@
 import { type ErrorCode, isServiceError } from '../core/errors.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { type CountedStore, countedStores, type StoreOutcome } from '../observability/operating-metrics.ts';
-import type { ClusterStores } from './cluster-stores.ts';
 
 const outcomeOfCode: Partial<Record<ErrorCode, StoreOutcome>> = {
   store_conflict: 'conflict',
@@ -20,7 +19,7 @@ export function storeOutcomeOf(error: unknown): StoreOutcome {
 }
 
 /** The same stores; what is asked of them from now on is counted. */
-export function countedClusterStores<S extends Pick<ClusterStores, CountedStore>>(
+export function countedClusterStores<S extends Readonly<Record<CountedStore, object>>>(
   stores: S,
   metrics: Pick<Metrics, 'storeCalls'>,
 ): S {

@@ -17,15 +17,23 @@ import { checkGoogle } from './doctor-google.ts';
 import { checkDataDir, checkDisk, checkNode, checkPort, checkSockets } from './doctor-host.ts';
 import { checkClock, checkResources, checkUserNamespaces } from './doctor-machine.ts';
 import { checkModel } from './doctor-model.ts';
+import { checkModelProxy, checkRedis, checkRunning, type DoctorRole, roleOfContainer } from './doctor-role.ts';
 import { fail, ok, warn, type Check } from './doctor-check.ts';
 
 /** In all, with what a start of Node costs, a diagnosis stays below five seconds. */
 const deadlineMs = 4_000;
 
-export async function diagnose(config: Config): Promise<Check[]> {
+/** Of one role of a cluster, where one is named or this container is one's; else of a whole fleet on this machine. */
+export async function diagnose(config: Config, role: DoctorRole | null = null): Promise<Check[]> {
+  const own = role === null ? await roleOfContainer() : null;
+  const asked = role ?? own;
+  return asked === null ? await diagnoseFleet(config) : await diagnoseRole(config, asked, own !== null);
+}
+
+async function diagnoseFleet(config: Config): Promise<Check[]> {
   const clock = new SystemClock();
   const facts = readHostFacts();
-  const checks: readonly (readonly [name: string, Promise<Check | readonly Check[]>])[] = [
+  const checks: Pending = [
     ['node', Promise.resolve(checkNode(process.versions.node))],
     ['codex', checkCodex()],
     ['cage', checkIsolation(config, clock)],
@@ -39,8 +47,46 @@ export async function diagnose(config: Config): Promise<Check[]> {
     ['sockets', Promise.resolve(checkSockets(config.dataDir, tmpdir()))],
     ['resources', Promise.resolve(checkResources(facts.cores, facts.memoryBytes, config.worker.slots))],
   ];
+  return await inOrder(checks, clock);
+}
+
+type Pending = readonly (readonly [name: string, Promise<Check | readonly Check[]>])[];
+
+async function inOrder(checks: Pending, clock: SystemClock): Promise<Check[]> {
   const done = await Promise.all(checks.map(([name, check]) => inTime(name, check, clock)));
   return done.flat();
+}
+
+async function diagnoseRole(config: Config, role: DoctorRole, mustRun: boolean): Promise<Check[]> {
+  const clock = new SystemClock();
+  const limitMs = deadlineMs - 500;
+  const { check, isRunning } = await checkRunning(config, role, mustRun, limitMs);
+  const isProxy = role === 'model-proxy';
+  const needsRedis = !isProxy || config.redis.url !== null;
+  const readKey = (): string | null => readModelKey(config.model, readEnvironment());
+  const checks: (Pending[number] | null)[] = [
+    [role, Promise.resolve(check)],
+    ['node', Promise.resolve(checkNode(process.versions.node))],
+    // One that runs has tried its cage, and says in its log and at /health what came of it.
+    role === 'worker' ? ['codex', checkCodex()] : null,
+    role === 'worker' && !isRunning ? ['cage', checkIsolation(config, clock)] : null,
+    needsRedis ? ['redis', checkRedis(config, clock, limitMs)] : null,
+    isProxy ? ['model', checkModel(config.model, readKey, limitMs)] : ['model_proxy', checkModelProxy(config, limitMs)],
+    role === 'gateway' || role === 'session-manager' ? ['google', checkGoogle(config, clock, limitMs)] : null,
+    ['clock', checkClock(clock)],
+    ...(isProxy ? [] : dataDirChecks(config)),
+  ];
+  return await inOrder(
+    checks.filter((one) => one !== null),
+    clock,
+  );
+}
+
+function dataDirChecks({ dataDir }: Config): Pending[number][] {
+  return [
+    ['data_dir', checkDataDir(dataDir)],
+    ['disk', checkDisk(dataDir)],
+  ];
 }
 
 async function checkCodex(): Promise<Check> {

@@ -78,7 +78,7 @@ async function clusterSecret(config: Config, down: Teardown): Promise<string> {
 }
 
 async function openGrantStore(
-  { redis: { keyPrefix, url } }: Config,
+  { redis: { caFile, keyPrefix, url } }: Config,
   clock: Clock,
   logger: Logger,
   down: Teardown,
@@ -86,7 +86,7 @@ async function openGrantStore(
   if (url === null) return new MemoryGrantStore(clock);
   let connection: RedisConnection | null = null;
   const store = new AwaitedGrantStore(async () => {
-    connection = await RedisConnection.open({ url, keyPrefix, clock, logger });
+    connection = await RedisConnection.open({ url, keyPrefix, caFile, clock, logger });
     return new RedisGrantStore(connection);
   }, clock);
   down.add(async () => {

@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { internalCredential, storeDoorScope } from '../adapters/worker-http/internal-credential.ts';
 import { probeWorker } from '../adapters/worker-http/worker-probe.ts';
 import type { Config } from '../config/resolve.ts';
 import type { SessionRecord } from '../core/session.ts';
@@ -12,6 +13,7 @@ import { TokenSet } from '../http/bearer.ts';
 import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createManagerServer } from '../manager/manager-server.ts';
 import { SessionManager } from '../manager/session-manager.ts';
+import { createStoreDoor } from '../manager/store-door/store-door.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
@@ -102,6 +104,20 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
       listen: { host: config.manager.host, port: config.manager.port },
       limits: httpLimits(config),
     });
+    // Any of them answers, standbys too. It goes last but for the stores: what was asked of it is finished.
+    const door = createStoreDoor({
+      stores: { records, snapshots: stores.snapshots, outbox, truth: stores.truth, fleetVersion },
+      credential: internalCredential(clusterSecret, 'session-manager', storeDoorScope),
+      clock,
+      logger,
+      metrics,
+      listen: { host: config.manager.host, port: config.manager.storePort },
+    });
+    const { url: storesUrl } = await door.listen();
+    down.add(
+      (deadlineMs) => door.drain(deadlineMs),
+      () => void door.stop(),
+    );
     const { url } = await server.listen();
     down.add(
       (deadlineMs) => server.drain(deadlineMs),
@@ -110,12 +126,14 @@ export async function startSessionManager(config: Config): Promise<RunningPart> 
     manager.start();
     down.add(async () => {
       server.beginDraining();
+      // From now on each answer sends its connection to another replica.
+      door.beginDraining();
       await manager.stop();
     });
     // Each of them reads: a job that two make is one.
     messages?.start();
     down.add(() => messages?.stop() ?? Promise.resolve());
-    logger.info({ event: 'session_manager_ready', url }, 'session manager ready');
+    logger.info({ event: 'session_manager_ready', url, stores_url: storesUrl }, 'session manager ready');
     return down.part(url);
   } catch (error) {
     await down.run({ force: true });

@@ -63,6 +63,11 @@ export class UncagedWorker {
     return this.#oneTenant;
   }
 
+  /** Whose other children can only be what an agent left; null where they may be anybody's. */
+  get orphansBelow(): number | null {
+    return this.#isAlone ? 1 : null;
+  }
+
   /** When an agent has ended; `endsWhole`: and with it all that it started. Rejects when something outlives it. */
   async cleanUp(endsWhole: boolean): Promise<void> {
     const { clock, logger, workerDir } = this.#parts;

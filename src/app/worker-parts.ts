@@ -2,6 +2,8 @@
 
 import path from 'node:path';
 import { hostTime } from '../adapters/sqlite/host-time.ts';
+import { endTree, exactBytes, memoryOf } from '../codex/command-trees.ts';
+import { readContainerMemory } from '../codex/container-memory.ts';
 import type { Config } from '../config/resolve.ts';
 import type { Outbox } from '../contracts/outbox.ts';
 import type { ModelGrants } from '../contracts/model-grants.ts';
@@ -13,6 +15,7 @@ import type { Tracing } from '../observability/tracing.ts';
 import { Snapshots } from '../snapshot/snapshots.ts';
 import { LeaseKeeper } from '../worker/lease-keeper.ts';
 import { isOwner } from '../worker/ownership.ts';
+import { MemoryWatch } from '../worker/memory-watch.ts';
 import type { OneTenant } from '../worker/one-tenant.ts';
 import { removeTree } from '../worker/remove-tree.ts';
 import { type Room, SessionFiles } from '../worker/session-files.ts';
@@ -21,6 +24,8 @@ import { SlotPool } from '../worker/slot-pool.ts';
 import { Worker } from '../worker/worker.ts';
 import type { CodexRuntime } from './codex-runtime.ts';
 import type { DiskReserve } from './disk-reserve.ts';
+import type { SessionObjects } from '../contracts/snapshots.ts';
+import type { WorkerRecords } from '../contracts/worker-records.ts';
 import type { Stores } from './stores.ts';
 import { fleetVersion } from './version.ts';
 
@@ -28,13 +33,21 @@ export type WorkerParts = {
   readonly config: Config;
   readonly dir: string;
   readonly codex: CodexRuntime;
-  readonly stores: Stores;
+  readonly stores: Omit<Stores, 'records' | 'snapshots'> & {
+    readonly records: WorkerRecords;
+    readonly snapshots: SessionObjects;
+  };
   /** Of the disk that `dir` is on; null: its being full is said, and nothing else. */
   readonly reserve: DiskReserve | null;
   readonly grants: ModelGrants;
   readonly outbox: Outbox;
   /** Where no cage can be made: whom the worker serves, and what is to be done when an agent has ended. */
-  readonly uncaged?: { readonly oneTenant: OneTenant; readonly cleanUp: () => Promise<void> };
+  readonly uncaged?: {
+    readonly oneTenant: OneTenant;
+    readonly cleanUp: () => Promise<void>;
+    /** The process that gets what outlives its parent, where that is the agents' alone; null: that is not known. */
+    readonly orphansBelow: number | null;
+  };
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
@@ -89,6 +102,7 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
       rssBytes: config.worker.recycleRssBytes,
       openFiles: config.worker.recycleOpenFiles,
     },
+    ...(config.worker.sessionMemoryBytes === 0 ? {} : { watch: memoryWatch(parts) }),
     ...(parts.uncaged === undefined ? {} : { cleanUp: parts.uncaged.cleanUp }),
     clock,
     logger,
@@ -142,6 +156,18 @@ export async function startWorkerParts(parts: WorkerParts): Promise<RunningWorke
   reserve?.whenFull(() => worker.diskFull());
   await worker.start();
   return { worker, boot, files, snapshots };
+}
+
+function memoryWatch({ clock, config, logger, metrics, uncaged }: WorkerParts): MemoryWatch {
+  const orphansBelow = uncaged?.orphansBelow ?? null;
+  return new MemoryWatch({
+    limitBytes: config.worker.sessionMemoryBytes,
+    look: (agent) => memoryOf({ launcherPid: agent.launcherPid, codexPid: agent.agentPid() }, orphansBelow),
+    exactBytes,
+    end: endTree,
+    container: () => readContainerMemory(),
+    ...{ clock, logger, metrics },
+  });
 }
 
 /** What an earlier run left in its slots comes to rest, and the slots are removed: a full disk has room then. */

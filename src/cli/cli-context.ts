@@ -1,6 +1,7 @@
 // What commands have in hand instead of the process's globals, so that tests can be the process.
 
 import type { Check } from '../app/doctor-check.ts';
+import type { DoctorRole } from '../app/doctor-role.ts';
 import type { RunningFleet } from '../app/embedded.ts';
 import type { RunningModelProxy } from '../app/model-proxy.ts';
 import type { RunningPart } from '../app/running-part.ts';
@@ -19,7 +20,8 @@ export type FleetParts = {
   startGateway(config: Config): Promise<RunningPart>;
   startSessionManager(config: Config): Promise<RunningPart>;
   startModelProxy(config: Config): Promise<RunningModelProxy>;
-  diagnose(config: Config): Promise<readonly Check[]>;
+  /** Of one role; null: of that which this container is for, else of a whole fleet. */
+  diagnose(config: Config, role: DoctorRole | null): Promise<readonly Check[]>;
   /** The fleet that runs on the data directory; null when none does. */
   discoverFleet(dataDir: string): Promise<{ readonly url: string; readonly token: string } | null>;
 };

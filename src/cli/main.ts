@@ -10,7 +10,7 @@ const context = createProcessContext({
   startGateway: async (config) => (await import('../app/gateway.ts')).startGateway(config),
   startSessionManager: async (config) => (await import('../app/session-manager.ts')).startSessionManager(config),
   startModelProxy: async (config) => (await import('../app/model-proxy.ts')).startModelProxy(config),
-  diagnose: async (config) => (await import('../app/doctor.ts')).diagnose(config),
+  diagnose: async (config, role) => (await import('../app/doctor.ts')).diagnose(config, role),
   discoverFleet: async (dataDir) => (await import('../app/data-dir.ts')).discoverFleet(dataDir),
 });
 const exitCode = await runCli(context, process.argv.slice(2));

@@ -101,12 +101,11 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
     exitCode = code;
   });
 
-  const doctor = command('doctor', 'check whether a fleet can run here, and what to do where not').option(
-    '--json',
-    'as JSON',
-  );
-  addSettingOptions(doctor, (flag) => !workerFlags.has(flag));
-  doctor.action(async (options: { json?: boolean }) => {
+  const doctor = command('doctor', 'check whether a fleet can run here, and what to do where not')
+    .option('--role <role>', 'one role of a cluster only (default: that of this container, else the whole fleet)')
+    .option('--json', 'as JSON');
+  addSettingOptions(doctor, () => true);
+  doctor.action(async (options: { json?: boolean; role?: string }) => {
     exitCode = await runDoctor(context, options, givenSettings(doctor));
   });
 

@@ -24,7 +24,7 @@ export const launchFds = { door: 3, agentStdin: 4, agentStdout: 5, heartbeat: 6,
 export const watchdogScript = `
 limit=$1 door=$2 group=$3
 shift 3
-{ echo 500 > /proc/self/oom_score_adj; } 2>/dev/null
+{ echo 1000 > /proc/self/oom_score_adj; } 2>/dev/null
 for open in /proc/$$/fd/*; do
   fd=\${open##*/}
   if [ "$fd" -gt 7 ] && [ "$fd" -lt 255 ]; then eval "exec $fd>&-"; fi

@@ -10,14 +10,17 @@ export type Surroundings = {
   readonly pid: number;
   readonly parentPid: number;
   readonly uid: number;
-  /** Of pid 1, as `/proc/1/status` has it; null when that cannot be read. */
+  /** Of pid 1, as /proc has them; null when that cannot be read. */
   readonly initUid: number | null;
+  readonly initName: string | null;
   /** Of the root, as `/proc/self/mountinfo` has it; null when that cannot be read. */
   readonly rootFileSystem: string | null;
   /** What container engines leave inside: `/.dockerenv`, `/run/.containerenv`, a hosts file that Kubernetes wrote. */
   readonly hasContainerMark: boolean;
 };
 
+/** Each starts one program and sees it to its end: a child of theirs has no siblings but the orphans of its own. */
+const smallInits: readonly string[] = ['catatonit', 'docker-init', 'dumb-init', 'podman-init', 'tini'];
 const containerRoots: readonly string[] = ['overlay', 'fuse.fuse-overlayfs', 'aufs'];
 
 /**
@@ -28,7 +31,8 @@ export function isAlone(at: Surroundings): boolean {
   const isContainer = at.hasContainerMark || (at.rootFileSystem !== null && containerRoots.includes(at.rootFileSystem));
   if (!isContainer) return false;
   if (at.pid === 1) return true;
-  return at.parentPid === 1 && at.uid !== 0 && at.initUid === at.uid;
+  const isBelowInit = at.parentPid === 1 && at.initName !== null && smallInits.includes(at.initName);
+  return isBelowInit && at.uid !== 0 && at.initUid === at.uid;
 }
 
 export function readSurroundings(): Surroundings {
@@ -38,6 +42,7 @@ export function readSurroundings(): Surroundings {
     parentPid: process.ppid,
     uid: process.getuid?.() ?? 0,
     initUid: uidOf(1),
+    initName: read('/proc/1/comm')?.trim() ?? null,
     rootFileSystem: rootFileSystem(read('/proc/self/mountinfo') ?? ''),
     hasContainerMark:
       read('/.dockerenv') !== null || read('/run/.containerenv') !== null || hosts.startsWith('# Kubernetes-managed hosts file'),

@@ -7,6 +7,8 @@ export type Environment = Readonly<Record<string, string>>;
 export type HostFacts = {
   readonly cores: number;
   readonly memoryBytes: number;
+  /** What a container allows; absent where nothing less than the machine does. */
+  readonly memoryLimitBytes?: number;
   readonly hostname: string;
   readonly homeDir: string;
   readonly cwd: string;
@@ -21,10 +23,12 @@ export function readEnvironment(): Environment {
 
 export function readHostFacts(): HostFacts {
   const limit = process.constrainedMemory();
+  // Without a limit, cgroups answer 0 or a number beyond any machine.
+  const isLimited = limit > 0 && limit < totalmem();
   return {
     cores: availableParallelism(),
-    // Without a limit, cgroups answer 0 or a number beyond any machine.
-    memoryBytes: limit > 0 ? Math.min(limit, totalmem()) : totalmem(),
+    memoryBytes: isLimited ? limit : totalmem(),
+    ...(isLimited ? { memoryLimitBytes: limit } : {}),
     hostname: hostname(),
     homeDir: homedir(),
     cwd: process.cwd(),

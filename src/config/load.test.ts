@@ -4,6 +4,7 @@ import type { HostFacts } from './host-facts.ts';
 import { loadConfig } from './load.ts';
 import type { LoadedConfig, LoadInput } from './load.ts';
 import { ConfigProblems } from './problems.ts';
+import type { ConfigRole } from './resolve.ts';
 
 const facts: HostFacts = {
   cores: 2,
@@ -20,6 +21,7 @@ type Given = {
   readonly configFile?: string;
   readonly files?: Record<string, string>;
   readonly facts?: Partial<HostFacts>;
+  readonly role?: ConfigRole;
 };
 
 function load(given: Given = {}): LoadedConfig {
@@ -29,6 +31,7 @@ function load(given: Given = {}): LoadedConfig {
     facts: { ...facts, ...given.facts },
     readFile: (path) => given.files?.[path] ?? null,
     ...(given.configFile === undefined ? {} : { configFile: given.configFile }),
+    ...(given.role === undefined ? {} : { role: given.role }),
   };
   return loadConfig(input);
 }
@@ -54,6 +57,7 @@ test('with nothing given, every setting has its default', () => {
     port: 7000,
     slots: 4,
     warmSlots: 2,
+    sessionMemoryBytes: 12 * 1024 ** 3,
     queueLimit: 1000,
     hibernateAfterMs: 300_000,
     heartbeatLimitMs: 10_000,
@@ -73,7 +77,9 @@ test('with nothing given, every setting has its default', () => {
   assert.deepEqual(config.model, { provider: 'demo', name: 'demo', baseUrl: null, apiKeyEnv: null, apiKeyFile: null });
   assert.deepEqual(config.cage, { readOnlyPaths: [], network: 'none', allowNone: true });
   assert.deepEqual(config.log, { level: 'info', format: 'json', prompts: false, gcpProject: null });
-  assert.deepEqual(config.redis, { url: null, keyPrefix: 'codex-fleet:' });
+  assert.deepEqual(config.redis, { url: null, keyPrefix: 'codex-fleet:', caFile: null });
+  assert.deepEqual(config.manager, { host: '127.0.0.1', port: 7200, storePort: 7201 });
+  assert.deepEqual(config.cluster.storesUrl, []);
   assert.deepEqual(config.tokens, []);
   assert.equal(config.server.bodyLimitExecBytes, 16_777_216);
   assert.deepEqual(
@@ -316,6 +322,45 @@ for (const { title, given, message } of conflicts) {
   });
 }
 
+const uncagedTenants = {
+  env: { CODEX_FLEET_CAGE_ALLOW_NONE: 'true', REDIS_URL: 'redis://127.0.0.1:6379' },
+  flags: { '--worker-host': '0.0.0.0' },
+  configFile: 't.toml',
+  files: { '/srv/t.toml': `[[tokens]]\nname = "ci"\ntenant = "ana"\ntoken = "${'x'.repeat(16)}"` },
+} as const;
+
+for (const role of ['gateway', 'session-manager', 'model-proxy', 'worker', undefined] as const) {
+  test(`in a cluster tenants and an open address go with no cage: ${role ?? 'no command in particular'}`, () => {
+    const { config } = load({ ...uncagedTenants, ...(role === undefined ? {} : { role }) });
+    assert.deepEqual([config.cage.allowNone, config.tokens.length], [true, 1]);
+  });
+}
+
+test('the fleet in one process takes neither without a cage, whatever Redis is in its environment', () => {
+  const problems = problemsOf({ ...uncagedTenants, role: 'embedded' });
+  assert.equal(problems.length, 2);
+  assert.match(problems.join('\n'), /not with tokens of several tenants[^]*only a loopback address/);
+});
+
+test('a worker without a Redis is no cluster: it takes neither', () => {
+  const { env } = uncagedTenants;
+  const alone = { CODEX_FLEET_CAGE_ALLOW_NONE: env.CODEX_FLEET_CAGE_ALLOW_NONE };
+  assert.equal(problemsOf({ ...uncagedTenants, env: alone, role: 'worker' }).length, 2);
+});
+
+test("what a session's commands may hold is a share of the container, or half of the machine, and never too little to work", () => {
+  const GiB = 1024 ** 3;
+  const MiB = 1024 ** 2;
+  const held = (given: Partial<HostFacts>, slots = '4'): number =>
+    load({ facts: given, flags: { '--slots': slots } }).config.worker.sessionMemoryBytes / MiB;
+  assert.equal(held({ memoryBytes: 4 * GiB, memoryLimitBytes: 4 * GiB }), 768);
+  assert.equal(held({ memoryBytes: 4 * GiB, memoryLimitBytes: 4 * GiB }, '2'), 1664);
+  assert.equal(held({ memoryBytes: GiB, memoryLimitBytes: GiB }, '8'), 256);
+  assert.equal(held({ memoryBytes: 16 * GiB }), 8192);
+  const { config } = load({ env: { CODEX_FLEET_WORKER_SESSION_MEMORY_BYTES: '0' } });
+  assert.equal(config.worker.sessionMemoryBytes, 0);
+});
+
 test('a token that is written wrong is described without being shown', () => {
   const files = { '/home/ana/.codex-fleet/config.toml': '[[tokens]]\nname = "ci"\ntenant = "a/b"\ntoken = "hush"' };
   const [problem, ...others] = problemsOf({ files });
@@ -338,4 +383,24 @@ test('what Kubernetes adds for a Service called codex-fleet is not taken for set
     CODEX_FLEET_INTERNAL_THING: 'x',
   };
   assert.equal(load({ env }).config.server.port, 8080);
+});
+
+test('a worker is told of one store door or of several; only URLs are taken', () => {
+  const url = 'http://codex-session-manager:7201';
+  assert.deepEqual(load({ env: { CODEX_FLEET_CLUSTER_STORES_URL: url } }).config.cluster.storesUrl, [url]);
+  const two = load({ env: { CODEX_FLEET_CLUSTER_STORES_URL: 'http://a:7201, https://b:7201' } });
+  assert.deepEqual(two.config.cluster.storesUrl, ['http://a:7201', 'https://b:7201']);
+  assert.equal(problemsOf({ env: { CODEX_FLEET_CLUSTER_STORES_URL: 'codex-session-manager:7201' } }).length, 1);
+});
+
+test('the store door needs a port of its own, unless both are picked', () => {
+  const ports = (port: string, store: string): number =>
+    problemsOf({ env: { CODEX_FLEET_MANAGER_PORT: port, CODEX_FLEET_MANAGER_STORE_PORT: store } }).length;
+  assert.deepEqual([ports('7300', '7300'), ports('7300', '7301'), ports('0', '0')], [1, 0, 0]);
+});
+
+test('a private authority of Redis is for TLS alone', () => {
+  const withUrl = (url: string): number =>
+    problemsOf({ env: { REDIS_URL: url, CODEX_FLEET_REDIS_CA_FILE: '/etc/redis/ca.pem' } }).length;
+  assert.deepEqual([withUrl('rediss://10.0.0.3:6378'), withUrl('redis://10.0.0.3:6379')], [0, 1]);
 });

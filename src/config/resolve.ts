@@ -36,6 +36,7 @@ export type ResolveInput = {
 
 export type Conflict = { readonly paths: readonly string[]; readonly message: string };
 
+const MiB = 1024 ** 2;
 const GiB = 1024 ** 3;
 
 export function resolveConfig(input: ResolveInput): Config {
@@ -49,6 +50,7 @@ export function resolveConfig(input: ResolveInput): Config {
       id: settings.worker.id ?? defaultWorkerId(facts),
       slots,
       warmSlots: settings.worker.warmSlots ?? Math.min(2, slots),
+      sessionMemoryBytes: settings.worker.sessionMemoryBytes ?? defaultSessionMemory(facts, slots),
     },
     model: resolveModel(input),
     cage: {
@@ -83,6 +85,13 @@ function isOfCluster({ redis }: Pick<Config, 'redis'>, role: ConfigRole | null):
 function defaultSlots(facts: HostFacts): number {
   const byMemory = Math.floor(facts.memoryBytes / GiB);
   return Math.min(8, Math.max(2, Math.min(facts.cores * 2, byMemory)));
+}
+
+/** A container's limit is for all that run in it; a machine without one is seldom one session's alone, nor ever all of it. */
+function defaultSessionMemory({ memoryBytes, memoryLimitBytes }: HostFacts, slots: number): number {
+  const forOne =
+    memoryLimitBytes === undefined ? memoryBytes / 2 : (memoryLimitBytes - 512 * MiB) / slots - 128 * MiB;
+  return Math.max(256 * MiB, Math.floor(forOne));
 }
 
 function defaultWorkerId(facts: HostFacts): string {
@@ -187,6 +196,16 @@ export function findConflicts(config: Config, input: ResolveInput): Conflict[] {
     mayBeUncaged && !isLoopback(worker.host),
     ['cage.allowNone', 'worker.host'],
     `without a cage, only a loopback address may be served, not ${worker.host}`,
+  );
+  rule(
+    config.manager.port === config.manager.storePort && config.manager.port !== 0,
+    ['manager.port', 'manager.storePort'],
+    'the store door has a port of its own',
+  );
+  rule(
+    config.redis.caFile !== null && config.redis.url?.startsWith('rediss:') !== true,
+    ['redis.caFile', 'redis.url'],
+    'an authority is looked at where Redis is asked by TLS: a rediss:// URL',
   );
   const names = config.tokens.map((token) => token.name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);

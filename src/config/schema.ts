@@ -139,6 +139,20 @@ const worker = z.strictObject({
   recycleRssBytes: bytes(100 * MiB, 1024 * GiB, 600 * 1_000_000, {
     doc: 'A Codex process is replaced when it holds this much memory.',
   }),
+  sessionMemoryBytes: setting(
+    'number',
+    z
+      .int()
+      .min(0)
+      .max(1024 * GiB)
+      .optional(),
+    {
+      doc: 'The most memory that the commands of a session may hold together; beyond it the largest is ended, and the turn goes on. 0 does not watch it.',
+      defaultDoc:
+        "in a container its limit, less 512 MiB for the worker and 128 MiB for each Codex process, shared by `worker.slots`; elsewhere half of the machine's memory; at least 256 MiB",
+    },
+    'bytes',
+  ),
   recycleOpenFiles: count(64, 1_000_000, 512, { doc: 'A Codex process is replaced when it holds so many files open.' }),
   silenceMs: durationMs(second, hour, minute, {
     doc: 'After so long without a word from Codex in mid-turn, it is asked how the turn stands.',
@@ -312,6 +326,9 @@ const redis = z.strictObject({
       doc: 'What every key in Redis begins with: two fleets may share one Redis.',
     },
   ),
+  caFile: setting('path', z.string().min(1).nullable().default(null), {
+    doc: 'A PEM file with the authority of the certificate that Redis shows, where that is a private one; for a rediss:// URL.',
+  }),
 });
 
 const cluster = z.strictObject({
@@ -328,6 +345,9 @@ const cluster = z.strictObject({
   }),
   leaseMs: durationMs(second, 10 * minute, 10 * second, {
     doc: 'How long a worker holds a session without renewing; after that another may take it. It is renewed three times in that time.',
+  }),
+  storesUrl: setting('list', z.array(httpUrl).default([]), {
+    doc: 'Where a worker finds the store door of the session managers: one URL of all of them, or that of each. With it a worker opens no records and no snapshots itself, and needs neither their directory nor an identity. Default: it opens them.',
   }),
 });
 
@@ -347,9 +367,12 @@ const modelProxy = z.strictObject({
 
 const manager = z.strictObject({
   host: setting('text', z.string().min(1).default('127.0.0.1'), {
-    doc: 'The address that a session manager listens on for probes and metrics.',
+    doc: 'The address that a session manager listens on, for probes and metrics and for its store door.',
   }),
   port: port(7200, { doc: 'The port that a session manager listens on for probes and metrics; 0 picks a free one.' }),
+  storePort: port(7201, {
+    doc: 'The port of the store door, through which workers reach records and snapshots; 0 picks a free one.',
+  }),
 });
 
 /** host:port, with or without http:// in front, as the emulators' own names of variables have it. */

@@ -90,6 +90,32 @@ test('many sessions spread over the fleet by its slots', () => {
   assert.ok(Math.max(...free) - Math.min(...free) <= 60, `what is left is uneven: ${free.join(', ')}`);
 });
 
+test("a tenant's session goes to a worker that is its own already, then to one that is nobody's", () => {
+  const own = candidate('own', { reservedFor: 'ana' });
+  const open = candidate('open');
+  const others = candidate('others', { reservedFor: 'bob' });
+  const place = (workers: PlacementCandidate[]): readonly [string | undefined, string] => {
+    const { reason, worker } = placeSession({ workers, holder: null, tenant: 'ana', random: () => 0.99 });
+    return [worker?.id, reason];
+  };
+  assert.deepEqual(place([own, open, others]), ['own', 'only_one']);
+  assert.deepEqual(place([{ ...own, busySessions: 4 }, open, others]), ['open', 'only_one']);
+  assert.deepEqual(place([{ ...open, busySessions: 9 }, others]), ['open', 'only_one']);
+});
+
+test("another tenant's worker is chosen only where no other could take the session, and then one where nothing runs", () => {
+  const busy = candidate('busy', { reservedFor: 'bob', slots: { limit: 1 }, busySessions: 1 });
+  const idle = candidate('idle', { reservedFor: 'cleo', slots: { limit: 1 } });
+  const rest = [candidate('full', { availability: 'full' }), candidate('gone', { availability: 'draining' })];
+  for (const dice of [0, 0.99]) {
+    const question = { workers: [busy, idle, ...rest], holder: null, random: () => dice };
+    const { reason, worker } = placeSession({ ...question, tenant: 'ana' });
+    assert.deepEqual([worker?.id, reason], ['idle', 'reserved_only']);
+  }
+  const question = { workers: [busy], holder: 'busy', tenant: 'bob', random: Math.random };
+  assert.equal(placeSession(question).reason, 'affinity');
+});
+
 function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {

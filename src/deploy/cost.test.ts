@@ -88,6 +88,21 @@ spec:
     cents(costOf(parsed(onGoogle, claim(size, storageClass)), nothing), 'Disks of codex-pool');
   assert.deepEqual(disks('10Gi', 'standard-rwo'), [500, 500]);
   assert.deepEqual(disks('10Gi', 'premium-rwo'), [850, 850]);
+  const ephemeral = `
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: codex-pool }
+spec:
+  replicas: 2
+  template:
+    spec:
+      containers: []
+      volumes:
+        - emptyDir: {}
+        - ephemeral: { volumeClaimTemplate: { spec: { resources: { requests: { storage: 20Gi } } } } }
+`;
+  assert.deepEqual(cents(costOf(parsed(onGoogle, ephemeral), nothing), 'Disks of codex-pool'), [400, 400]);
 });
 
 test('tokens are a line of their own, by what was assumed', () => {

@@ -83,6 +83,7 @@ export function costOf(manifests: readonly Manifest[], assumed: Assumptions): Co
         ...pods.map(podRow),
         ...claimRows(manifests, pods),
         ...loadBalancerRows(manifests, assumed),
+        ...armorRows(manifests),
         ...valkeyRows(manifests),
         natRow(pods, assumed),
         ...metricsRows(manifests, pods, assumed),
@@ -162,9 +163,9 @@ function claimRows(manifests: readonly Manifest[], pods: readonly Pods[]): CostR
   const claimed = [
     ...own.map(({ metadata, spec }) => ({ what: metadata.name, least: 1, most: 1, claim: (spec ?? {}) as ClaimSpec })),
     ...manifests.flatMap((workload) =>
-      (workloadSpec(workload).volumeClaimTemplates ?? []).map(({ spec = {} }) => {
+      claimsOfEachPod(workload).map((claim) => {
         const { least = 1, most = 1 } = pods.find(({ name }) => name === workload.metadata.name) ?? {};
-        return { what: workload.metadata.name, least, most, claim: spec };
+        return { what: workload.metadata.name, least, most, claim };
       }),
     ),
   ];
@@ -182,10 +183,30 @@ function claimRows(manifests: readonly Manifest[], pods: readonly Pods[]): CostR
   });
 }
 
+/** Those that outlive a pod, and those that go with it. */
+function claimsOfEachPod(workload: Manifest): ClaimSpec[] {
+  const { template, volumeClaimTemplates = [] } = workloadSpec(workload);
+  const ephemeral = (template?.spec?.volumes ?? []).map((volume) => volume.ephemeral?.volumeClaimTemplate?.spec);
+  return [...volumeClaimTemplates.map(({ spec }) => spec), ...ephemeral].filter((spec) => spec !== undefined);
+}
+
 function loadBalancerRows(manifests: readonly Manifest[], { balancedGiB }: Assumptions): CostRow[] {
   if (!manifests.some(({ kind }) => kind === 'Gateway')) return [];
   const dollars = prices.forwardingHours.dollars * hoursOfMonth + balancedGiB * prices.balancedData.dollars;
   return [fixed('Load balancer', `forwarding rules, ${balancedGiB} GiB`, dollars)];
+}
+
+function armorRows(manifests: readonly Manifest[]): CostRow[] {
+  const policies = new Set(
+    manifests.flatMap(({ kind, spec }) => {
+      const { securityPolicy } = (spec?.['default'] ?? {}) as { securityPolicy?: string };
+      return kind === 'GCPBackendPolicy' && securityPolicy !== undefined ? [securityPolicy] : [];
+    }),
+  );
+  const what = 'Cloud Armor';
+  return policies.size === 0
+    ? []
+    : [fixed(what, `${policies.size} policy`, policies.size * prices.armorPolicy.dollars)];
 }
 
 /** Where no Redis is among the workloads, it is Memorystore: a primary and a replica. */

@@ -17,7 +17,9 @@ export type Resources = {
 
 export type Container = { readonly name: string; readonly image?: string; readonly resources?: Resources };
 
-export type PodSpec = { readonly containers?: readonly Container[]; readonly runtimeClassName?: string };
+export type Volume = { readonly ephemeral?: { readonly volumeClaimTemplate?: { readonly spec?: ClaimSpec } } };
+
+export type PodSpec = { readonly containers?: readonly Container[]; readonly volumes?: readonly Volume[] };
 
 /** A Deployment or a StatefulSet. */
 export type WorkloadSpec = {

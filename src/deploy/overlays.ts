@@ -53,7 +53,7 @@ const placeholders: readonly (readonly [pattern: RegExp, meaning: string])[] = [
   [/\bPROJECT_ID\b/, 'PROJECT_ID: the Google Cloud project'],
   [/\bPROJECT_NUMBER\b/, 'PROJECT_NUMBER: the number of the Google Cloud project'],
   [/\bREGION-docker\b/, 'REGION: the region of the registry'],
-  [/sha256:0{64}/, 'the digests of the images: kustomize edit set image, or what the build wrote'],
+  [/sha256:0{64}/, 'the digests of the images, as the build printed them'],
   [/\bcodex\.example\.com\b/, 'codex.example.com: the host name that clients use'],
 ];
 

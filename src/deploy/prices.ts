@@ -45,6 +45,12 @@ export const prices = {
     source: network,
   },
   balancedData: { dollars: 0.008, of: 'GiB through the load balancer', readOn: '2026-08-28', source: network },
+  armorPolicy: {
+    dollars: 7,
+    of: 'month of a Cloud Armor policy with two rules',
+    readOn: '2026-08-28',
+    source: 'cloud.google.com/armor/pricing, an earlier list; not seen again since',
+  },
   valkeyNodeHours: {
     dollars: 0.183,
     of: 'hour of a standard-small node of Memorystore for Valkey',

@@ -67,3 +67,14 @@ test('a turn whose refusal comes after its 202 stays open for whoever looks afte
   }
   assert.equal((await records.turns.listOpen(null, 10)).data.length, 1);
 });
+
+test('a turn whose only worker serves another tenant is accepted and waits for its next life; one that must not wait is refused', async (t) => {
+  const { get, post, records, worker } = await startGateway(t);
+  worker.refuseWith = 'worker_reserved';
+  const accepted = await post(exec, { prompt: 'x', session_id: 's', background: true });
+  assert.deepEqual([accepted.status, (await jsonOf(accepted))['status']], [202, 'queued']);
+  assert.equal((await jsonOf(await get(accepted.headers.get('location') ?? '')))['status'], 'queued');
+  const refused = await post(exec, { prompt: 'x', session_id: 'other', on_busy: 'reject' });
+  assert.deepEqual([refused.status, (await jsonOf(refused))['code']], [503, 'worker_reserved']);
+  assert.equal((await records.turns.listOpen(null, 10)).data.length, 1);
+});

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { MemoryRecords } from '../adapters/memory/memory-records.ts';
 import { ServiceError } from '../core/errors.ts';
 import { TokenSet } from '../http/bearer.ts';
+import { ScrapeCredential } from '../http/scrape-credential.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { SystemClock } from '../observability/system-clock.ts';
@@ -11,6 +12,7 @@ import { createManagerServer } from './manager-server.ts';
 import type { ManagerHealth } from './session-manager.ts';
 
 const token = 'a-token-of-some-length';
+const metricsToken = 'a-token-for-numbers';
 const health: ManagerHealth = {
   role: 'standby',
   lastPassAt: null,
@@ -40,6 +42,7 @@ async function serving(t: { after(end: () => Promise<void>): void }) {
     tokens: new TokenSet([
       { tokenSha256: createHash('sha256').update(token).digest('hex'), tenant: 'default', name: 'test' },
     ]),
+    scrape: new ScrapeCredential(metricsToken),
     clock: new SystemClock(),
     logger: createLogger({ level: 'silent', role: 'test' }),
     metrics,
@@ -102,4 +105,12 @@ test('who leads, which workers are lost and whether messages are read is told to
   ]) {
     assert.ok(body.split('\n').includes(line), line);
   }
+});
+
+test('the credential for numbers reads the metrics and no more of the health than anybody', async (t) => {
+  const { get } = await serving(t);
+  assert.equal((await get('/metrics', metricsToken))[0], 200);
+  assert.equal((await get('/metrics'))[0], 401);
+  assert.equal((await get('/metrics', 'another-token-of-16'))[0], 401);
+  assert.equal((await get('/health', metricsToken))[0], 401);
 });

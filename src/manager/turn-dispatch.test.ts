@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ServiceError } from '../core/errors.ts';
 import { idOf, leaseMs, ManagedFleet } from '../testing/managed-fleet.ts';
+import { metricValue } from '../testing/metric-value.ts';
 import { sessionRecord, turnRecord } from '../testing/stored-records.ts';
 
 test('a turn that waits at a session that nobody has is given to a worker within two seconds and a half, one on its way is left alone', async () => {
@@ -82,5 +84,32 @@ test('a holder that was asked and does not answer is followed when its lease has
   assert.equal(fleet.taken.length, 1);
   const tookMs = (fleet.taken[0]?.atMs ?? 0) - pausedAtMs;
   assert.ok(tookMs <= leaseMs + 2_000, `${tookMs} ms`);
+  await fleet.stop(manager);
+});
+
+test('sessions that nobody takes are counted, with how long it has been so; taken, or of a manager that does not lead, they are not', async () => {
+  const fleet = new ManagedFleet(['worker-1']);
+  let isRefusing = true;
+  const manager = fleet.manager('one', {
+    recover: async (key) => {
+      if (isRefusing) throw new ServiceError('store_unavailable');
+      await fleet.recoverSession(key);
+    },
+  });
+  manager.start();
+  await fleet.begin();
+  await fleet.records.sessions.create(sessionRecord({ id: idOf(1), status: 'queued' }));
+  await fleet.queued(11, 1);
+  const unheld = () =>
+    Promise.all(['sessions', 'oldest_seconds'].map((what) => metricValue(fleet.metrics, `codex_fleet_unheld_${what}`)));
+  assert.deepEqual(await unheld(), [0, 0]);
+  await fleet.clock.advanceAsync(60_000);
+  const [sessions, oldest] = await unheld();
+  assert.equal(sessions, 1);
+  assert.ok(oldest !== null && oldest !== undefined && oldest > 55 && oldest <= 60, String(oldest));
+  isRefusing = false;
+  await fleet.clock.advanceAsync(120_000);
+  assert.equal(fleet.taken.length, 1);
+  assert.deepEqual(await unheld(), [0, 0]);
   await fleet.stop(manager);
 });

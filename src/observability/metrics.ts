@@ -66,6 +66,9 @@ export const recycleReasons = [
 ] as const;
 export type RecycleReason = (typeof recycleReasons)[number];
 
+export const commandKillReasons = ['memory', 'container_memory'] as const;
+export type CommandKillReason = (typeof commandKillReasons)[number];
+
 export const logAppendOutcomes = ['appended', 'stale_epoch', 'out_of_order', 'log_lost', 'failed'] as const;
 export type LogAppendOutcome = (typeof logAppendOutcomes)[number];
 
@@ -111,6 +114,7 @@ export type Metrics = OperatingMetrics &
     readonly slotStarts: LabelledCounter<{ readonly outcome: SlotStartOutcome }>;
     readonly slotStartSeconds: Histogram;
     readonly slotRecycles: LabelledCounter<{ readonly reason: RecycleReason }>;
+    readonly commandsKilled: LabelledCounter<{ readonly reason: CommandKillReason }>;
     readonly placements: LabelledCounter<{ readonly reason: PlacementReason }>;
     readonly logAppends: LabelledCounter<{ readonly outcome: LogAppendOutcome }>;
     readonly modelRequests: LabelledCounter<{ readonly outcome: ModelRequestOutcome }>;
@@ -225,6 +229,14 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       registry,
       { name: 'codex_fleet_slot_recycles_total', help: 'Codex processes ended and replaced, by reason.' },
       { reason: recycleReasons },
+    ),
+    commandsKilled: labelledCounter(
+      registry,
+      {
+        name: 'codex_fleet_commands_killed_total',
+        help: "Commands ended for the memory they held: beyond their session's limit, or with the container's used up.",
+      },
+      { reason: commandKillReasons },
     ),
     placements: labelledCounter(
       registry,

@@ -29,6 +29,7 @@ type Simulated = WorkerEntry & { isDead: boolean; isPaused: boolean };
 
 /** Stores that all share, workers, and managers. */
 export class ManagedFleet {
+  readonly metrics = createMetrics();
   readonly clock = new FakeClock(sessionRecord().createdAt + dayMs);
   readonly records = new MemoryRecords();
   leases = new MemorySessionDirectory(this.clock);
@@ -167,7 +168,7 @@ export class ManagedFleet {
       eraseSession: ({ sessionId, tenant }) => this.records.sessions.erase(tenant, sessionId),
       dropEventsBefore: async () => 0,
       logger: createLogger({ level: 'info', role: 'test', destination }),
-      metrics: createMetrics(),
+      metrics: this.metrics,
       settings: { retainEventsMs: dayMs, retainSessionsMs: 0 },
       heartbeatMs,
       leaseMs,

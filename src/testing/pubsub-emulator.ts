@@ -9,6 +9,7 @@ import net from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { type CreateSubscriptionOptions, PubSub } from '@google-cloud/pubsub';
+import { PubsubDoor } from './pubsub-door.ts';
 
 export const missingPubsub =
   'needs java and the Pub/Sub emulator (gcloud components install pubsub-emulator, or apt-get install google-cloud-cli-pubsub-emulator)';
@@ -17,15 +18,18 @@ const readyDeadlineMs = 30_000;
 const main = 'com.google.cloud.pubsub.testing.v1.Main';
 
 export class PubsubEmulator {
-  readonly port: number;
   readonly project = 'fleet-tests';
+  readonly #port: number;
+  readonly #doorPort: number;
   readonly #dir: string;
   readonly #lib: string;
   #child: ChildProcess | null = null;
+  #door: PubsubDoor | null = null;
   #admin: PubSub | null = null;
 
-  private constructor(port: number, dir: string, lib: string) {
-    this.port = port;
+  private constructor(port: number, doorPort: number, dir: string, lib: string) {
+    this.#port = port;
+    this.#doorPort = doorPort;
     this.#dir = dir;
     this.#lib = lib;
   }
@@ -34,13 +38,20 @@ export class PubsubEmulator {
   static async start(): Promise<PubsubEmulator | null> {
     const lib = emulatorFolder();
     if (lib === null) return null;
-    const emulator = new PubsubEmulator(await freePort(), mkdtempSync(path.join(tmpdir(), 'fleet-pubsub-')), lib);
+    const dir = mkdtempSync(path.join(tmpdir(), 'fleet-pubsub-'));
+    const emulator = new PubsubEmulator(await freePort(), await freePort(), dir, lib);
     await emulator.startAgain();
     return emulator;
   }
 
+  /** Through a door that tells the emulator of clients that were killed. */
   get endpoint(): string {
-    return `127.0.0.1:${this.port}`;
+    return `127.0.0.1:${this.#doorPort}`;
+  }
+
+  /** The emulator itself. */
+  get bareEndpoint(): string {
+    return `127.0.0.1:${this.#port}`;
   }
 
   get pid(): number {
@@ -59,17 +70,18 @@ export class PubsubEmulator {
       'java',
       [
         ...['-Xmx256m', '-cp', path.join(this.#lib, '*'), main],
-        ...['--host=127.0.0.1', `--port=${this.port}`, `--data-dir=${this.#dir}`],
+        ...['--host=127.0.0.1', `--port=${this.#port}`, `--data-dir=${this.#dir}`],
       ],
       { stdio: 'ignore' },
     );
     this.#child = child;
     const endMs = performance.now() + readyDeadlineMs;
-    while (!(await accepts(this.port))) {
+    while (!(await accepts(this.#port))) {
       assert.equal(child.exitCode, null, 'the Pub/Sub emulator ended at its start');
       assert.ok(performance.now() < endMs, 'the Pub/Sub emulator is ready in time');
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
+    this.#door = await PubsubDoor.open(this.#doorPort, this.#port);
     // The client would look for a metadata server first, and warn that there is none.
     process.env['METADATA_SERVER_DETECTION'] = 'none';
     this.#admin = new PubSub({ projectId: this.project, apiEndpoint: this.endpoint });
@@ -84,6 +96,8 @@ export class PubsubEmulator {
     const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
     if (child.exitCode === null && child.signalCode === null) await exited;
+    await this.#door?.close();
+    this.#door = null;
   }
 
   /** Connections stay, and nothing is answered. */

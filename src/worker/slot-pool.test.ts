@@ -7,6 +7,7 @@ import { isServiceError, ServiceError } from '../core/errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { createMetrics } from '../observability/metrics.ts';
 import { FakeClock } from '../testing/fake-clock.ts';
+import { metricValue } from '../testing/metric-value.ts';
 import { PlayedAgent } from '../testing/scripted-codex/played-agent.ts';
 import { SlotPool } from './slot-pool.ts';
 
@@ -18,6 +19,7 @@ async function poolFor(t: TestContext, { failing = () => false, limit = 2, warm 
   const agents: PlayedAgent[] = [];
   const released: number[] = [];
   const starts: number[] = [];
+  const metrics = createMetrics();
   const pool = new SlotPool({
     limit,
     warm,
@@ -37,7 +39,7 @@ async function poolFor(t: TestContext, { failing = () => false, limit = 2, warm 
     recycle: { turns: 500, ageMs: 3_600_000, rssBytes: 1e12, openFiles: 1e6 },
     clock,
     logger: createLogger({ level: 'silent', role: 'test' }),
-    metrics: createMetrics(),
+    metrics,
   });
   const dir = path.join(root, 'slots');
   await pool.start();
@@ -51,7 +53,7 @@ async function poolFor(t: TestContext, { failing = () => false, limit = 2, warm 
     assert.ok(check());
   };
   const acquire = (tenant = 'acme') => pool.acquire(tenant, () => {});
-  return { acquire, agents, clock, dir, pool, released, starts, until };
+  return { acquire, agents, clock, dir, metrics, pool, released, starts, until };
 }
 
 test('warm slots are kept, and another is started as soon as one is taken', async (t) => {
@@ -148,4 +150,27 @@ test('a stop refuses those who wait, ends what is free, and waits for what is un
   for (let n = 0; n < 500 && (await readdir(dir)).length > 0; n++)
     await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual(await readdir(dir), []);
+});
+
+test('how many wait for a slot is told, and for how long the first of them has', async (t) => {
+  const { acquire, clock, metrics, pool } = await poolFor(t, { limit: 1 });
+  const told = () =>
+    Promise.all(
+      ['slot_limit', 'slot_waits', 'slot_oldest_wait_seconds'].map((name) =>
+        metricValue(metrics, `codex_fleet_${name}`),
+      ),
+    );
+  const first = await acquire().slot;
+  const second = acquire();
+  await clock.advanceAsync(10_000);
+  const third = acquire();
+  await clock.advanceAsync(2_000);
+  assert.deepEqual(await told(), [1, 2, 12]);
+  third.cancel(new ServiceError('queue_timed_out'));
+  await assert.rejects(third.slot);
+  await pool.retire(first, 'hibernated');
+  const slot = await second.slot;
+  await clock.advanceAsync(2_000);
+  assert.deepEqual(await told(), [1, 0, 0]);
+  await pool.retire(slot, 'hibernated');
 });

@@ -3,7 +3,7 @@
 
 import type { AgentNotification, AgentProcess, AgentRequest, RequestAnswer } from '../codex/agent-process.ts';
 import type { TenantId } from '../core/ids.ts';
-import type { RecycleReason } from '../observability/metrics.ts';
+import type { CommandKillReason, RecycleReason } from '../observability/metrics.ts';
 
 export type SlotEndReason = RecycleReason;
 
@@ -20,6 +20,12 @@ export type AgentListener = {
   readonly onServerRequest: (request: AgentRequest, signal: AbortSignal) => Promise<RequestAnswer>;
   /** The process has grown so far that what runs on it must end now. */
   readonly onOvergrown: () => void;
+  /** A command was ended because it held too much memory; the turn goes on. */
+  readonly onCommandKilled: (killed: {
+    readonly reason: CommandKillReason;
+    readonly bytes: number;
+    readonly limitBytes: number;
+  }) => void;
   /** Due for replacement, whenever nothing runs on it. */
   readonly onDue: (reason: SlotEndReason) => void;
 };

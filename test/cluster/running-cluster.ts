@@ -15,7 +15,7 @@ import type { FleetAtRisk } from '../faults/kept-history.ts';
 import { GoogleServices } from './google-services.ts';
 
 export type ClusterSetup = Partial<
-  Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags' | 'memberEnv'>
+  Pick<LocalClusterOptions, 'gateways' | 'workers' | 'managers' | 'redisFlags' | 'memberEnv' | 'storeDoor'>
 > & {
   /** How the model is reached; default: the demo model. */
   readonly modelFlags?: readonly string[];
@@ -78,6 +78,7 @@ export class RunningCluster implements FleetAtRisk {
         },
         env: { ...plainEnvironment(scratch), ...shortTimes, ...google?.environment, ...setup.env },
         storage,
+        ...(setup.storeDoor === undefined ? {} : { storeDoor: setup.storeDoor }),
         ...(setup.redisFlags === undefined ? {} : { redisFlags: setup.redisFlags }),
         ...(setup.memberEnv === undefined ? {} : { memberEnv: setup.memberEnv }),
         ...(setup.redisUrl === undefined ? {} : { redisUrl: setup.redisUrl }),

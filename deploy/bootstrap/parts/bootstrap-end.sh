@@ -1,31 +1,28 @@
 
 # ── The settings of the overlay, and what comes next ─────────────────────────────────────────────────────────────
 
-overlay="$DEPLOY/overlays/gke-$PROFILE"
+overlay="$DEPLOY/overlays/gke-$PROFILE/settings/settings.env"
 
 settings() {
   cat <<SETTINGS
-# Written by deploy/bootstrap/bootstrap.sh. It holds no secret.
 PROJECT=$PROJECT
 REGION=$REGION
-DOMAIN=$DOMAIN
+HOST=$DOMAIN
 DATABASE=codex
 BUCKET=$PROJECT-codex-snapshots
-REDIS_HOST=${REDIS_HOST:-codex-redis}
+REDIS_RANGE=10.40.0.0/29
 SETTINGS
 }
 
 step_name=settings
 if ((dry_run)); then
-  printf '\n# settings: written to %s\n' "$overlay/settings.env"
+  printf '\n# settings: these lines of %s\n' "$overlay"
   settings | sed 's/^/#   /'
-elif [[ -f $overlay/settings.env ]] && settings | cmp -s - "$overlay/settings.env"; then
-  say "settings: $overlay/settings.env is as it should be"
 else
-  mkdir -p -- "$overlay"
-  # Readable for all, as a file of a repository is: our own files are not.
-  (umask 022 && settings >"$overlay/settings.env")
-  say "settings: written to $overlay/settings.env"
+  # Readable for all, as a file of a repository is: those of this script are not.
+  (umask 022 && settings | "$DEPLOY/bootstrap/set-settings.sh" "$overlay") ||
+    stop "$overlay could not be written"
+  say "settings: they are in $overlay"
 fi
 
 if ! ((dry_run)); then
@@ -44,6 +41,7 @@ cat <<NEXT
 
 # Next, from the root of the repository: the images, then the fleet.
 gcloud builds submit --config=deploy/cloudbuild.yaml --region=$REGION --project=$PROJECT --service-account=projects/$PROJECT/serviceAccounts/codex-build@$PROJECT.iam.gserviceaccount.com --gcs-source-staging-dir=gs://$PROJECT-codex-build/source --substitutions=_REGION=$REGION
+gcloud storage cat gs://$PROJECT-codex-build/digests/latest.env --project=$PROJECT | deploy/bootstrap/set-settings.sh deploy/overlays/gke-$PROFILE/settings/settings.env
 gcloud container clusters get-credentials codex --location=$REGION --project=$PROJECT --dns-endpoint
 kubectl apply --kustomize=deploy/overlays/gke-$PROFILE
 kubectl rollout status deployment/codex-gateway --namespace=codex --timeout=15m

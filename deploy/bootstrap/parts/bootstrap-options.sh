@@ -1,4 +1,5 @@
 
+DEPLOY=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 FIRESTORE_LOCATION='' MODEL_KEY_FILE='' SOFT_DELETE=''
 update=0
 # shellcheck disable=SC2034 # read by stop
@@ -24,8 +25,8 @@ left as it is: a second run changes nothing.
 HELP
 }
 
-value_of() { # OPTION VALUES-LEFT
-  (($2 > 1)) || usage_error "$1 wants a value"
+value_of() { # OPTION WORDS-LEFT NEXT-WORD
+  if (($2 < 2)) || [[ $3 == --* ]]; then usage_error "$1 wants a value"; fi
 }
 
 while (($#)); do
@@ -33,7 +34,7 @@ while (($#)); do
   case $option in
     --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;;
     --project | --region | --domain | --profile | --model-key-file | --dns-zone | --firestore-location)
-      value_of "$option" $#
+      value_of "$option" $# "${2:-}"
       case $option in
         --project) PROJECT=$2 ;;
         --region) REGION=$2 ;;

@@ -5,9 +5,6 @@ if ((BASH_VERSINFO[0] * 10 + BASH_VERSINFO[1] < 44)); then
   exit 2
 fi
 
-HERE=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-DEPLOY=$(dirname -- "$HERE")
-
 PROJECT='' REGION='' PROFILE=prod DOMAIN='' DNS_ZONE=''
 dry_run=0
 

@@ -20,8 +20,8 @@ Removes what bootstrap.sh made, the last first. The data stay: the records, the 
 HELP
 }
 
-value_of() { # OPTION VALUES-LEFT
-  (($2 > 1)) || usage_error "$1 wants a value"
+value_of() { # OPTION WORDS-LEFT NEXT-WORD
+  if (($2 < 2)) || [[ $3 == --* ]]; then usage_error "$1 wants a value"; fi
 }
 
 while (($#)); do
@@ -29,7 +29,7 @@ while (($#)); do
   case $option in
     --*=*) set -- "${option%%=*}" "${option#*=}" "${@:2}" ;;
     --project | --region | --domain | --profile | --dns-zone)
-      value_of "$option" $#
+      value_of "$option" $# "${2:-}"
       case $option in
         --project) PROJECT=$2 ;;
         --region) REGION=$2 ;;

@@ -1,11 +1,14 @@
 // The connections of one process to Redis: one for commands, one for subscriptions. Owns how they are made,
 // how long anything may take and when to try again; every failure leaves here as a ServiceError.
 
+import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { Clock } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
 import type { Logger } from '../../observability/logger.ts';
-import { isReadOnlyReply, redisError } from './redis-errors.ts';
+import { isReadOnlyReply, redisError, unavailableRedis } from './redis-errors.ts';
 import { type RedisClient, RedisLink } from './redis-link.ts';
 
 export type RedisConnectionOptions = {
@@ -14,6 +17,8 @@ export type RedisConnectionOptions = {
   readonly keyPrefix: string;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** PEM: of the authority that alone is trusted for a `rediss://` URL; null: those that the system knows. */
+  readonly caFile?: string | null;
   /** The server at the URL is one of a cluster: keys are found on whichever has them. */
   readonly cluster?: boolean;
   /** How long one command may take. */
@@ -33,6 +38,8 @@ const connectTimeoutMs = 2_000;
 const longestRetryMs = 1_000;
 const loadingRetryMs = 200;
 
+/** What was read of `caFile`. */
+type TrustingOptions = RedisConnectionOptions & { readonly authority: string | null };
 type ScriptCommand = (keyCount: number, ...rest: RedisArgument[]) => Promise<unknown>;
 
 export class RedisConnection {
@@ -45,7 +52,7 @@ export class RedisConnection {
   #runId: string | null = null;
   #scripts = 0;
 
-  private constructor(options: RedisConnectionOptions) {
+  private constructor(options: TrustingOptions) {
     const { clock, keyPrefix } = options;
     const logger = options.logger.child({ store: 'redis' });
     this.keyPrefix = keyPrefix;
@@ -70,7 +77,7 @@ export class RedisConnection {
 
   /** Rejects with `store_unavailable` when Redis was not reached within `openTimeoutMs`. */
   static async open(options: RedisConnectionOptions): Promise<RedisConnection> {
-    const connection = new RedisConnection(options);
+    const connection = new RedisConnection({ ...options, authority: await readAuthority(options.caFile ?? null) });
     const { openTimeoutMs = defaultOpenTimeoutMs } = options;
     try {
       const links = [connection.#commands, connection.#subscriptions];
@@ -153,7 +160,16 @@ async function guarded<T>(link: RedisLink, work: (client: RedisClient) => Promis
   }
 }
 
-function createClient(options: RedisConnectionOptions): RedisClient {
+async function readAuthority(file: string | null): Promise<string | null> {
+  if (file === null) return null;
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw unavailableRedis('authority_unreadable', error);
+  }
+}
+
+function createClient(options: TrustingOptions): RedisClient {
   const { host, port, db, ...nodeOptions } = clientOptions(options);
   const enableOfflineQueue = false;
   if (options.cluster !== true) {
@@ -167,7 +183,7 @@ function createClient(options: RedisConnectionOptions): RedisClient {
   });
 }
 
-function clientOptions({ clock, commandTimeoutMs = defaultCommandTimeoutMs, url }: RedisConnectionOptions) {
+function clientOptions({ authority, clock, commandTimeoutMs = defaultCommandTimeoutMs, url }: TrustingOptions) {
   const { hostname, password, pathname, port, protocol, username } = new URL(url);
   const db = Number(pathname.slice(1));
   if (!Number.isInteger(db)) {
@@ -180,7 +196,7 @@ function clientOptions({ clock, commandTimeoutMs = defaultCommandTimeoutMs, url 
     ...(username === '' ? {} : { username: decodeURIComponent(username) }),
     ...(password === '' ? {} : { password: decodeURIComponent(password) }),
     db,
-    ...(protocol === 'rediss:' ? { tls: {} } : {}),
+    ...(protocol === 'rediss:' ? { tls: authority === null ? {} : trustedBy(authority) } : {}),
     connectTimeout: connectTimeoutMs,
     commandTimeout: commandTimeoutMs,
     // A connection through which nothing comes any more is given up, whatever TCP still hopes for.
@@ -197,6 +213,20 @@ function clientOptions({ clock, commandTimeoutMs = defaultCommandTimeoutMs, url 
       return true;
     },
   } satisfies RedisOptions;
+}
+
+/**
+ * Certificates of managed services name no address at which they are reached, so that there is nothing to compare with
+ * one; those of the authority are the service's own. A name is compared, and so is an address where any is named.
+ */
+function trustedBy(authority: string): ConnectionOptions {
+  return {
+    ca: authority,
+    checkServerIdentity: (host: string, certificate: PeerCertificate) => {
+      const namesAddresses = /(^|, )IP Address:/.test(certificate.subjectaltname ?? '');
+      return isIP(host) !== 0 && !namesAddresses ? undefined : checkServerIdentity(host, certificate);
+    },
+  };
 }
 
 /** Doubles from 50 ms to a second, each shortened by up to a half so that processes do not come all at once. */

@@ -38,6 +38,7 @@ export function redisError(error: unknown): ServiceError {
   if (!(error instanceof Error)) return new ServiceError('internal', {}, { cause: error });
   if (error.name === 'ReplyError') return replyError(error);
   if (error.message === 'Command timed out') return unavailableRedis('timeout', error);
+  if (isOfTrust(error)) return unavailableRedis('not_trusted', error);
   if (isOfConnection(error)) return unavailableRedis('unreachable', error);
   return new ServiceError('internal', {}, { cause: error });
 }
@@ -56,6 +57,12 @@ function replyError(error: Error): ServiceError {
 
 function codeOf({ message }: Error): string {
   return [...message.matchAll(replyCodes)].at(-1)?.[1] ?? '';
+}
+
+/** By TLS: of an authority that is not trusted, of another name, or past its time. */
+function isOfTrust(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : '';
+  return /^(UNABLE_TO_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|ERR_TLS_CERT_)/.test(code);
 }
 
 /** The client has no class of its own for a connection that ended. */

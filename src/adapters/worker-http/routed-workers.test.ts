@@ -471,3 +471,26 @@ test('static addresses are asked who they are, and a name may stand for several 
   await fleet.clock.advanceAsync(62_000);
   assert.deepEqual(await ids(), ['w1']);
 });
+
+test("a worker that serves another tenant is not asked while one is there that could take the session; asked last, its refusal is told", async (t) => {
+  const fleet = new Fleet(t, [known('others', { reservedFor: 'globex' }), known('open', { busySessions: 4 })]);
+  await fleet.routed.startTurn(turn);
+  assert.deepEqual([fleet.worker('others').calls, fleet.worker('open').calls], [[], ['start']]);
+  fleet.refuses('open', refuse('draining'));
+  fleet.refuses('others', refuse('worker_reserved'));
+  await assert.rejects(fleet.routed.startTurn(turn), { code: 'worker_reserved' });
+  assert.deepEqual(fleet.worker('others').calls, ['start']);
+});
+
+test('a worker that was taken by another tenant a moment ago refuses, and the next one is asked', async (t) => {
+  const fleet = new Fleet(t, [known('a'), known('b')]);
+  fleet.refuses('a', refuse('worker_reserved'));
+  fleet.refuses('b', refuse('worker_reserved'));
+  await assert.rejects(fleet.routed.startTurn(turn), { code: 'worker_reserved' });
+  assert.deepEqual([fleet.worker('a').calls, fleet.worker('b').calls], [['start'], ['start']]);
+});
+
+test('without a refusal of that kind nobody is told of other tenants', async (t) => {
+  const fleet = new Fleet(t, [known('a', { state: 'draining' })]);
+  await assert.rejects(fleet.routed.startTurn(turn), { code: 'no_worker_ready' });
+});

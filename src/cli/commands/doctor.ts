@@ -1,19 +1,20 @@
 // `codex-fleet doctor`: whether a fleet could run here, and what to do where it could not.
 
 import type { Check } from '../../app/doctor-check.ts';
+import { type DoctorRole, doctorRoles } from '../../app/doctor-role.ts';
 import { ConfigProblems } from '../../config/problems.ts';
 import type { Config } from '../../config/resolve.ts';
 import type { CliContext } from '../cli-context.ts';
-import { exitCodes, type ExitCode } from '../exit-codes.ts';
+import { CliError, exitCodes, type ExitCode } from '../exit-codes.ts';
 import { printable } from '../output.ts';
 import type { SettingFlags } from '../setting-options.ts';
 
 export async function runDoctor(
   context: CliContext,
-  options: { readonly json?: boolean },
+  options: { readonly json?: boolean; readonly role?: string },
   given: SettingFlags,
 ): Promise<ExitCode> {
-  const checks = await diagnose(context, given);
+  const checks = await diagnose(context, roleOf(options.role), given);
   const isOk = checks.every(({ status }) => status !== 'fail');
   await context.stdout.write(
     options.json === true
@@ -23,10 +24,17 @@ export async function runDoctor(
   return isOk ? exitCodes.completed : exitCodes.turnFailed;
 }
 
-async function diagnose(context: CliContext, given: SettingFlags): Promise<readonly Check[]> {
+function roleOf(given: string | undefined): DoctorRole | null {
+  if (given === undefined) return null;
+  const role = doctorRoles.find((one) => one === given);
+  if (role === undefined) throw new CliError(exitCodes.usage, `--role takes ${doctorRoles.join(', ')}, not ${given}`);
+  return role;
+}
+
+async function diagnose(context: CliContext, role: DoctorRole | null, given: SettingFlags): Promise<readonly Check[]> {
   let config: Config;
   try {
-    ({ config } = context.loadConfig(given.flags, given.configFile));
+    ({ config } = context.loadConfig(given.flags, given.configFile, role ?? undefined));
   } catch (error) {
     if (!(error instanceof ConfigProblems)) throw error;
     // What the others would say depends on settings that nobody can know.
@@ -34,7 +42,7 @@ async function diagnose(context: CliContext, given: SettingFlags): Promise<reado
     return error.problems.map(({ message }) => ({ name: 'config', status: 'fail', message, advice }));
   }
   const inOrder: Check = { name: 'config', status: 'ok', message: 'the settings are in order', advice: null };
-  return [inOrder, ...(await context.parts.diagnose(config))];
+  return [inOrder, ...(await context.parts.diagnose(config, role))];
 }
 
 function linesOf({ name, status, message, advice }: Check): string {

@@ -53,6 +53,17 @@ export const grantStoreChecks: readonly ContractCheck<SharedGrantStore>[] = [
     },
   },
   {
+    title: 'what the calls of the running turn are traced under goes with it',
+    async run({ here, there }) {
+      const traced = grantOf('a', { turn: 'turn-1', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` });
+      await here.put(traced);
+      assert.deepEqual(await there.find(traced.id), traced);
+      const next = grantOf('a', { turn: 'turn-2', revision: 2 });
+      await here.put(next);
+      assert.deepEqual(await there.find(traced.id), next);
+    },
+  },
+  {
     title: 'of two states the one with the higher revision stands, whichever comes first',
     async run({ here, there }) {
       const ended = grantOf('a', { revision: 3 });

@@ -30,6 +30,7 @@ import { SessionFiles } from '../../worker/session-files.ts';
 import { SlotClaims } from '../../worker/slot-claims.ts';
 import type { Slot } from '../../worker/slot.ts';
 import { SlotPool } from '../../worker/slot-pool.ts';
+import { OneTenant } from '../../worker/one-tenant.ts';
 import { isOwner } from '../../worker/ownership.ts';
 import { Worker } from '../../worker/worker.ts';
 import { FakeClock } from '../fake-clock.ts';
@@ -50,6 +51,8 @@ export type StageOptions = {
   readonly rolloutBytes?: number;
   readonly outlivesUs?: boolean;
   readonly mayLogBeLost?: boolean;
+  /** As where no cage can be made; called when another tenant has no other worker. */
+  readonly onWanted?: () => void;
   /** The how-manieth call to the records or the log is refused as `store_unavailable`, before it does anything. */
   readonly failingCall?: number;
   /** A worker that died: this one finds what it left. */
@@ -190,6 +193,10 @@ export class WorkerStage {
       }),
       slotLimit: options.slots ?? 2,
       queueLimit: options.queueLimit ?? 1_000,
+      oneTenant:
+        options.onWanted === undefined
+          ? null
+          : new OneTenant({ clock, waiting: [], knownAfterMs: 3_000, onTaken: () => {}, onWanted: options.onWanted }),
       maxPendingEvents: 10_000,
     });
   }

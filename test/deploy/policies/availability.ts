@@ -3,7 +3,7 @@
 
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import { roleContainers } from './effective-settings.ts';
-import { field, labelsAt, nameOf, numberAt, ofKind, problem, textAt, workloads } from './objects.ts';
+import { field, labelsAt, nameOf, numberAt, ofKind, problem, serving, textAt, workloads } from './objects.ts';
 import type { KubeObject, Rendered, Workload } from './objects.ts';
 import type { Policy, Rule } from './policy.ts';
 import { selectedWorkloads, selects } from './selectors.ts';
@@ -47,10 +47,8 @@ function eachServing(name: string, check: (workload: Workload, container: IConta
   return {
     name,
     check: (rendered) =>
-      workloads(rendered).flatMap((workload) =>
-        ['Job', 'CronJob'].includes(workload.object.kind)
-          ? []
-          : workload.pod.containers.flatMap((container) => check(workload, container)),
+      serving(rendered).flatMap((workload) =>
+        workload.pod.containers.flatMap((container) => check(workload, container)),
       ),
   };
 }
@@ -68,7 +66,7 @@ export const availabilityPolicy: Policy = {
     {
       name: 'one-budget-each',
       check: (rendered) =>
-        workloads(rendered).flatMap((workload) => {
+        serving(rendered).flatMap((workload) => {
           const found = budgets(rendered).filter(({ selected }) => selected.some(({ name }) => name === workload.name));
           return found.length === 1
             ? []
@@ -81,7 +79,14 @@ export const availabilityPolicy: Policy = {
         budgets(rendered).flatMap(({ budget, selected }) =>
           selected.length === 1
             ? []
-            : [problem(budget, 'spec.selector', field(budget, 'spec', 'selector'), `it selects ${selected.length} workloads, not one`)],
+            : [
+                problem(
+                  budget,
+                  'spec.selector',
+                  field(budget, 'spec', 'selector'),
+                  `it selects ${selected.length} workloads, not one`,
+                ),
+              ],
         ),
     },
     {
@@ -110,20 +115,34 @@ export const availabilityPolicy: Policy = {
           const policy = textAt(budget, 'spec', 'unhealthyPodEvictionPolicy');
           return policy === 'AlwaysAllow'
             ? []
-            : [problem(budget, 'spec.unhealthyPodEvictionPolicy', policy, 'AlwaysAllow: a broken pod must not hold a node')];
+            : [
+                problem(
+                  budget,
+                  'spec.unhealthyPodEvictionPolicy',
+                  policy,
+                  'AlwaysAllow: a broken pod must not hold a node',
+                ),
+              ];
         }),
     },
     {
       name: 'spread',
       check: (rendered) =>
-        workloads(rendered).flatMap((workload) => {
+        serving(rendered).flatMap((workload) => {
           const constraints = workload.pod.topologySpreadConstraints ?? [];
           const own = constraints.filter(({ labelSelector }) => selects(labelSelector, workload.podLabels));
           const keys = own.map(({ topologyKey }) => topologyKey);
           const wanted = rendered.isCloud ? 'topology.kubernetes.io/zone' : 'kubernetes.io/hostname';
           return keys.includes(wanted) || (!rendered.isCloud && keys.length > 0)
             ? []
-            : [problem(workload.object, 'topologySpreadConstraints', keys, `one over ${wanted} that selects its own pods`)];
+            : [
+                problem(
+                  workload.object,
+                  'topologySpreadConstraints',
+                  keys,
+                  `one over ${wanted} that selects its own pods`,
+                ),
+              ];
         }),
     },
     {
@@ -136,13 +155,20 @@ export const availabilityPolicy: Policy = {
               return selected.length !== 1 || selected[0]?.name !== workload.name;
             })
             .map(({ labelSelector }) =>
-              problem(workload.object, 'topologySpreadConstraints: labelSelector', labelSelector, 'its own pods and no others'),
+              problem(
+                workload.object,
+                'topologySpreadConstraints: labelSelector',
+                labelSelector,
+                'its own pods and no others',
+              ),
             ),
         ),
     },
     eachServing('all-probes', ({ object }, container) =>
       (['startupProbe', 'livenessProbe', 'readinessProbe'] as const).flatMap((name) =>
-        container[name] === undefined ? [problem(object, `container ${container.name}: ${name}`, undefined, 'it must be')] : [],
+        container[name] === undefined
+          ? [problem(object, `container ${container.name}: ${name}`, undefined, 'it must be')]
+          : [],
       ),
     ),
     eachServing('probes-differ', ({ object }, { livenessProbe, name, readinessProbe }) =>
@@ -161,29 +187,44 @@ export const availabilityPolicy: Policy = {
       name: 'probe-paths',
       check: (rendered) =>
         roleContainers(rendered).flatMap(({ container, workload: { object } }) => {
-          const wanted = { livenessProbe: [livenessPath], readinessProbe: [readinessPath], startupProbe: [livenessPath, readinessPath] };
+          const wanted = {
+            livenessProbe: [livenessPath],
+            readinessProbe: [readinessPath],
+            startupProbe: [livenessPath, readinessPath],
+          };
           return (['livenessProbe', 'readinessProbe', 'startupProbe'] as const).flatMap((name) => {
             const probe = container[name];
             const path = probe?.httpGet?.path;
             return probe === undefined || (path !== undefined && wanted[name].includes(path))
               ? []
-              : [problem(object, `container ${container.name}: ${name} path`, path, `one of ${wanted[name].join(', ')}`)];
+              : [
+                  problem(
+                    object,
+                    `container ${container.name}: ${name} path`,
+                    path,
+                    `one of ${wanted[name].join(', ')}`,
+                  ),
+                ];
           });
         }),
     },
     {
       name: 'update-keeps-serving',
       check: (rendered) =>
-        workloads(rendered).flatMap(({ object, pod, replicas }) => {
+        serving(rendered).flatMap(({ object, pod, replicas }) => {
           if (object.kind !== 'Deployment') return [];
-          const holdsClaim = (pod.volumes ?? []).some(({ persistentVolumeClaim }) => persistentVolumeClaim !== undefined);
+          const holdsClaim = (pod.volumes ?? []).some(
+            ({ persistentVolumeClaim }) => persistentVolumeClaim !== undefined,
+          );
           const strategy = textAt(object, 'spec', 'strategy', 'type') ?? 'RollingUpdate';
           const lost = field(object, 'spec', 'strategy', 'rollingUpdate', 'maxUnavailable') ?? '25%';
           if (strategy === 'Recreate' && rendered.isCloud && object.metadata.name !== 'codex-redis') {
             return [problem(object, 'spec.strategy.type', strategy, 'RollingUpdate: an update must not stop it')];
           }
           const keeps = strategy !== 'RollingUpdate' || lost === 0 || lost === '0%' || replicas > 1 || holdsClaim;
-          return keeps ? [] : [problem(object, 'spec.strategy.rollingUpdate.maxUnavailable', lost, '0 with a single pod')];
+          return keeps
+            ? []
+            : [problem(object, 'spec.strategy.rollingUpdate.maxUnavailable', lost, '0 with a single pod')];
         }),
     },
     {

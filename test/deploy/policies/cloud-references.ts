@@ -1,8 +1,10 @@
 // References of the kinds around pods: autoscalers and their metrics, routes and their backends, policies and
 // what they are attached to, scrapers and the ports they read.
 
+import { contentOf } from './environment.ts';
 import { field, labelsAt, listAt, named, nameOf, ofKind, problem, textAt } from './objects.ts';
 import type { KubeObject, Rendered } from './objects.ts';
+import { outsideSecret } from './outside-secrets.ts';
 import type { Policy } from './policy.ts';
 import { declaredPorts, hasPort, podsOfService } from './references.ts';
 import { selectedWorkloads, selects } from './selectors.ts';
@@ -64,7 +66,10 @@ export const cloudReferencesPolicy: Policy = {
       name: 'autoscaler-range',
       check: (rendered) =>
         ofKind(rendered, 'HorizontalPodAutoscaler').flatMap((autoscaler) => {
-          const [least, most] = [Number(field(autoscaler, 'spec', 'minReplicas') ?? 1), Number(field(autoscaler, 'spec', 'maxReplicas'))];
+          const [least, most] = [
+            Number(field(autoscaler, 'spec', 'minReplicas') ?? 1),
+            Number(field(autoscaler, 'spec', 'maxReplicas')),
+          ];
           return least < most ? [] : [problem(autoscaler, 'spec.minReplicas', least, `less than maxReplicas, ${most}`)];
         }),
     },
@@ -77,14 +82,23 @@ export const cloudReferencesPolicy: Policy = {
             const names = source === null ? [] : offered(source);
             return names.includes(metric)
               ? []
-              : [problem(autoscaler, 'spec.metrics', whole, `${adapterPrefix}|AutoscalingMetric|one of ${names.join(', ') || 'none'}`)];
+              : [
+                  problem(
+                    autoscaler,
+                    'spec.metrics',
+                    whole,
+                    `${adapterPrefix}|AutoscalingMetric|one of ${names.join(', ') || 'none'}`,
+                  ),
+                ];
           }),
         ),
     },
     {
       name: 'metric-is-used',
       check: (rendered) => {
-        const used = ofKind(rendered, 'HorizontalPodAutoscaler').flatMap(adapterMetrics).map(([, object, metric]) => `${object}|${metric}`);
+        const used = ofKind(rendered, 'HorizontalPodAutoscaler')
+          .flatMap(adapterMetrics)
+          .map(([, object, metric]) => `${object}|${metric}`);
         return ofKind(rendered, 'AutoscalingMetric').flatMap((source) =>
           offered(source)
             .filter((metric) => !used.includes(`${source.metadata.name}|${metric}`))
@@ -100,12 +114,15 @@ export const cloudReferencesPolicy: Policy = {
             if (field(metric, 'pod') === undefined) return [];
             const selector = field(metric, 'pod', 'selector');
             const found = selectedWorkloads(rendered, selector);
-            if (found.length !== 1) return [problem(source, 'pod.selector', selector, `it selects ${found.length} workloads, not one`)];
+            if (found.length !== 1)
+              return [problem(source, 'pod.selector', selector, `it selects ${found.length} workloads, not one`)];
             return listAt(metric, 'pod', 'containers')
               .map((container) => field(container, 'endpoint', 'port'))
               .flatMap((port) =>
                 found.flatMap((workload) =>
-                  hasPort(workload, port) ? [] : [problem(source, 'endpoint.port', port, `one of ${declaredPorts(workload)}`)],
+                  hasPort(workload, port)
+                    ? []
+                    : [problem(source, 'endpoint.port', port, `one of ${declaredPorts(workload)}`)],
                 ),
               );
           }),
@@ -126,9 +143,17 @@ export const cloudReferencesPolicy: Policy = {
         ofKind(rendered, ...attachedKinds).flatMap((policy, index, all) =>
           targets(policy)
             .filter((target) =>
-              all.slice(0, index).some((other) => other.kind === policy.kind && targets(other).some((each) => JSON.stringify(each) === JSON.stringify(target))),
+              all
+                .slice(0, index)
+                .some(
+                  (other) =>
+                    other.kind === policy.kind &&
+                    targets(other).some((each) => JSON.stringify(each) === JSON.stringify(target)),
+                ),
             )
-            .map((target) => problem(policy, 'spec.targetRef', target, `another ${policy.kind} is attached to it; only one counts`)),
+            .map((target) =>
+              problem(policy, 'spec.targetRef', target, `another ${policy.kind} is attached to it; only one counts`),
+            ),
         ),
     },
     {
@@ -138,8 +163,15 @@ export const cloudReferencesPolicy: Policy = {
           backends(route).flatMap((backend) => {
             const name = textAt(backend, 'name');
             return ['GCPBackendPolicy', 'HealthCheckPolicy']
-              .filter((kind) => !ofKind(rendered, kind).some((policy) => targets(policy).some((target) => textAt(target, 'name') === name)))
-              .map((kind) => problem(route, 'backendRefs', name, `a ${kind} for it: without one, 30 s and a check of /`));
+              .filter(
+                (kind) =>
+                  !ofKind(rendered, kind).some((policy) =>
+                    targets(policy).some((target) => textAt(target, 'name') === name),
+                  ),
+              )
+              .map((kind) =>
+                problem(route, 'backendRefs', name, `a ${kind} for it: without one, 30 s and a check of /`),
+              );
           }),
         ),
     },
@@ -153,7 +185,9 @@ export const cloudReferencesPolicy: Policy = {
           const port = field(check, 'port');
           const pods = service === null ? [] : podsOfService(rendered, service);
           return [
-            ...(path === '/readyz' ? [] : [problem(policy, 'httpHealthCheck.requestPath', path, '/readyz: who drains gets no more')]),
+            ...(path === '/readyz'
+              ? []
+              : [problem(policy, 'httpHealthCheck.requestPath', path, '/readyz: who drains gets no more')]),
             ...pods
               .filter((workload) => port !== undefined && !hasPort(workload, port))
               .map((workload) => problem(policy, 'httpHealthCheck.port', port, `one of ${declaredPorts(workload)}`)),
@@ -170,7 +204,14 @@ export const cloudReferencesPolicy: Policy = {
             const ports = listAt(service, 'spec', 'ports').map((each) => field(each, 'port'));
             return ports.includes(port)
               ? []
-              : [problem(route, 'backendRefs', `${name}:${String(port)}`, 'a Service of this overlay and a port of it')];
+              : [
+                  problem(
+                    route,
+                    'backendRefs',
+                    `${name}:${String(port)}`,
+                    'a Service of this overlay and a port of it',
+                  ),
+                ];
           }),
         ),
     },
@@ -187,7 +228,9 @@ export const cloudReferencesPolicy: Policy = {
               const listeners = listAt(gateway, 'spec', 'listeners').map((listener) => textAt(listener, 'name'));
               return gateway === null || (section !== null && !listeners.includes(section));
             })
-            .map((parent) => problem(route, 'spec.parentRefs', parent, 'a Gateway of this overlay and a listener of it'));
+            .map((parent) =>
+              problem(route, 'spec.parentRefs', parent, 'a Gateway of this overlay and a listener of it'),
+            );
         }),
     },
     {
@@ -207,7 +250,9 @@ export const cloudReferencesPolicy: Policy = {
                   ),
               ),
             )
-            .map((route) => problem(route, 'spec.parentRefs', field(route, 'spec', 'parentRefs'), 'HTTPS: tokens go over it')),
+            .map((route) =>
+              problem(route, 'spec.parentRefs', field(route, 'spec', 'parentRefs'), 'HTTPS: tokens go over it'),
+            ),
         ),
     },
     {
@@ -222,7 +267,14 @@ export const cloudReferencesPolicy: Policy = {
             .flatMap((port) =>
               found
                 .filter((workload) => !hasPort(workload, port))
-                .map((workload) => problem(scraper, 'spec.endpoints: port', port, `${nameOf(workload.object)} has ${declaredPorts(workload)}`)),
+                .map((workload) =>
+                  problem(
+                    scraper,
+                    'spec.endpoints: port',
+                    port,
+                    `${nameOf(workload.object)} has ${declaredPorts(workload)}`,
+                  ),
+                ),
             );
         }),
     },
@@ -231,16 +283,43 @@ export const cloudReferencesPolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'ServiceMonitor').flatMap((scraper) => {
           const selector = field(scraper, 'spec', 'selector');
-          const found = ofKind(rendered, 'Service').filter((service) => selects(selector, labelsAt(service, 'metadata', 'labels')));
+          const found = ofKind(rendered, 'Service').filter((service) =>
+            selects(selector, labelsAt(service, 'metadata', 'labels')),
+          );
           if (found.length === 0) return [problem(scraper, 'spec.selector', selector, 'Services of this overlay')];
           return listAt(scraper, 'spec', 'endpoints')
             .map((endpoint) => textAt(endpoint, 'port'))
             .flatMap((port) =>
               found
                 .filter((service) => !listAt(service, 'spec', 'ports').some((each) => textAt(each, 'name') === port))
-                .map((service) => problem(scraper, 'spec.endpoints: port', port, `the name of a port of ${nameOf(service)}`)),
+                .map((service) =>
+                  problem(scraper, 'spec.endpoints: port', port, `the name of a port of ${nameOf(service)}`),
+                ),
             );
         }),
+    },
+    {
+      name: 'scraper-credentials',
+      check: (rendered) =>
+        ofKind(rendered, 'PodMonitoring', 'ServiceMonitor').flatMap((scraper) =>
+          listAt(scraper, 'spec', 'endpoints').flatMap((endpoint) => {
+            const credentials = field(endpoint, 'authorization', 'credentials');
+            const ref = field(credentials, 'secret') ?? credentials;
+            const [name, key] = [textAt(ref, 'name') ?? '', textAt(ref, 'key') ?? ''];
+            const own = named(rendered, 'Secret', name);
+            const keys = own === null ? Object.keys(outsideSecret(name)?.keys ?? {}) : Object.keys(contentOf(own));
+            return keys.includes(key)
+              ? []
+              : [
+                  problem(
+                    scraper,
+                    'spec.endpoints: authorization',
+                    ref,
+                    'a Secret and a key of it: /metrics asks for a credential',
+                  ),
+                ];
+          }),
+        ),
     },
     {
       name: 'every-role-is-scraped',
@@ -258,10 +337,19 @@ export const cloudReferencesPolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'Gateway').flatMap((gateway) => {
           const map = labelsAt(gateway, 'metadata', 'annotations')['networking.gke.io/certmap'];
-          const isHttps = listAt(gateway, 'spec', 'listeners').some((listener) => textAt(listener, 'protocol') === 'HTTPS');
+          const isHttps = listAt(gateway, 'spec', 'listeners').some(
+            (listener) => textAt(listener, 'protocol') === 'HTTPS',
+          );
           return isHttps && map === 'codex-certmap'
             ? []
-            : [problem(gateway, 'annotation networking.gke.io/certmap', map, 'codex-certmap, and a listener for HTTPS')];
+            : [
+                problem(
+                  gateway,
+                  'annotation networking.gke.io/certmap',
+                  map,
+                  'codex-certmap, and a listener for HTTPS',
+                ),
+              ];
         }),
     },
   ],

@@ -25,7 +25,11 @@ function fieldValue(path: string, { name, podLabels }: Workload): string {
 
 export function startedWith(rendered: Rendered, workload: Workload, container: IContainer): StartedWith {
   const missing: string[] = [];
-  const contents = (kind: 'ConfigMap' | 'Secret', name: string, isOptional: boolean): Readonly<Record<string, string>> => {
+  const contents = (
+    kind: 'ConfigMap' | 'Secret',
+    name: string,
+    isOptional: boolean,
+  ): Readonly<Record<string, string>> => {
     const found = dataOf(rendered, kind, name);
     if (found === null && !isOptional) missing.push(`${kind} ${name}, which nothing makes`);
     return found ?? {};
@@ -42,7 +46,10 @@ export function startedWith(rendered: Rendered, workload: Workload, container: I
 
   const env: Record<string, string> = {};
   for (const source of container.envFrom ?? []) {
-    const [kind, ref] = source.secretRef === undefined ? (['ConfigMap', source.configMapRef] as const) : (['Secret', source.secretRef] as const);
+    const [kind, ref] =
+      source.secretRef === undefined
+        ? (['ConfigMap', source.configMapRef] as const)
+        : (['Secret', source.secretRef] as const);
     const data = contents(kind, ref?.name ?? '', ref?.optional === true);
     for (const [key, value] of Object.entries(data)) env[`${source.prefix ?? ''}${key}`] = value;
   }
@@ -59,7 +66,11 @@ export function startedWith(rendered: Rendered, workload: Workload, container: I
   return { env, files: filesOf(rendered, workload, container, contents), missing };
 }
 
-function dataOf(rendered: Rendered, kind: 'ConfigMap' | 'Secret', name: string): Readonly<Record<string, string>> | null {
+function dataOf(
+  rendered: Rendered,
+  kind: 'ConfigMap' | 'Secret',
+  name: string,
+): Readonly<Record<string, string>> | null {
   const object = named(rendered, kind, name);
   if (object !== null) return contentOf(object);
   return kind === 'Secret' ? (outsideSecret(name)?.keys ?? null) : null;
@@ -83,7 +94,12 @@ function expand(text: string, env: Readonly<Record<string, string>>): string {
 
 type Contents = (kind: 'ConfigMap' | 'Secret', name: string, isOptional: boolean) => Readonly<Record<string, string>>;
 
-function filesOf(rendered: Rendered, workload: Workload, container: IContainer, contents: Contents): Map<string, string> {
+function filesOf(
+  rendered: Rendered,
+  workload: Workload,
+  container: IContainer,
+  contents: Contents,
+): Map<string, string> {
   const files = new Map<string, string>();
   for (const mount of container.volumeMounts ?? []) {
     const volume = (workload.pod.volumes ?? []).find(({ name }) => name === mount.name);
@@ -95,7 +111,11 @@ function filesOf(rendered: Rendered, workload: Workload, container: IContainer, 
   return files;
 }
 
-function volumeFiles(rendered: Rendered, volume: unknown, contents: Contents): (readonly [path: string, text: string])[] {
+function volumeFiles(
+  rendered: Rendered,
+  volume: unknown,
+  contents: Contents,
+): (readonly [path: string, text: string])[] {
   const driver = textAt(volume, 'csi', 'driver');
   if (driver !== null) return providedFiles(rendered, volume);
   const sources = [volume, ...listAt(volume, 'projected', 'sources')];

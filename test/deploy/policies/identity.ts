@@ -3,7 +3,18 @@
 
 import { configured } from './effective-settings.ts';
 import { contentOf } from './environment.ts';
-import { allContainers, field, labelsAt, named, nameOf, ofKind, problem, workloads } from './objects.ts';
+import {
+  allContainers,
+  field,
+  labelsAt,
+  listAt,
+  named,
+  nameOf,
+  ofKind,
+  problem,
+  textAt,
+  workloads,
+} from './objects.ts';
 import type { KubeObject } from './objects.ts';
 import type { Policy } from './policy.ts';
 
@@ -19,7 +30,8 @@ const secretTexts: readonly RegExp[] = [
   /\brediss?:\/\/[^:@/\s]*:[^@/\s]+@/,
   /^\s*token\s*=\s*["'][^"']{16,}["']/m,
 ];
-const secretKeys = /^(CODEX_FLEET_CLUSTER_SECRET|OPENAI_API_KEY|.*_PASSWORD|.*_TOKEN|.*_API_KEY|cluster-secret|api-key)$/;
+const secretKeys =
+  /^(CODEX_FLEET_CLUSTER_SECRET|OPENAI_API_KEY|.*_PASSWORD|.*_TOKEN|.*_API_KEY|cluster-secret|api-key)$/;
 
 function isWorkerAccount(object: KubeObject): boolean {
   return object.metadata.name === 'codex-pool';
@@ -35,7 +47,14 @@ export const identityPolicy: Policy = {
         workloads(rendered).flatMap(({ object, pod }) =>
           pod.automountServiceAccountToken === false
             ? []
-            : [problem(object, 'automountServiceAccountToken', pod.automountServiceAccountToken, 'only false: none calls the Kubernetes API')],
+            : [
+                problem(
+                  object,
+                  'automountServiceAccountToken',
+                  pod.automountServiceAccountToken,
+                  'only false: none calls the Kubernetes API',
+                ),
+              ],
         ),
     },
     {
@@ -44,7 +63,14 @@ export const identityPolicy: Policy = {
         ofKind(rendered, 'ServiceAccount').flatMap((account) =>
           field(account, 'automountServiceAccountToken') === false
             ? []
-            : [problem(account, 'automountServiceAccountToken', field(account, 'automountServiceAccountToken'), 'only false')],
+            : [
+                problem(
+                  account,
+                  'automountServiceAccountToken',
+                  field(account, 'automountServiceAccountToken'),
+                  'only false',
+                ),
+              ],
         ),
     },
     {
@@ -52,7 +78,9 @@ export const identityPolicy: Policy = {
       check: (rendered) =>
         workloads(rendered).flatMap(({ object, pod }) =>
           (pod.volumes ?? [])
-            .filter(({ projected }) => (projected?.sources ?? []).some(({ serviceAccountToken }) => serviceAccountToken !== undefined))
+            .filter(({ projected }) =>
+              (projected?.sources ?? []).some(({ serviceAccountToken }) => serviceAccountToken !== undefined),
+            )
             .map(({ name }) => problem(object, `volume ${name}`, 'serviceAccountToken', 'no token is mounted')),
         ),
     },
@@ -64,7 +92,14 @@ export const identityPolicy: Policy = {
           .flatMap((account) =>
             identityAnnotations
               .filter((name) => labelsAt(account, 'metadata', 'annotations')[name] !== undefined)
-              .map((name) => problem(account, `annotation ${name}`, labelsAt(account, 'metadata', 'annotations')[name], 'none on workers')),
+              .map((name) =>
+                problem(
+                  account,
+                  `annotation ${name}`,
+                  labelsAt(account, 'metadata', 'annotations')[name],
+                  'none on workers',
+                ),
+              ),
           ),
         ...ofKind(rendered, 'RoleBinding', 'ClusterRoleBinding')
           .filter((binding) => JSON.stringify(field(binding, 'subjects') ?? []).includes('"codex-pool"'))
@@ -73,20 +108,55 @@ export const identityPolicy: Policy = {
     },
     {
       name: 'no-rights-in-the-cluster',
+      check: (rendered) => [
+        ...ofKind(rendered, 'ClusterRole', 'ClusterRoleBinding').map(
+          (object) => `${nameOf(object)}: nothing of ours has rights in the whole cluster`,
+        ),
+        ...ofKind(rendered, 'RoleBinding').flatMap((binding) =>
+          listAt(binding, 'subjects')
+            .filter((subject) => named(rendered, 'ServiceAccount', textAt(subject, 'name') ?? '') !== null)
+            .map((subject) =>
+              problem(binding, 'subjects', subject, 'none of our accounts: no role calls the Kubernetes API'),
+            ),
+        ),
+      ],
+    },
+    {
+      name: 'roles-are-narrow',
       check: (rendered) =>
-        ofKind(rendered, 'Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding').map(
-          (object) => `${nameOf(object)}: no role of ours calls the Kubernetes API; none is given`,
+        ofKind(rendered, 'Role').flatMap((role) =>
+          listAt(role, 'rules')
+            .filter((rule) => {
+              const verbs = listAt(rule, 'verbs');
+              const isReading =
+                verbs.length > 0 && verbs.every((verb) => ['get', 'list', 'watch'].includes(String(verb)));
+              return (
+                !isReading || listAt(rule, 'resources').includes('*') || listAt(rule, 'resourceNames').length === 0
+              );
+            })
+            .map((rule) => problem(role, 'rules', rule, 'get, list, watch of objects that are named')),
         ),
     },
     {
       name: 'worker-stores-by-the-door',
       check: (rendered) =>
         configured(rendered, 'worker').flatMap(({ workload: { object }, config, startedWith: { env } }) => {
-          const url = field(config, 'cluster', 'storesUrl');
-          const google = Object.keys(env).filter((name) => /^(GOOGLE_APPLICATION_CREDENTIALS|CODEX_FLEET_PUBSUB_)/.test(name));
+          const given: unknown = field(config, 'cluster', 'storesUrl');
+          const urls = Array.isArray(given) ? given : [given];
           return [
-            ...(typeof url === 'string' ? [] : [problem(object, 'setting cluster.stores_url', url, 'the store door of the session managers')]),
-            ...google.map((name) => problem(object, 'environment', name, 'nothing of Google reaches a worker')),
+            ...(urls.some((url) => typeof url === 'string')
+              ? []
+              : [problem(object, 'setting cluster.stores_url', given, 'the store door of the session managers')]),
+            ...(env['GOOGLE_APPLICATION_CREDENTIALS'] === undefined
+              ? []
+              : [
+                  problem(
+                    object,
+                    'environment',
+                    'GOOGLE_APPLICATION_CREDENTIALS',
+                    'no credentials of Google in a worker',
+                  ),
+                ]),
           ];
         }),
     },
@@ -96,10 +166,15 @@ export const identityPolicy: Policy = {
         workloads(rendered)
           .filter(({ component }) => component === 'worker')
           .flatMap((workload) => {
-            const text = JSON.stringify([workload.pod.volumes ?? [], allContainers(workload).map(({ env, envFrom }) => [env, envFrom])]);
+            const text = JSON.stringify([
+              workload.pod.volumes ?? [],
+              allContainers(workload).map(({ env, envFrom }) => [env, envFrom]),
+            ]);
             return ['codex-tokens', 'codex-model-key']
               .filter((name) => text.includes(`"${name}"`))
-              .map((name) => problem(workload.object, 'secrets', name, 'a worker gets codex-cluster and codex-redis alone'));
+              .map((name) =>
+                problem(workload.object, 'secrets', name, 'a worker gets codex-cluster and codex-redis alone'),
+              );
           }),
     },
     {
@@ -108,7 +183,14 @@ export const identityPolicy: Policy = {
         workloads(rendered).flatMap(({ object, pod }) =>
           pod.enableServiceLinks === false
             ? []
-            : [problem(object, 'enableServiceLinks', pod.enableServiceLinks, 'only false: agents need not know of all services')],
+            : [
+                problem(
+                  object,
+                  'enableServiceLinks',
+                  pod.enableServiceLinks,
+                  'only false: agents need not know of all services',
+                ),
+              ],
         ),
     },
     {
@@ -116,7 +198,10 @@ export const identityPolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'ConfigMap').flatMap((config) =>
           Object.entries(contentOf(config))
-            .filter(([key, text]) => (secretKeys.test(key) && text !== '') || secretTexts.some((pattern) => pattern.test(text)))
+            .filter(
+              ([key, text]) =>
+                (secretKeys.test(key) && text !== '') || secretTexts.some((pattern) => pattern.test(text)),
+            )
             .map(([key]) => problem(config, key, '(hidden)', 'what is secret comes from a Secret')),
         ),
     },
@@ -126,8 +211,13 @@ export const identityPolicy: Policy = {
         workloads(rendered).flatMap((workload) =>
           allContainers(workload).flatMap(({ env, name }) =>
             (env ?? [])
-              .filter(({ name: key, value = '' }) => value !== '' && (secretKeys.test(key) || secretTexts.some((pattern) => pattern.test(value))))
-              .map(({ name: key }) => problem(workload.object, `container ${name}: ${key}`, '(hidden)', 'valueFrom.secretKeyRef')),
+              .filter(
+                ({ name: key, value = '' }) =>
+                  value !== '' && (secretKeys.test(key) || secretTexts.some((pattern) => pattern.test(value))),
+              )
+              .map(({ name: key }) =>
+                problem(workload.object, `container ${name}: ${key}`, '(hidden)', 'valueFrom.secretKeyRef'),
+              ),
           ),
         ),
     },
@@ -137,7 +227,14 @@ export const identityPolicy: Policy = {
         rendered.isCloud
           ? ofKind(rendered, 'Secret')
               .filter((secret) => Object.keys(contentOf(secret)).length > 0)
-              .map((secret) => problem(secret, 'data', Object.keys(contentOf(secret)), 'none: the bootstrap makes Secrets from Secret Manager'))
+              .map((secret) =>
+                problem(
+                  secret,
+                  'data',
+                  Object.keys(contentOf(secret)),
+                  'none: the bootstrap makes Secrets from Secret Manager',
+                ),
+              )
           : [],
     },
     {

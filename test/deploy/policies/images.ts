@@ -67,8 +67,16 @@ export const imagePolicy: Policy = {
       check: (rendered) =>
         rendered.isCloud
           ? images(rendered).flatMap(({ workload: { object }, container, image }) =>
-              isOwnImage(image) && !/^[a-z0-9-]+-docker\.pkg\.dev\/[^/]+\/codex\/[^/]+$/i.test(parseImage(image).repository)
-                ? [problem(object, `container ${container.name}: image`, image, 'REGION-docker.pkg.dev/PROJECT/codex/NAME')]
+              isOwnImage(image) &&
+              !/^[a-z0-9-]+-docker\.pkg\.dev\/[^/]+\/codex\/[^/]+$/i.test(parseImage(image).repository)
+                ? [
+                    problem(
+                      object,
+                      `container ${container.name}: image`,
+                      image,
+                      'REGION-docker.pkg.dev/PROJECT/codex/NAME',
+                    ),
+                  ]
                 : [],
             )
           : [],
@@ -88,7 +96,14 @@ export const imagePolicy: Policy = {
       check: (rendered) =>
         images(rendered).flatMap(({ workload: { object }, container, image }) =>
           parseImage(image).digest !== null && textAt(container, 'imagePullPolicy') === 'Always'
-            ? [problem(object, `container ${container.name}: imagePullPolicy`, 'Always', 'IfNotPresent: a digest never changes')]
+            ? [
+                problem(
+                  object,
+                  `container ${container.name}: imagePullPolicy`,
+                  'Always',
+                  'IfNotPresent: a digest never changes',
+                ),
+              ]
             : [],
         ),
     },

@@ -1,8 +1,7 @@
 // Who may talk to whom: nothing by default, what the fleet needs, and never what would let model-written code
 // out of its worker.
 
-import { configured } from './effective-settings.ts';
-import { field, listAt, nameOf, ofKind, problem, textAt, workloads } from './objects.ts';
+import { field, listAt, nameOf, ofKind, problem, serving, textAt, workloads } from './objects.ts';
 import type { KubeObject, Rendered, Workload } from './objects.ts';
 import type { Policy } from './policy.ts';
 import { canCall, isAllowed, isInBlock, policiesOf, rulesOf } from './reachability.ts';
@@ -80,10 +79,15 @@ export const networkPolicy: Policy = {
     {
       name: 'each-workload-covered',
       check: (rendered) =>
-        workloads(rendered).flatMap((workload) =>
+        serving(rendered).flatMap((workload) =>
           (['Ingress', 'Egress'] as const)
-            .filter((direction) => !policiesOf(rendered, workload, direction).some(({ metadata }) => metadata.name === workload.name))
-            .map((direction) => `${nameOf(workload.object)}: no NetworkPolicy ${workload.name} speaks of its ${direction}`),
+            .filter(
+              (direction) =>
+                !policiesOf(rendered, workload, direction).some(({ metadata }) => metadata.name === workload.name),
+            )
+            .map(
+              (direction) => `${nameOf(workload.object)}: no NetworkPolicy ${workload.name} speaks of its ${direction}`,
+            ),
         ),
     },
     {
@@ -91,8 +95,19 @@ export const networkPolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'NetworkPolicy').flatMap((policy) =>
           (['Ingress', 'Egress'] as const)
-            .filter((type) => field(policy, 'spec', type.toLowerCase()) !== undefined && !listAt(policy, 'spec', 'policyTypes').includes(type))
-            .map((type) => problem(policy, 'spec.policyTypes', field(policy, 'spec', 'policyTypes'), `${type} too: its rules count only then`)),
+            .filter(
+              (type) =>
+                field(policy, 'spec', type.toLowerCase()) !== undefined &&
+                !listAt(policy, 'spec', 'policyTypes').includes(type),
+            )
+            .map((type) =>
+              problem(
+                policy,
+                'spec.policyTypes',
+                field(policy, 'spec', 'policyTypes'),
+                `${type} too: its rules count only then`,
+              ),
+            ),
         ),
     },
     {
@@ -102,7 +117,9 @@ export const networkPolicy: Policy = {
           const own = field(policy, 'spec', 'podSelector');
           const others = peersOf(policy).filter((peer) => ownPeers(rendered, peer)?.length === 0);
           return [
-            ...(selectedWorkloads(rendered, own).length === 0 ? [problem(policy, 'spec.podSelector', own, 'pods of this overlay')] : []),
+            ...(selectedWorkloads(rendered, own).length === 0
+              ? [problem(policy, 'spec.podSelector', own, 'pods of this overlay')]
+              : []),
             ...others.map((peer) => problem(policy, 'peer', peer, 'pods of this overlay')),
           ];
         }),
@@ -112,16 +129,18 @@ export const networkPolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'NetworkPolicy').flatMap((policy) => {
           const own = selectedWorkloads(rendered, field(policy, 'spec', 'podSelector'));
-          const called = (rule: unknown, isIngress: boolean): Workload[] =>
-            isIngress ? own : listAt(rule, 'to').flatMap((peer) => ownPeers(rendered, peer) ?? []);
           return (['ingress', 'egress'] as const).flatMap((key) =>
-            listAt(policy, 'spec', key).flatMap((rule) =>
-              listAt(rule, 'ports').flatMap((port) =>
-                called(rule, key === 'ingress')
-                  .filter((workload) => !hasPort(workload, field(port, 'port')))
-                  .map((workload) => problem(policy, `spec.${key}: port`, field(port, 'port'), `${nameOf(workload.object)} has ${declaredPorts(workload)}`)),
-              ),
-            ),
+            listAt(policy, 'spec', key).flatMap((rule) => {
+              const called =
+                key === 'ingress' ? own : listAt(rule, 'to').flatMap((peer) => ownPeers(rendered, peer) ?? []);
+              if (called.length === 0) return [];
+              return listAt(rule, 'ports')
+                .map((port) => field(port, 'port'))
+                .filter((port) => !called.some((workload) => hasPort(workload, port)))
+                .map((port) =>
+                  problem(policy, `spec.${key}: port`, port, `one of ${called.map(declaredPorts).join(', ')}`),
+                );
+            }),
           );
         }),
     },
@@ -132,7 +151,9 @@ export const networkPolicy: Policy = {
         const redis = hasRedis ? redisUsers.map((name) => [name, 'codex-redis', 6379] as const) : [];
         return [...needed, ...redis]
           .filter(([from, to, port]) => !canCall(rendered, from, to, port))
-          .map(([from, to, port]) => `NetworkPolicies: ${from} cannot call ${to}:${port}; the fleet does not work without`);
+          .map(
+            ([from, to, port]) => `NetworkPolicies: ${from} cannot call ${to}:${port}; the fleet does not work without`,
+          );
       },
     },
     {
@@ -171,10 +192,12 @@ export const networkPolicy: Policy = {
       check: (rendered) =>
         workersOf(rendered).flatMap((workload) =>
           rulesOf(rendered, workload, 'Egress').flatMap((rule) => {
-            const isDns = listAt(rule, 'ports').length > 0 && listAt(rule, 'ports').every((port) => field(port, 'port') === 53);
+            const isDns =
+              listAt(rule, 'ports').length > 0 && listAt(rule, 'ports').every((port) => field(port, 'port') === 53);
             const peers = listAt(rule, 'to');
             if (isDns) return [];
-            if (peers.length === 0) return [problem(workload.object, 'egress rule', rule, 'whom it reaches has to be said')];
+            if (peers.length === 0)
+              return [problem(workload.object, 'egress rule', rule, 'whom it reaches has to be said')];
             return peers
               .filter((peer) => !isNarrow(rendered, peer, rule))
               .map((peer) => problem(workload.object, 'egress', peer, 'session managers, the model proxy, Redis, DNS'));
@@ -184,15 +207,14 @@ export const networkPolicy: Policy = {
     {
       name: 'redis-reached',
       check: (rendered) =>
-        configured(rendered, 'gateway').flatMap(({ config, workload }) => {
-          const host = new URL(config.redis.url ?? 'redis://none').hostname;
-          return config.redis.url === null || !/^\d/.test(host)
-            ? []
-            : workloads(rendered)
-                .filter(({ name }) => redisUsers.includes(name))
-                .filter((each) => !reachesRedisOutside(rendered, each))
-                .map((each) => `${nameOf(each.object)}: no rule lets it reach the Redis outside, as ${nameOf(workload.object)} is told to`);
-        }),
+        workloads(rendered).some(({ name }) => name === 'codex-redis')
+          ? []
+          : workloads(rendered)
+              .filter(({ name }) => redisUsers.includes(name))
+              .filter((workload) => !reachesRedisOutside(rendered, workload))
+              .map(
+                (workload) => `${nameOf(workload.object)}: no rule lets it reach a Redis, in the cluster or outside`,
+              ),
     },
     {
       name: 'balancer-comes-in',
@@ -204,7 +226,10 @@ export const networkPolicy: Policy = {
               .flatMap((workload) =>
                 ['35.191.0.1', '130.211.0.1']
                   .filter((address) => !isAllowed(rendered, workload, 'Ingress', { address }, 8080))
-                  .map((address) => `${nameOf(workload.object)}: Google's load balancers and health checks (${address}) may not reach port 8080`),
+                  .map(
+                    (address) =>
+                      `${nameOf(workload.object)}: Google's load balancers and health checks (${address}) may not reach port 8080`,
+                  ),
               ),
     },
     {
@@ -213,8 +238,16 @@ export const networkPolicy: Policy = {
         ofKind(rendered, 'PodMonitoring').flatMap((scraper) =>
           selectedWorkloads(rendered, field(scraper, 'spec', 'selector')).flatMap((workload) =>
             scrapedPorts(scraper, workload)
-              .filter((port) => !collectors.some((namespace) => isAllowed(rendered, workload, 'Ingress', { namespace, podLabels: {} }, port)))
-              .map((port) => `${nameOf(workload.object)}: ${nameOf(scraper)} reads port ${port}, which no collector (${collectors.join(', ')}) may reach`),
+              .filter(
+                (port) =>
+                  !collectors.some((namespace) =>
+                    isAllowed(rendered, workload, 'Ingress', { namespace, podLabels: {} }, port),
+                  ),
+              )
+              .map(
+                (port) =>
+                  `${nameOf(workload.object)}: ${nameOf(scraper)} reads port ${port}, which no collector (${collectors.join(', ')}) may reach`,
+              ),
           ),
         ),
     },
@@ -226,7 +259,9 @@ export const networkPolicy: Policy = {
           .flatMap((workload) =>
             isAllowed(rendered, workload, 'Ingress', { namespace: 'default', podLabels: {} }, 6379) ||
             isAllowed(rendered, workload, 'Egress', { address: '8.8.8.8' }, 443)
-              ? [`${nameOf(workload.object)}: it is open to other namespaces, or to the internet; only the roles may reach it`]
+              ? [
+                  `${nameOf(workload.object)}: it is open to other namespaces, or to the internet; only the roles may reach it`,
+                ]
               : [],
           ),
     },
@@ -241,7 +276,9 @@ export const networkPolicy: Policy = {
                 .flatMap((rule) => listAt(rule, 'matches'))
                 .map((match) => textAt(match, 'name') ?? textAt(match, 'pattern') ?? '')
                 .filter((name) => /googleapis|google\.internal|openai\.com|^\*+$/.test(name))
-                .map((name) => problem(policy, 'egress', name, 'a worker reaches neither Google nor the model by itself')),
+                .map((name) =>
+                  problem(policy, 'egress', name, 'a worker reaches neither Google nor the model by itself'),
+                ),
             ),
         ),
     },
@@ -251,7 +288,8 @@ export const networkPolicy: Policy = {
 /** A workload of ours that is named, or the one port of Redis at private addresses. */
 function isNarrow(rendered: Rendered, peer: unknown, rule: unknown): boolean {
   const own = ownPeers(rendered, peer);
-  if (own !== null) return own.every(({ component }) => ['session-manager', 'model-proxy', 'redis'].includes(component));
+  if (own !== null)
+    return own.every(({ component }) => ['session-manager', 'model-proxy', 'redis'].includes(component));
   const block = field(peer, 'ipBlock');
   const ports = listAt(rule, 'ports').map((port) => field(port, 'port'));
   const isRedis = ports.length > 0 && ports.every((port) => port === 6379 || port === 6378);
@@ -262,7 +300,10 @@ function scrapedPorts(scraper: KubeObject, { pod }: Workload): number[] {
   const ports = (pod.containers ?? []).flatMap((container) => container.ports ?? []);
   return listAt(scraper, 'spec', 'endpoints')
     .map((endpoint) => field(endpoint, 'port'))
-    .flatMap((given) => ports.find(({ containerPort, name }) => containerPort === given || name === given)?.containerPort ?? []);
+    .flatMap(
+      (given) =>
+        ports.find(({ containerPort, name }) => containerPort === given || name === given)?.containerPort ?? [],
+    );
 }
 
 function reachesRedisOutside(rendered: Rendered, workload: Workload): boolean {

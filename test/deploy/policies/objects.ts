@@ -24,6 +24,8 @@ export type Rendered = {
   readonly name: string;
   /** Whether it is for Google Kubernetes Engine. */
   readonly isCloud: boolean;
+  /** Groups of kinds that its cluster has beside what every Kubernetes serves. */
+  readonly addOns: readonly string[];
   readonly objects: readonly KubeObject[];
 };
 
@@ -96,6 +98,13 @@ export function workloads(rendered: Rendered): Workload[] {
   });
 }
 
+/** Workloads that somebody waits for: not jobs, and not what only keeps room for others. */
+export function serving(rendered: Rendered): Workload[] {
+  return workloads(rendered).filter(
+    ({ component, object }) => component !== 'balloon' && !['Job', 'CronJob'].includes(object.kind),
+  );
+}
+
 /** Init containers too: they run in the same pod, under the same rules. */
 export function allContainers(workload: Workload): IContainer[] {
   return [...(workload.pod.initContainers ?? []), ...(workload.pod.containers ?? [])];
@@ -116,5 +125,7 @@ export function problem(object: KubeObject, at: string, value: unknown, allowed:
 /** What kustomize calls `codex-config` it renders as `codex-config-<hash of its content>`. */
 export function isNamed(object: KubeObject, name: string): boolean {
   const rendered = object.metadata.name;
-  return rendered === name || (rendered.startsWith(`${name}-`) && /^[a-z0-9]{10}$/.test(rendered.slice(name.length + 1)));
+  return (
+    rendered === name || (rendered.startsWith(`${name}-`) && /^[a-z0-9]{10}$/.test(rendered.slice(name.length + 1)))
+  );
 }

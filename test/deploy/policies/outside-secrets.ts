@@ -27,6 +27,7 @@ export const outsideSecrets: readonly OutsideSecret[] = [
     madeBy: bootstrap,
     keys: { 'fleet.toml': `[[tokens]]\nname = "first"\ntenant = "default"\ntoken_sha256 = "${'0'.repeat(64)}"\n` },
   },
+  { name: 'codex-metrics', madeBy: bootstrap, keys: { token: 'a-token-of-the-policies-for-metrics' } },
   { name: 'codex-model-key', madeBy: bootstrap, keys: { 'api-key': 'sk-a-key-of-the-policies' } },
 ];
 

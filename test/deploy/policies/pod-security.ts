@@ -88,7 +88,9 @@ const rules: readonly Rule[] = [
   }),
   eachContainer('seccomp', ({ object, pod }, { securityContext }, at) => {
     const type = securityContext?.seccompProfile?.type ?? pod.securityContext?.seccompProfile?.type;
-    return type === 'RuntimeDefault' ? [] : [problem(object, `${at}: seccompProfile.type`, type, 'only RuntimeDefault')];
+    return type === 'RuntimeDefault'
+      ? []
+      : [problem(object, `${at}: seccompProfile.type`, type, 'only RuntimeDefault')];
   }),
   eachContainer('apparmor', ({ object, pod }, { securityContext }, at) => {
     const type = securityContext?.appArmorProfile?.type ?? pod.securityContext?.appArmorProfile?.type;

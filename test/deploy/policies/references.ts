@@ -4,7 +4,19 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IProbe } from 'kubernetes-models/v1/Probe';
 import { startedWith } from './environment.ts';
 import { contentOf } from './environment.ts';
-import { allContainers, field, isNamed, labelsAt, listAt, named, nameOf, ofKind, problem, textAt, workloads } from './objects.ts';
+import {
+  allContainers,
+  field,
+  isNamed,
+  labelsAt,
+  listAt,
+  named,
+  nameOf,
+  ofKind,
+  problem,
+  textAt,
+  workloads,
+} from './objects.ts';
 import type { KubeObject, Rendered, Workload } from './objects.ts';
 import { outsideSecret } from './outside-secrets.ts';
 import type { Policy, Rule } from './policy.ts';
@@ -27,7 +39,10 @@ export function declaredPorts({ pod }: Workload): string {
   return ports.map(({ containerPort, name }) => `${name ?? 'unnamed'} ${containerPort}`).join(', ') || 'none';
 }
 
-function eachContainer(name: string, check: (rendered: Rendered, workload: Workload, container: IContainer) => readonly string[]): Rule {
+function eachContainer(
+  name: string,
+  check: (rendered: Rendered, workload: Workload, container: IContainer) => readonly string[],
+): Rule {
   return {
     name,
     check: (rendered) =>
@@ -82,7 +97,14 @@ export const referencesPolicy: Policy = {
           const found = podsOfService(rendered, service);
           return found.length === 1
             ? []
-            : [problem(service, 'spec.selector', field(service, 'spec', 'selector'), `it selects ${found.length} workloads, not one`)];
+            : [
+                problem(
+                  service,
+                  'spec.selector',
+                  field(service, 'spec', 'selector'),
+                  `it selects ${found.length} workloads, not one`,
+                ),
+              ];
         }),
     },
     {
@@ -93,7 +115,14 @@ export const referencesPolicy: Policy = {
             listAt(service, 'spec', 'ports')
               .map((port) => field(port, 'targetPort') ?? field(port, 'port'))
               .filter((port) => !hasPort(workload, port))
-              .map((port) => problem(service, 'spec.ports: targetPort', port, `${nameOf(workload.object)} has ${declaredPorts(workload)}`)),
+              .map((port) =>
+                problem(
+                  service,
+                  'spec.ports: targetPort',
+                  port,
+                  `${nameOf(workload.object)} has ${declaredPorts(workload)}`,
+                ),
+              ),
           ),
         ),
     },
@@ -116,7 +145,9 @@ export const referencesPolicy: Policy = {
           if (account === undefined || named(rendered, 'ServiceAccount', account) === null) {
             return [problem(object, 'serviceAccountName', account, 'a ServiceAccount of this overlay')];
           }
-          return account === name ? [] : [problem(object, 'serviceAccountName', account, `${name}: one for each workload`)];
+          return account === name
+            ? []
+            : [problem(object, 'serviceAccountName', account, `${name}: one for each workload`)];
         }),
     },
     eachContainer('environment-sources', (rendered, workload, container) =>
@@ -132,16 +163,22 @@ export const referencesPolicy: Policy = {
       const volumes = [...(workload.pod.volumes ?? []).map(({ name }) => name), ...claimNames(workload)];
       return (container.volumeMounts ?? [])
         .filter(({ name }) => !volumes.includes(name))
-        .map(({ name }) => problem(workload.object, `container ${container.name}: volumeMounts`, name, `one of ${volumes.join(', ')}`));
+        .map(({ name }) =>
+          problem(workload.object, `container ${container.name}: volumeMounts`, name, `one of ${volumes.join(', ')}`),
+        );
     }),
     {
       name: 'volumes-are-mounted',
       check: (rendered) =>
         workloads(rendered).flatMap((workload) => {
-          const mounted = allContainers(workload).flatMap(({ volumeMounts }) => (volumeMounts ?? []).map(({ name }) => name));
+          const mounted = allContainers(workload).flatMap(({ volumeMounts }) =>
+            (volumeMounts ?? []).map(({ name }) => name),
+          );
           return (workload.pod.volumes ?? [])
             .filter(({ name }) => !mounted.includes(name))
-            .map(({ name }) => problem(workload.object, 'volumes', name, 'a volume that no container mounts is left out'));
+            .map(({ name }) =>
+              problem(workload.object, 'volumes', name, 'a volume that no container mounts is left out'),
+            );
         }),
     },
     eachContainer('mounts-do-not-collide', (_rendered, { object }, container) => {
@@ -155,7 +192,14 @@ export const referencesPolicy: Policy = {
         const port = probePort(container[name]);
         return port === undefined || hasPort(workload, port)
           ? []
-          : [problem(workload.object, `container ${container.name}: ${name} port`, port, `one of ${declaredPorts(workload)}`)];
+          : [
+              problem(
+                workload.object,
+                `container ${container.name}: ${name} port`,
+                port,
+                `one of ${declaredPorts(workload)}`,
+              ),
+            ];
       }),
     ),
     eachContainer('files-are-there', (rendered, workload, container) => {
@@ -163,14 +207,44 @@ export const referencesPolicy: Policy = {
       return Object.entries(env)
         .filter(([name, path]) => (name.endsWith('_FILE') || name === 'CODEX_FLEET_CONFIG') && path.startsWith('/'))
         .filter(([, path]) => !files.has(path))
-        .map(([name, path]) => problem(workload.object, `container ${container.name}: ${name}`, path, `a file that it mounts: ${[...files.keys()].join(', ') || 'none'}`));
+        .map(([name, path]) =>
+          problem(
+            workload.object,
+            `container ${container.name}: ${name}`,
+            path,
+            `a file that it mounts: ${[...files.keys()].join(', ') || 'none'}`,
+          ),
+        );
     }),
+    {
+      name: 'priority-class',
+      check: (rendered) =>
+        workloads(rendered).flatMap(({ component, object, pod }) => {
+          const name = pod.priorityClassName;
+          if (name === undefined) return [];
+          const found = named(rendered, 'PriorityClass', name);
+          if (found === null) return [problem(object, 'priorityClassName', name, 'a PriorityClass of this overlay')];
+          const givesWay = Number(field(found, 'value')) < 0 && textAt(found, 'preemptionPolicy') === 'Never';
+          return component !== 'balloon' || givesWay
+            ? []
+            : [
+                problem(
+                  found,
+                  'value',
+                  field(found, 'value'),
+                  'below 0, and preemptionPolicy Never: a balloon gives way to all',
+                ),
+              ];
+        }),
+    },
     {
       name: 'nothing-unused',
       check: (rendered) => {
         const text = JSON.stringify(workloads(rendered).map(({ object }) => object));
         return ofKind(rendered, 'ConfigMap', 'Secret', 'ServiceAccount', 'PersistentVolumeClaim')
-          .filter((object) => !text.includes(JSON.stringify(object.metadata.name)) && !isNamed(object, 'codex-dashboards'))
+          .filter(
+            (object) => !text.includes(JSON.stringify(object.metadata.name)) && !isNamed(object, 'codex-dashboards'),
+          )
           .map((object) => `${nameOf(object)}: no pod uses it; what is left over is left out`);
       },
     },
@@ -186,12 +260,14 @@ export const referencesPolicy: Policy = {
 
 /** `http://codex-model-proxy:7100`: a Service of this overlay, and a port of it. */
 function serviceUrlProblems(rendered: Rendered, object: KubeObject, key: string, text: string): string[] {
-  return [...text.matchAll(/\b(?:https?|rediss?):\/\/(?:[^@/\s"]*@)?(codex-[a-z0-9-]+)(?:\.[a-z0-9.-]+)?:(\d+)/g)].flatMap(
-    ([url, name = '', port]) => {
-      const service = named(rendered, 'Service', name);
-      if (service === null) return [problem(object, key, url, 'a Service of this overlay')];
-      const ports = listAt(service, 'spec', 'ports').map((each) => Number(field(each, 'port')));
-      return ports.includes(Number(port)) ? [] : [problem(object, key, url, `${nameOf(service)} has ${ports.join(', ')}`)];
-    },
-  );
+  return [
+    ...text.matchAll(/\b(?:https?|rediss?):\/\/(?:[^@/\s"]*@)?(codex-[a-z0-9-]+)(?:\.[a-z0-9.-]+)?:(\d+)/g),
+  ].flatMap(([url, name = '', port]) => {
+    const service = named(rendered, 'Service', name);
+    if (service === null) return [problem(object, key, url, 'a Service of this overlay')];
+    const ports = listAt(service, 'spec', 'ports').map((each) => Number(field(each, 'port')));
+    return ports.includes(Number(port))
+      ? []
+      : [problem(object, key, url, `${nameOf(service)} has ${ports.join(', ')}`)];
+  });
 }

@@ -31,7 +31,10 @@ function limited(container: IContainer, name: Named): number | null {
   return quantity(container.resources?.limits?.[name]);
 }
 
-function eachContainer(name: string, check: (workload: Workload, container: IContainer, at: string) => readonly string[]): Rule {
+function eachContainer(
+  name: string,
+  check: (workload: Workload, container: IContainer, at: string) => readonly string[],
+): Rule {
   return {
     name,
     check: (rendered) =>
@@ -109,7 +112,12 @@ export const resourcesPolicy: Policy = {
           emptyDirs(workload)
             .filter(({ emptyDir }) => quantity(emptyDir.sizeLimit) === null)
             .map(({ emptyDir, name }) =>
-              problem(workload.object, `volume ${name}: emptyDir.sizeLimit`, emptyDir.sizeLimit, 'a quantity: a node has one disk for all'),
+              problem(
+                workload.object,
+                `volume ${name}: emptyDir.sizeLimit`,
+                emptyDir.sizeLimit,
+                'a quantity: a node has one disk for all',
+              ),
             ),
         ),
     },
@@ -169,7 +177,14 @@ export const resourcesPolicy: Policy = {
       check: (rendered) =>
         configured(rendered, 'worker').flatMap(({ workload: { object }, config }) =>
           config.cage.allowNone && config.worker.slots !== 1
-            ? [problem(object, 'setting worker.slots', config.worker.slots, '1 where cage.allow_none is set: one session at a time')]
+            ? [
+                problem(
+                  object,
+                  'setting worker.slots',
+                  config.worker.slots,
+                  '1 where cage.allow_none is set: one session at a time',
+                ),
+              ]
             : [],
         ),
     },
@@ -187,6 +202,7 @@ export const resourcesPolicy: Policy = {
 
 function originIsFile(rendered: Rendered, object: Workload['object']): boolean {
   return configured(rendered, 'worker').some(
-    ({ workload, loaded }) => nameOf(workload.object) === nameOf(object) && loaded?.origins.get('worker.slots')?.source === 'file',
+    ({ workload, loaded }) =>
+      nameOf(workload.object) === nameOf(object) && loaded?.origins.get('worker.slots')?.source === 'file',
   );
 }

@@ -31,7 +31,10 @@ const kinds: Readonly<Record<string, string>> = {
 };
 
 const texts: readonly Retired[] = [
-  { what: /(^|[^a-z0-9-])([a-z]+\.)?gcr\.io\//, instead: 'Artifact Registry, REGION-docker.pkg.dev: Container Registry was closed' },
+  {
+    what: /(^|[^a-z0-9-])([a-z]+\.)?gcr\.io\//,
+    instead: 'Artifact Registry, REGION-docker.pkg.dev: Container Registry was closed',
+  },
   { what: /\bk8s\.gcr\.io\b/, instead: 'registry.k8s.io' },
   { what: /\bcontainerregistry\.googleapis\.com\b/, instead: 'artifactregistry.googleapis.com' },
   { what: /\bkubernetes\.io\/ingress\.class\b/, instead: 'a Gateway' },
@@ -74,7 +77,9 @@ export const retiredPolicy: Policy = {
     each('texts', (object) => {
       const all = textsOf(object);
       return texts.flatMap(({ instead, what }) =>
-        all.filter((text) => what.test(text)).map((text) => `${nameOf(object)}: it says ${JSON.stringify(text.slice(0, 120))}; instead: ${instead}`),
+        all
+          .filter((text) => what.test(text))
+          .map((text) => `${nameOf(object)}: it says ${JSON.stringify(text.slice(0, 120))}; instead: ${instead}`),
       );
     }),
     {
@@ -83,7 +88,9 @@ export const retiredPolicy: Policy = {
         rendered.isCloud
           ? rendered.objects
               .filter(({ kind }) => kind === 'Ingress')
-              .map((object) => `${nameOf(object)}: on GKE its load balancer cuts at 30 s; instead: Gateway and HTTPRoute`)
+              .map(
+                (object) => `${nameOf(object)}: on GKE its load balancer cuts at 30 s; instead: Gateway and HTTPRoute`,
+              )
           : [],
     },
   ],

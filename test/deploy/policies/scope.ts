@@ -34,7 +34,8 @@ const plainGroups = new Set([
   'scheduling.k8s.io',
   'storage.k8s.io',
 ]);
-const cloudTexts = /\b(gke\.io|googleapis\.com|google\.internal|docker\.pkg\.dev|cloud\.google\.com|secrets-store-gke|premium-rwo|standard-rwo)\b/;
+const cloudTexts =
+  /\b(gke\.io|googleapis\.com|google\.internal|docker\.pkg\.dev|cloud\.google\.com|secrets-store-gke|premium-rwo|standard-rwo)\b/;
 
 function groupOf({ apiVersion }: KubeObject): string {
   return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
@@ -51,9 +52,13 @@ export const scopePolicy: Policy = {
     each('namespace', (object) => {
       const { namespace } = object.metadata;
       if (clusterScoped.has(object.kind)) {
-        return namespace === undefined ? [] : [problem(object, 'metadata.namespace', namespace, 'none: it is of the whole cluster')];
+        return namespace === undefined
+          ? []
+          : [problem(object, 'metadata.namespace', namespace, 'none: it is of the whole cluster')];
       }
-      return namespace === namespaceOfFleet ? [] : [problem(object, 'metadata.namespace', namespace, `only ${namespaceOfFleet}`)];
+      return namespace === namespaceOfFleet
+        ? []
+        : [problem(object, 'metadata.namespace', namespace, `only ${namespaceOfFleet}`)];
     }),
     {
       name: 'once',
@@ -68,10 +73,24 @@ export const scopePolicy: Policy = {
         workloads(rendered).flatMap(({ object, podLabels }) => [
           ...(podLabels['app.kubernetes.io/name'] === 'codex-fleet'
             ? []
-            : [problem(object, 'pod label app.kubernetes.io/name', podLabels['app.kubernetes.io/name'], 'only codex-fleet')]),
+            : [
+                problem(
+                  object,
+                  'pod label app.kubernetes.io/name',
+                  podLabels['app.kubernetes.io/name'],
+                  'only codex-fleet',
+                ),
+              ]),
           ...(components.includes(podLabels[componentLabel] ?? '')
             ? []
-            : [problem(object, `pod label ${componentLabel}`, podLabels[componentLabel], `one of ${components.join(', ')}`)]),
+            : [
+                problem(
+                  object,
+                  `pod label ${componentLabel}`,
+                  podLabels[componentLabel],
+                  `one of ${components.join(', ')}`,
+                ),
+              ]),
         ]),
     },
     {
@@ -89,8 +108,11 @@ export const scopePolicy: Policy = {
         rendered.isCloud
           ? []
           : rendered.objects
-              .filter((object) => !plainGroups.has(groupOf(object)))
-              .map((object) => `${nameOf(object)}: apiVersion is ${object.apiVersion}; any Kubernetes must serve it: ${[...plainGroups].join(', ')}`),
+              .filter((object) => !plainGroups.has(groupOf(object)) && !rendered.addOns.includes(groupOf(object)))
+              .map(
+                (object) =>
+                  `${nameOf(object)}: apiVersion is ${object.apiVersion}; any Kubernetes must serve it: ${[...plainGroups].join(', ')}`,
+              ),
     },
     {
       name: 'no-cloud-words',
@@ -99,7 +121,9 @@ export const scopePolicy: Policy = {
           ? []
           : rendered.objects.flatMap((object) => {
               const found = cloudTexts.exec(JSON.stringify(object));
-              return found === null ? [] : [`${nameOf(object)}: it speaks of ${found[0]}; this overlay is for any cluster`];
+              return found === null
+                ? []
+                : [`${nameOf(object)}: it speaks of ${found[0]}; this overlay is for any cluster`];
             }),
     },
     {
@@ -107,7 +131,9 @@ export const scopePolicy: Policy = {
       check: (rendered) =>
         ofKind(rendered, 'Service')
           .filter((service) => ['LoadBalancer', 'NodePort'].includes(textAt(service, 'spec', 'type') ?? ''))
-          .map((service) => problem(service, 'spec.type', field(service, 'spec', 'type'), 'ClusterIP: only the Gateway is public')),
+          .map((service) =>
+            problem(service, 'spec.type', field(service, 'spec', 'type'), 'ClusterIP: only the Gateway is public'),
+          ),
     },
   ],
 };

@@ -25,7 +25,9 @@ const sameForAll: readonly (readonly [path: string, roles: readonly Role[]])[] =
 ];
 
 /** Where each role listens: the host, and the ports by the names that its container gives them. */
-const listeners: Readonly<Record<Role, (config: Config) => { readonly host: string; readonly ports: readonly number[] }>> = {
+const listeners: Readonly<
+  Record<Role, (config: Config) => { readonly host: string; readonly ports: readonly number[] }>
+> = {
   gateway: ({ server }) => ({ host: server.host, ports: [server.port] }),
   worker: ({ worker }) => ({ host: worker.host, ports: [worker.port] }),
   'session-manager': (config) => ({
@@ -63,7 +65,14 @@ export const settingsPolicy: Policy = {
       check: (rendered) =>
         roleContainers(rendered).flatMap((each) =>
           each.role === null
-            ? [problem(each.workload.object, `${at(each)}: args`, each.container.args, `the first is one of ${roles.join(', ')}`)]
+            ? [
+                problem(
+                  each.workload.object,
+                  `${at(each)}: args`,
+                  each.container.args,
+                  `the first is one of ${roles.join(', ')}`,
+                ),
+              ]
             : [],
         ),
     },
@@ -78,7 +87,14 @@ export const settingsPolicy: Policy = {
           if (each.role === null || each.loaded === null) return [];
           const { host } = listeners[each.role](each.loaded.config);
           return /^(127\.|localhost$|::1$)/.test(host)
-            ? [problem(each.workload.object, `${at(each)}: the address listened on`, host, '0.0.0.0: other pods call it')]
+            ? [
+                problem(
+                  each.workload.object,
+                  `${at(each)}: the address listened on`,
+                  host,
+                  '0.0.0.0: other pods call it',
+                ),
+              ]
             : [];
         }),
     },
@@ -103,7 +119,9 @@ export const settingsPolicy: Policy = {
           );
           return each.role === 'model-proxy'
             ? []
-            : given.map((name) => problem(each.workload.object, at(each), name, 'only the model proxy is given the key'));
+            : given.map((name) =>
+                problem(each.workload.object, at(each), name, 'only the model proxy is given the key'),
+              );
         }),
     },
     {
@@ -114,7 +132,14 @@ export const settingsPolicy: Policy = {
           (each.role === 'gateway' || each.role === 'session-manager') &&
           each.loaded !== null &&
           each.loaded.config.storage !== 'google'
-            ? [problem(each.workload.object, `${at(each)}: storage`, each.loaded.config.storage, 'google: pods are on many nodes')]
+            ? [
+                problem(
+                  each.workload.object,
+                  `${at(each)}: storage`,
+                  each.loaded.config.storage,
+                  'google: pods are on many nodes',
+                ),
+              ]
             : [],
         ),
     },

@@ -121,7 +121,10 @@ export const timingPolicy: Policy = {
     {
       name: 'stream-longer-than-a-turn',
       check: (rendered) => {
-        const longest = Math.max(0, ...configured(rendered, 'gateway').map(({ config }) => config.turns.maxTimeoutMs / 1000));
+        const longest = Math.max(
+          0,
+          ...configured(rendered, 'gateway').map(({ config }) => config.turns.maxTimeoutMs / 1000),
+        );
         return backendPolicies(rendered).flatMap(({ policy, isStream }) =>
           !isStream || backendTimeout(policy) >= longest
             ? []
@@ -143,7 +146,14 @@ export const timingPolicy: Policy = {
         return backendPolicies(rendered).flatMap(({ policy }) =>
           backendTimeout(policy) > longest
             ? []
-            : [problem(policy, 'spec.default.timeoutSec', backendTimeout(policy), `more than ${longest} (turns.wait_ms)`)],
+            : [
+                problem(
+                  policy,
+                  'spec.default.timeoutSec',
+                  backendTimeout(policy),
+                  `more than ${longest} (turns.wait_ms)`,
+                ),
+              ],
         );
       },
     },
@@ -161,7 +171,10 @@ export const timingPolicy: Policy = {
       check: (rendered) =>
         backendPolicies(rendered).flatMap(({ policy }) => {
           const draining = numberAt(policy, 'spec', 'default', 'connectionDraining', 'drainingTimeoutSec') ?? 0;
-          const needed = Math.max(0, ...configured(rendered, 'gateway').map(({ config }) => config.server.drainTimeoutMs / 1000));
+          const needed = Math.max(
+            0,
+            ...configured(rendered, 'gateway').map(({ config }) => config.server.drainTimeoutMs / 1000),
+          );
           return draining >= needed && draining > 0
             ? []
             : [

@@ -1,0 +1,116 @@
+// Stands before the Pub/Sub emulator and says in its place what an ended connection means. The emulator (0.8.20)
+// drops a stream that is cancelled, but not one whose connection ends, as that of a killed reader does: for ever
+// it keeps a share of the ordering keys for it, and sends a share of all other messages to nobody. Pub/Sub itself
+// gives them to whoever reads. Bytes pass as they are, whole frames of HTTP/2 at a time.
+
+import net from 'node:net';
+import { Transform, type TransformCallback } from 'node:stream';
+
+const prefaceBytes = 24;
+const headerBytes = 9;
+const dataType = 0;
+const headersType = 1;
+const resetType = 3;
+const endOfStream = 0x1;
+const cancelled = 8;
+
+export class PubsubDoor {
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
+
+  private constructor(targetPort: number) {
+    this.#server = net.createServer({ noDelay: true }, (client) => this.#pass(client, targetPort));
+  }
+
+  static async open(port: number, targetPort: number): Promise<PubsubDoor> {
+    const door = new PubsubDoor(targetPort);
+    await new Promise<void>((resolve, reject) => {
+      door.#server.once('error', reject).listen(port, '127.0.0.1', resolve);
+    });
+    return door;
+  }
+
+  /** Nobody is let in any more, and whoever is in is cut off. */
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  #pass(client: net.Socket, targetPort: number): void {
+    const server = net.connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
+    const open = new Set<number>();
+    const seenUp: Seen = (type, _flags, stream) => {
+      if (type === headersType) open.add(stream);
+      if (type === resetType) open.delete(stream);
+    };
+    const seenDown: Seen = (type, flags, stream) => {
+      const isLast = (type === headersType || type === dataType) && (flags & endOfStream) !== 0;
+      if (isLast || type === resetType) open.delete(stream);
+    };
+    const up = new Frames(prefaceBytes, seenUp, () => [...open].map(cancelOf));
+    client.pipe(up, { end: false }).pipe(server);
+    server.pipe(new Frames(0, seenDown, () => [])).pipe(client);
+    this.#keep(client, () => up.end());
+    this.#keep(server, () => client.destroy());
+  }
+
+  #keep(socket: net.Socket, onClose: () => void): void {
+    this.#sockets.add(socket);
+    // What ended it does not matter: that it did is what the other side is told.
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      onClose();
+    });
+  }
+}
+
+type Seen = (type: number, flags: number, stream: number) => void;
+
+/** Passes frames that are there to their end, and says what each is; a part of one at the end is dropped. */
+class Frames extends Transform {
+  readonly #seen: Seen;
+  readonly #last: () => readonly Buffer[];
+  #skippedBytes: number;
+  #rest = Buffer.alloc(0);
+
+  /** `skippedBytes`: before the first frame; `last`: what is said after the end. */
+  constructor(skippedBytes: number, seen: Seen, last: () => readonly Buffer[]) {
+    super();
+    this.#skippedBytes = skippedBytes;
+    this.#seen = seen;
+    this.#last = last;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    const bytes = Buffer.concat([this.#rest, chunk]);
+    let end = 0;
+    if (this.#skippedBytes <= bytes.byteLength) {
+      end = this.#skippedBytes;
+      while (bytes.byteLength >= end + headerBytes) {
+        const next = end + headerBytes + bytes.readUIntBE(end, 3);
+        if (next > bytes.byteLength) break;
+        this.#seen(bytes.readUInt8(end + 3), bytes.readUInt8(end + 4), bytes.readUInt32BE(end + 5) & 0x7f_ff_ff_ff);
+        end = next;
+      }
+      this.#skippedBytes = 0;
+    }
+    this.#rest = bytes.subarray(end);
+    done(null, bytes.subarray(0, end));
+  }
+
+  override _flush(done: TransformCallback): void {
+    for (const frame of this.#last()) this.push(frame);
+    done();
+  }
+}
+
+function cancelOf(stream: number): Buffer {
+  const frame = Buffer.alloc(headerBytes + 4);
+  frame.writeUIntBE(4, 0, 3);
+  frame.writeUInt8(resetType, 3);
+  frame.writeUInt32BE(stream, 5);
+  frame.writeUInt32BE(cancelled, headerBytes);
+  return frame;
+}
