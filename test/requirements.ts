@@ -100,6 +100,10 @@ export const requirements = [
   },
   { id: 'fleet-any-gateway', text: 'What one gateway began is followed, steered, answered and ended at any other.' },
   {
+    id: 'fleet-store-door',
+    text: 'A worker with the store door alone keeps every promise, has nothing of the shared data directory, and outlives the death of session managers.',
+  },
+  {
     id: 'fleet-kill',
     text: 'Whoever is killed in a cluster: each accepted turn ends once, runs at most once, and streams go on or end in time.',
   },

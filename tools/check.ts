@@ -19,6 +19,8 @@ const steps: readonly Step[] = [
   { name: 'unused', script: 'node_modules/knip/bin/knip.js', args: ['--no-progress', '--no-config-hints'] },
   { name: 'format', script: 'node_modules/@biomejs/biome/bin/biome', args: ['format', '--error-on-warnings'] },
   { name: 'lockfile', script: 'tools/complete-lockfile.ts', args: ['--check'] },
+  { name: 'bootstrap', script: 'tools/generate-bootstrap.ts', args: ['--check'] },
+  { name: 'monitoring', script: 'tools/generate-monitoring.ts', args: ['--check'] },
   { name: 'readmes', script: 'tools/check-readmes.ts', args: [] },
 ];
 

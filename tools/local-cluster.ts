@@ -185,7 +185,9 @@ export class LocalCluster {
       ...this.#environment(role),
       ...(role === 'worker' ? { WORKER_ID: name } : {}),
       ...(isByDoor ? { CODEX_FLEET_CLUSTER_STORES_URL: this.#storeUrls().join(',') } : {}),
-      ...(role === 'session-manager' ? { CODEX_FLEET_MANAGER_STORE_PORT: String(this.#storePorts.get(name) ?? 0) } : {}),
+      ...(role === 'session-manager'
+        ? { CODEX_FLEET_MANAGER_STORE_PORT: String(this.#storePorts.get(name) ?? 0) }
+        : {}),
     };
     return { words, env: this.#options.memberEnv?.(name, env) ?? env };
   }

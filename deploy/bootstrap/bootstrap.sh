@@ -442,6 +442,16 @@ if ! shows -- gcloud secrets versions list codex-tokens --filter=state=ENABLED '
   change openssl rand -hex 32 '|' awk '{ printf "[[tokens]]\nname = \"first\"\ntenant = \"default\"\ntoken = \"%s\"\n", $1 }' '|' gcloud secrets versions add codex-tokens --data-file=- "--project=$PROJECT"
 fi
 
+step metrics-token 'what collectors of metrics show' codex-metrics-token
+if ! has gcloud secrets describe codex-metrics-token "--project=$PROJECT"; then
+  change gcloud secrets create codex-metrics-token --replication-policy=automatic "--project=$PROJECT"
+fi
+
+step metrics-token-value 'the value: what collectors of metrics show' codex-metrics-token
+if ! shows -- gcloud secrets versions list codex-metrics-token --filter=state=ENABLED '--format=value(name)' "--project=$PROJECT"; then
+  change openssl rand -hex 32 '|' tr -d '\n' '|' gcloud secrets versions add codex-metrics-token --data-file=- "--project=$PROJECT"
+fi
+
 if [[ $PROFILE == dev ]]; then
   step redis-url 'the address of the Valkey in the cluster, with its password' codex-redis-url
   if ! has gcloud secrets describe codex-redis-url "--project=$PROJECT"; then
@@ -1082,6 +1092,11 @@ fi
 step tokens-here 'secret of the cluster' codex-tokens
 if ! same gcloud secrets versions access latest --secret=codex-tokens "--project=$PROJECT" '|' kubectl create secret generic codex-tokens --from-file=fleet.toml=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl diff --filename=-; then
   change gcloud secrets versions access latest --secret=codex-tokens "--project=$PROJECT" '|' kubectl create secret generic codex-tokens --from-file=fleet.toml=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl apply --filename=-
+fi
+
+step metrics-token-here 'secret of the cluster' codex-metrics
+if ! same gcloud secrets versions access latest --secret=codex-metrics-token "--project=$PROJECT" '|' kubectl create secret generic codex-metrics --from-file=token=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl diff --filename=-; then
+  change gcloud secrets versions access latest --secret=codex-metrics-token "--project=$PROJECT" '|' kubectl create secret generic codex-metrics --from-file=token=/dev/stdin --namespace=codex --dry-run=client --output=yaml '|' kubectl apply --filename=-
 fi
 
 if [[ $PROFILE == dev ]]; then

@@ -52,6 +52,10 @@ export const secrets: readonly Resource[] = [
     ...['|', 'tr', '-d', '\\n'],
   ]),
   ...secret('tokens', 'codex-tokens', 'the tokens of callers', tokens),
+  ...secret('metrics-token', 'codex-metrics-token', 'what collectors of metrics show', [
+    ...random,
+    ...['|', 'tr', '-d', '\\n'],
+  ]),
   // With Memorystore there is no password, and the address is known when it is made.
   ...secret(
     'redis-url',
@@ -131,6 +135,13 @@ export const clusterSecrets: readonly Resource[] = [
     'codex-tokens',
     ['tokens-value', 'tokens'],
     latest('tokens', 'fleet.toml', '{tokens-here}'),
+    {},
+  ),
+  inCluster(
+    'metrics-token-here',
+    'codex-metrics',
+    ['metrics-token-value', 'metrics-token'],
+    latest('metrics-token', 'token', '{metrics-token-here}'),
     {},
   ),
   inCluster(

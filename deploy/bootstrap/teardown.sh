@@ -536,6 +536,13 @@ if [[ $PROFILE == dev ]]; then
   fi
 fi
 
+step metrics-token 'what collectors of metrics show' codex-metrics-token
+if ! keeps_data 'what collectors of metrics show' codex-metrics-token; then
+  if has gcloud secrets describe codex-metrics-token "--project=$PROJECT" || ((dry_run)); then
+    change gcloud secrets delete codex-metrics-token "--project=$PROJECT"
+  fi
+fi
+
 step tokens 'the tokens of callers' codex-tokens
 if ! keeps_data 'the tokens of callers' codex-tokens; then
   if has gcloud secrets describe codex-tokens "--project=$PROJECT" || ((dry_run)); then

@@ -28,8 +28,8 @@ mv "$native" "$out/codex/$native"
 mv node_modules dist "$out/app/"
 cp -R package.json bin LICENSE "$out/app/"
 cp sbom.npm.json "$out/app/sbom.cdx.json"
-# Declarations, sources and maps are for compilers and debuggers: half of what the packages weigh.
+# Declarations, sources, maps and tests are for who works on the packages: half of what the packages weigh.
 find "$out/app" -type f \
-  \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.tsbuildinfo' \) -delete
+  \( -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.map' -o -name '*.tsbuildinfo' -o -name '*.test.*js' \) -delete
 find "$out/app" -type d -empty -delete
 chmod -R u=rwX,go=rX "$out"

@@ -1,6 +1,7 @@
 // The dashboard as `gcloud monitoring dashboards create --config-from-file` takes it: PromQL in each widget.
 
-import type { Dashboard, Panel, Query, Unit } from './dashboard.ts';
+import type { Dashboard } from './dashboard.ts';
+import type { Panel, Query, Unit } from './panel.ts';
 
 const units: Readonly<Record<Unit, string>> = {
   count: '1',

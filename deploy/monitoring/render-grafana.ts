@@ -1,6 +1,7 @@
 // The dashboard as Grafana imports it.
 
-import type { Dashboard, Panel, Unit } from './dashboard.ts';
+import type { Dashboard } from './dashboard.ts';
+import type { Panel, Unit } from './panel.ts';
 
 const units: Readonly<Record<Unit, string>> = {
   count: 'short',

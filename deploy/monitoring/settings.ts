@@ -18,6 +18,7 @@ export const settings = {
   unheldSeconds: 60,
   busyRatio: 0.9,
   storeFailureRatio: 0.05,
+  storeDoorFailureRatio: 0.02,
   modelFailureRatio: 0.2,
   serverErrorRatio: 0.02,
   deliveryLagP95Seconds: 60,

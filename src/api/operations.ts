@@ -38,13 +38,7 @@ import {
 import { usageQuerySchema, usageReportSchema } from './usage-report.ts';
 import { webhookOperations } from './webhook-operations.ts';
 
-const capacityErrors = [
-  'queue_full',
-  'no_worker_ready',
-  'worker_reserved',
-  'draining',
-  'store_unavailable',
-] as const;
+const capacityErrors = ['queue_full', 'no_worker_ready', 'worker_reserved', 'draining', 'store_unavailable'] as const;
 const sessionErrors = ['session_busy', 'session_failed', 'session_quarantined', 'session_full'] as const;
 const turnErrors = [...capacityErrors, ...sessionErrors, 'idempotency_key_reused', 'rate_limited'] as const;
 const eventStream = {

@@ -67,7 +67,8 @@ export function openClusterStores(options: ClusterStoresOptions): Promise<Cluste
 /** As openClusterStores; `secret` is what the roles know one another by. */
 export async function openWorkerStores(options: ClusterStoresOptions, secret: string): Promise<WorkerStores> {
   const { clock, config } = options;
-  if (config.cluster.storesUrl.length > 0) return await overRedis(options, (claims) => openDoor(options, secret, claims));
+  if (config.cluster.storesUrl.length > 0)
+    return await overRedis(options, (claims) => openDoor(options, secret, claims));
   const stores = await openClusterStores(options);
   return { ...stores, outbox: openOutbox({ config, records: stores.records, clock }) };
 }
@@ -204,7 +205,8 @@ async function openRedis({ redis }: Config, clock: Clock, logger: Logger): Promi
     throw new ServiceError('store_unavailable', {}, { message });
   }
   try {
-    return await RedisConnection.open({ ...redis, url: redis.url, clock, logger });
+    const { keyPrefix, url } = redis;
+    return await RedisConnection.open({ url, keyPrefix, caFile: redis.caFile, clock, logger });
   } catch (error) {
     if (!isServiceError(error, 'store_unavailable')) throw error;
     // The host alone: the URL has the password.

@@ -54,7 +54,11 @@ test('what a command left behind is seen, too, in a cage and in a bare PID names
       sandboxPolicy: { type: 'dangerFullAccess' },
       timeoutMs: 5_000,
     });
-    await eventually(() => look({ agent }).commands.some(({ bytes }) => bytes > 40 * MiB), 10_000, 'the orphan is seen');
+    await eventually(
+      () => look({ agent }).commands.some(({ bytes }) => bytes > 40 * MiB),
+      10_000,
+      'the orphan is seen',
+    );
     const orphan = look({ agent }).commands.find(({ bytes }) => bytes > 40 * MiB);
     assert.ok(orphan !== undefined && endTree(orphan));
     await eventually(() => !orphan.pids.some(isAlive), 2_000, 'it has ended');
@@ -62,7 +66,7 @@ test('what a command left behind is seen, too, in a cage and in a bare PID names
   }
 });
 
-test('files that a command puts into memory are its own while its sandbox has them, and the cage\'s otherwise', async () => {
+test("files that a command puts into memory are its own while its sandbox has them, and the cage's otherwise", async () => {
   const agent = await lab.start();
   const fill = (sandboxPolicy: { type: 'readOnly'; networkAccess: false } | { type: 'dangerFullAccess' }) =>
     agent.calls.commandExec({
@@ -75,14 +79,15 @@ test('files that a command puts into memory are its own while its sandbox has th
   await eventually(() => (look({ agent }).commands[0]?.filesBytes ?? 0) >= 30 * MiB, 5_000, 'the file is seen');
   const [command] = look({ agent }).commands;
   assert.ok(command !== undefined && exactBytes(command) >= 30 * MiB && endTree(command));
-  await sandboxed;
+  assert.equal((await sandboxed).exitCode, 137);
   assert.equal(look({ agent }).filesBytes, 0);
   const open = fill({ type: 'dangerFullAccess' });
   await eventually(() => look({ agent }).filesBytes >= 30 * MiB, 5_000, 'the file is seen');
   await eventually(() => look({ agent }).commands.length === 1, 5_000, 'the command is seen');
   assert.equal(look({ agent }).commands[0]?.filesBytes, 0);
+  const rejected = assert.rejects(open);
   await agent.kill();
-  await assert.rejects(open);
+  await rejected;
 });
 
 test('a number that is not the child it was is left alone', () => {

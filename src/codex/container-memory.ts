@@ -9,7 +9,12 @@ export type ContainerMemory = {
   readonly limitBytes: number;
 };
 
-type Files = { readonly limit: string; readonly current: string; readonly stat: string; readonly cache: readonly [string, string] };
+type Files = {
+  readonly limit: string;
+  readonly current: string;
+  readonly stat: string;
+  readonly cache: readonly [string, string];
+};
 
 /** The second version of control groups, and the first: where a container sees its own. */
 const versions: readonly Files[] = [

@@ -45,7 +45,9 @@ export function readSurroundings(): Surroundings {
     initName: read('/proc/1/comm')?.trim() ?? null,
     rootFileSystem: rootFileSystem(read('/proc/self/mountinfo') ?? ''),
     hasContainerMark:
-      read('/.dockerenv') !== null || read('/run/.containerenv') !== null || hosts.startsWith('# Kubernetes-managed hosts file'),
+      read('/.dockerenv') !== null ||
+      read('/run/.containerenv') !== null ||
+      hosts.startsWith('# Kubernetes-managed hosts file'),
   };
 }
 

@@ -89,8 +89,7 @@ function defaultSlots(facts: HostFacts): number {
 
 /** A container's limit is for all that run in it; a machine without one is seldom one session's alone, nor ever all of it. */
 function defaultSessionMemory({ memoryBytes, memoryLimitBytes }: HostFacts, slots: number): number {
-  const forOne =
-    memoryLimitBytes === undefined ? memoryBytes / 2 : (memoryLimitBytes - 512 * MiB) / slots - 128 * MiB;
+  const forOne = memoryLimitBytes === undefined ? memoryBytes / 2 : (memoryLimitBytes - 512 * MiB) / slots - 128 * MiB;
   return Math.max(256 * MiB, Math.floor(forOne));
 }
 

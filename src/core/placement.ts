@@ -30,7 +30,10 @@ export const placementReasons = [
 ] as const;
 export type PlacementReason = (typeof placementReasons)[number];
 
-type ChosenReason = Extract<PlacementReason, 'affinity' | 'two_choices' | 'only_one' | 'reserved_only' | 'ejected_only'>;
+type ChosenReason = Extract<
+  PlacementReason,
+  'affinity' | 'two_choices' | 'only_one' | 'reserved_only' | 'ejected_only'
+>;
 
 export type Placement<C extends PlacementCandidate = PlacementCandidate> =
   | { readonly worker: C; readonly reason: ChosenReason }

@@ -19,7 +19,7 @@ test('a tenant sees nothing of another', async (t) => {
 
 test('open routes answer without a credential and tell little; the rest need one', async (t) => {
   const { url, get, worker } = await startGateway(t);
-  for (const path of ['/', '/health', '/livez', '/readyz']) assert.equal((await fetch(url + path)).status, 200, path);
+  for (const path of ['/', '/health', '/livez', '/readyz', '/readyz/gateway']) assert.equal((await fetch(url + path)).status, 200, path);
   assert.equal((await fetch(url, { method: 'HEAD' })).status, 200);
   assert.deepEqual(await jsonOf(await fetch(`${url}/health`)), { status: 'ok' });
   const detailed = await jsonOf(await get('/health'));
@@ -35,6 +35,7 @@ test('open routes answer without a credential and tell little; the rest need one
   const unready = await fetch(`${url}/readyz`);
   assert.deepEqual([unready.status, (await jsonOf(unready))['code']], [503, 'no_worker_ready']);
   assert.deepEqual(await jsonOf(await fetch(`${url}/health`)), { status: 'unavailable' });
+  assert.equal((await fetch(`${url}/readyz/gateway`)).status, 200, 'the gateway itself can answer');
 });
 
 test('pages of allowed origins may call, and of our own', async (t) => {

@@ -17,7 +17,7 @@ import { registerDocs } from './routes/docs.ts';
 import { registerEvents } from './routes/events.ts';
 import { registerExec } from './routes/exec.ts';
 import { registerFiles } from './routes/files.ts';
-import { assertReady, registerFleet } from './routes/fleet.ts';
+import { assertReady, assertServing, registerFleet } from './routes/fleet.ts';
 import { registerItems } from './routes/items.ts';
 import { registerJobs } from './routes/jobs.ts';
 import { registerSchedules } from './routes/schedules.ts';
@@ -65,7 +65,11 @@ export function createGateway(parts: GatewayParts): Gateway {
   );
   authenticator.protect(server.app);
 
-  registerProbes(server.app, { metrics, assertReady: () => assertReady(gear, server) });
+  registerProbes(server.app, {
+    metrics,
+    assertReady: () => assertReady(gear, server),
+    assertServing: () => assertServing(gear, server),
+  });
   registerFleet(gear, server, tickets);
   registerExec(gear, server);
   registerSessions(gear, server);

@@ -1,4 +1,4 @@
-// The three routes that machines ask: alive, ready, metrics.
+// The routes that machines ask: alive, ready, metrics.
 
 import type { FastifyInstance } from 'fastify';
 import type { RenderedMetrics } from '../observability/metrics.ts';
@@ -6,6 +6,8 @@ import type { RenderedMetrics } from '../observability/metrics.ts';
 export type ProbeOptions = {
   /** Rejects with the ServiceError that says why no work should be sent here. */
   readonly assertReady: () => Promise<void>;
+  /** The same of this process alone, where being ready depends on others as well: for who chooses among its like. */
+  readonly assertServing?: () => Promise<void>;
   readonly metrics: { render(): Promise<RenderedMetrics> };
 };
 
@@ -25,6 +27,18 @@ export function registerProbes(app: FastifyInstance, options: ProbeOptions): voi
       return { status: 'ok' };
     },
   });
+  const { assertServing } = options;
+  if (assertServing !== undefined) {
+    app.route({
+      method: ['GET', 'HEAD'],
+      url: '/readyz/gateway',
+      config: { isOpen: true, route: 'health' },
+      handler: async () => {
+        await assertServing();
+        return { status: 'ok' };
+      },
+    });
+  }
   app.route({
     method: 'GET',
     url: '/metrics',

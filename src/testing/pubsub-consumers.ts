@@ -25,6 +25,9 @@ export const systemClock = new SystemClock();
 
 export const silentLogger = createLogger({ level: 'silent', role: 'test' });
 
+/** The emulator, or a way to it. */
+type Reached = Pick<PubsubEmulator, 'project' | 'endpoint'>;
+
 export type Consumer = {
   readonly source: MessageSource;
   /** As `kill -9` would: from now on nothing that it says is sent, and nobody is told. */
@@ -32,7 +35,7 @@ export type Consumer = {
 };
 
 export function consumerOf(
-  emulator: PubsubEmulator,
+  emulator: Reached,
   subscription: string,
   changes: Partial<MessageSourceOptions> = {},
 ): Consumer {
@@ -64,11 +67,11 @@ export function consumerOf(
   };
 }
 
-export function topicOf(emulator: PubsubEmulator, topic: string, timeoutMs = 5_000): PubsubEventTopic {
+export function topicOf(emulator: Reached, topic: string, timeoutMs = 5_000): PubsubEventTopic {
   return new PubsubEventTopic({ ...accessTo(emulator), topic, clock: systemClock, timeoutMs });
 }
 
-export function accessTo(emulator: PubsubEmulator): { project: string; endpoint: string } {
+export function accessTo(emulator: Reached): { project: string; endpoint: string } {
   return { project: emulator.project, endpoint: emulator.endpoint };
 }
 

@@ -12,7 +12,6 @@ const dataType = 0;
 const headersType = 1;
 const resetType = 3;
 const endOfStream = 0x1;
-const cancelled = 8;
 
 export class PubsubDoor {
   readonly #server: net.Server;
@@ -40,17 +39,15 @@ export class PubsubDoor {
   #pass(client: net.Socket, targetPort: number): void {
     const server = net.connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
     const open = new Set<number>();
-    const seenUp: Seen = (type, _flags, stream) => {
-      if (type === headersType) open.add(stream);
-      if (type === resetType) open.delete(stream);
-    };
-    const seenDown: Seen = (type, flags, stream) => {
+    const follow = (isUp: boolean, type: number, flags: number, stream: number): void => {
       const isLast = (type === headersType || type === dataType) && (flags & endOfStream) !== 0;
       if (isLast || type === resetType) open.delete(stream);
+      else if (isUp && type === headersType) open.add(stream);
     };
-    const up = new Frames(prefaceBytes, seenUp, () => [...open].map(cancelOf));
+    const up = new Frames(prefaceBytes, follow.bind(null, true), () => [...open].map(endOf));
+    const down = new Frames(0, follow.bind(null, false), () => []);
     client.pipe(up, { end: false }).pipe(server);
-    server.pipe(new Frames(0, seenDown, () => [])).pipe(client);
+    server.pipe(down).pipe(client);
     this.#keep(client, () => up.end());
     this.#keep(server, () => client.destroy());
   }
@@ -106,11 +103,11 @@ class Frames extends Transform {
   }
 }
 
-function cancelOf(stream: number): Buffer {
-  const frame = Buffer.alloc(headerBytes + 4);
-  frame.writeUIntBE(4, 0, 3);
-  frame.writeUInt8(resetType, 3);
+/** Empty data, and no more after it. */
+function endOf(stream: number): Buffer {
+  const frame = Buffer.alloc(headerBytes);
+  frame.writeUInt8(dataType, 3);
+  frame.writeUInt8(endOfStream, 4);
   frame.writeUInt32BE(stream, 5);
-  frame.writeUInt32BE(cancelled, headerBytes);
   return frame;
 }

@@ -36,7 +36,7 @@ export class RedisServer {
   ): Promise<RedisServer | null> {
     if (!isRedisInstalled()) return null;
     const dir = mkdtempSync(path.join(tmpdir(), 'fleet-redis-'));
-    const server = new RedisServer(await freePort(), dir, persistence, extra);
+    const server = new RedisServer(await freePortOfLoopback(), dir, persistence, extra);
     await server.startAgain();
     return server;
   }
@@ -110,7 +110,7 @@ export function isRedisInstalled(): boolean {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePortOfLoopback(): Promise<number> {
   const server = net.createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as net.AddressInfo;

@@ -134,7 +134,10 @@ test('where the container is nearly full the largest command of all sessions is 
 
 test('a container with room, and one without a limit, cost nobody a command', async () => {
   for (const container of [() => ({ usedBytes: 91, limitBytes: 100 }), () => null]) {
-    const { clock, ended, memoryWatch } = watch({ memory: [{ codexBytes: 0, filesBytes: 0, commands: [command(11, 50)] }], container });
+    const { clock, ended, memoryWatch } = watch({
+      memory: [{ codexBytes: 0, filesBytes: 0, commands: [command(11, 50)] }],
+      container,
+    });
     await clock.advanceAsync(2_000);
     assert.deepEqual(ended, []);
     memoryWatch.stop();
@@ -157,7 +160,10 @@ test('looks are rare while nothing runs, and close together when a session comes
 });
 
 test('a warm process that serves nobody is not looked at, and one that is gone harms nothing', async () => {
-  const idle = watch({ memory: [{ codexBytes: 999 * MiB, filesBytes: 0, commands: [command(11, 999)] }], state: 'idle' });
+  const idle = watch({
+    memory: [{ codexBytes: 999 * MiB, filesBytes: 0, commands: [command(11, 999)] }],
+    state: 'idle',
+  });
   const gone = watch({ memory: [null] });
   for (const { clock, ended, memoryWatch } of [idle, gone]) {
     await clock.advanceAsync(1_000);

@@ -25,20 +25,13 @@ export type MemoryWatchOptions = {
   readonly metrics: Pick<Metrics, 'commandsKilled'>;
 };
 
-export type KilledCommand = {
-  readonly reason: CommandKillReason;
-  /** What the command held, and what its session's commands may hold together. */
-  readonly bytes: number;
-  readonly limitBytes: number;
-};
-
 /** Where no command runs, where some do, and where they may be too large before the next look. */
 const quietMs = 500;
 const busyMs = 250;
 const nearMs = 50;
 /**
  * A look takes its part of the time at most, unless memory runs short: with 8 sessions that run 7 processes each it
- * took 5 ms on a slow virtual machine, where /proc answers in 35 µs, and is made every 500 ms there.
+ * took 3 to 5 ms on a virtual machine where each file of /proc takes 35 µs, and is made every 300 to 500 ms there.
  */
 const mostShare = 0.01;
 const longestMs = 1_000;
@@ -136,7 +129,10 @@ export class MemoryWatch implements SlotWatch {
     if (this.#overgrown.has(slot) || slot.listener === null) return;
     this.#overgrown.add(slot);
     const facts = { slot_id: slot.id, bytes, limit_bytes: limitBytes };
-    logger.warn({ event: 'codex_overgrown', ...facts }, 'a Codex process, or what lies in the memory of its cage, is too large');
+    logger.warn(
+      { event: 'codex_overgrown', ...facts },
+      'a Codex process, or what lies in the memory of its cage, is too large',
+    );
     slot.listener.onOvergrown();
   }
 }

@@ -12,7 +12,7 @@ import { ApprovalDesk } from './approval-desk.ts';
 import type { Binding } from './binding.ts';
 import type { HostParts } from './host-parts.ts';
 import { effectiveSandbox } from './effective-sandbox.ts';
-import type { KilledCommand } from './memory-watch.ts';
+import { killedWarning } from './killed-command.ts';
 import { adoptOpenTurns, recoverSession, type RecoveryParts } from './recover-session.ts';
 import { runSessionCommand } from './session-command.ts';
 import { SessionNotices } from './session-notices.ts';
@@ -113,7 +113,7 @@ export class SessionHost {
         },
         onServerRequest: (request, signal) => this.#approvals.ask(request, signal, this.#turns.running),
         onOvergrown: () => (this.#turns.hasActive ? this.#turns.overgrown() : void this.hibernate('memory')),
-        onCommandKilled: (killed) => this.#tellKilled(killed),
+        onCommandKilled: (killed) => writer.write(killedWarning(killed, this.#turns.running?.id ?? null)),
         onDue: (reason) => void this.hibernate(reason),
       },
       onExit: () => this.#agentExited(),
@@ -450,20 +450,6 @@ export class SessionHost {
     return binding;
   }
 
-  #tellKilled({ bytes, limitBytes, reason }: KilledCommand): void {
-    const held = `A command was ended: it held ${mebibytes(bytes)} MiB of memory`;
-    const message =
-      reason === 'memory'
-        ? `${held}, and the commands of a session may hold ${mebibytes(limitBytes)} MiB together.`
-        : `${held}, and the memory of its worker was used up.`;
-    this.#writer.write({
-      type: 'warning',
-      turnId: this.#turns.running?.id ?? null,
-      fields: { message, details: reason },
-      raw: null,
-    });
-  }
-
   /** Between two turns: a slot that has done enough is replaced, one that others need more is given up. */
   async #tendSlot(hasMore: boolean): Promise<void> {
     const { pool } = this.#parts;
@@ -507,8 +493,4 @@ export class SessionHost {
     this.#cancelIdleTimer = clock.after(limits.hibernateAfterMs, () => void this.hibernate());
     pool.sessionIdles();
   }
-}
-
-function mebibytes(bytes: number): number {
-  return Math.round(bytes / 1024 ** 2);
 }

@@ -3,7 +3,8 @@
 
 import type { AgentNotification, AgentProcess, AgentRequest, RequestAnswer } from '../codex/agent-process.ts';
 import type { TenantId } from '../core/ids.ts';
-import type { CommandKillReason, RecycleReason } from '../observability/metrics.ts';
+import type { RecycleReason } from '../observability/metrics.ts';
+import type { KilledCommand } from './killed-command.ts';
 
 export type SlotEndReason = RecycleReason;
 
@@ -21,11 +22,7 @@ export type AgentListener = {
   /** The process has grown so far that what runs on it must end now. */
   readonly onOvergrown: () => void;
   /** A command was ended because it held too much memory; the turn goes on. */
-  readonly onCommandKilled: (killed: {
-    readonly reason: CommandKillReason;
-    readonly bytes: number;
-    readonly limitBytes: number;
-  }) => void;
+  readonly onCommandKilled: (killed: KilledCommand) => void;
   /** Due for replacement, whenever nothing runs on it. */
   readonly onDue: (reason: SlotEndReason) => void;
 };

@@ -36,7 +36,10 @@ test("another tenant's turn, command and recovery are refused, and nothing of th
   await assert.rejects(stage.worker.runCommand({ key, command: ['id'], timeoutMs: 1_000 }), reserved);
   await assert.rejects(stage.worker.recoverSession(key), reserved);
   assert.equal(calls.wanted, 0);
-  assert.deepEqual([(await stage.turn({ ...key, turnId: turn.id })).status, (await stage.session(key)).epoch], ['queued', 1]);
+  assert.deepEqual(
+    [(await stage.turn({ ...key, turnId: turn.id })).status, (await stage.session(key)).epoch],
+    ['queued', 1],
+  );
   assert.equal(await stage.directory.lookup('bob', session.id), null);
   assert.equal((await stage.worker.status()).reservedFor, 'ana');
   // It had three seconds to know whose this worker is.

@@ -71,23 +71,26 @@ test('without cages a worker hosts one session, serves one tenant, and is replac
     assert.equal(existsSync(workers), false);
   });
 
-  await t.test('who keeps a worker busy does not keep the others out, and what waits behind runs in its turn', async () => {
-    await ana.request('POST', '/api/v1/sessions', { id: 'busy' });
-    await bob.request('POST', '/api/v1/sessions', { id: 'waits' });
-    const turns = [];
-    // Bob's life: ana's turn is what makes it end.
-    turns.push(await later(bob, 'waits', 'wait: 6 s\nsay: first of bob'));
-    turns.push(await later(bob, 'waits', 'say: second of bob'));
-    turns.push(await later(ana, 'busy', 'say: of ana'));
-    const ended = await Promise.all(turns.map((turn) => turn()));
-    assert.deepEqual(
-      ended.map(({ status }) => status),
-      ['completed', 'completed', 'completed'],
-    );
-    const [first, second, ofAna] = ended.map(({ started_at }) => Date.parse(started_at ?? ''));
-    assert.ok(first !== undefined && second !== undefined && ofAna !== undefined && first < ofAna && ofAna < second);
-    assert.equal(lives(), 4);
-  });
+  await t.test(
+    'who keeps a worker busy does not keep the others out, and what waits behind runs in its turn',
+    async () => {
+      await ana.request('POST', '/api/v1/sessions', { id: 'busy' });
+      await bob.request('POST', '/api/v1/sessions', { id: 'waits' });
+      const turns = [];
+      // Bob's life: ana's turn is what makes it end.
+      turns.push(await later(bob, 'waits', 'wait: 6 s\nsay: first of bob'));
+      turns.push(await later(bob, 'waits', 'say: second of bob'));
+      turns.push(await later(ana, 'busy', 'say: of ana'));
+      const ended = await Promise.all(turns.map((turn) => turn()));
+      assert.deepEqual(
+        ended.map(({ status }) => status),
+        ['completed', 'completed', 'completed'],
+      );
+      const [first, second, ofAna] = ended.map(({ started_at }) => Date.parse(started_at ?? ''));
+      assert.ok(first !== undefined && second !== undefined && ofAna !== undefined && first < ofAna && ofAna < second);
+      assert.equal(lives(), 4);
+    },
+  );
 
   await t.test('files of an earlier life come back from the snapshot', async () => {
     assert.match((await ana.completed('run: cat a.txt', 'a')).stdout, /of ana/);

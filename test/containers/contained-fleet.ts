@@ -156,9 +156,9 @@ export class ContainedFleet {
       CODEX_FLEET_MODEL_PROXY_CONTROL_PORT: String(control),
       CODEX_FLEET_MANAGER_PORT: String(manager),
       CODEX_FLEET_MANAGER_STORE_PORT: String(store),
-      CODEX_FLEET_SERVER_PORT: String(gateway),
+      CODEX_FLEET_PORT: String(gateway),
       // The images listen on every address; here the containers share the machine's, and keep to its loopback.
-      CODEX_FLEET_SERVER_HOST: '127.0.0.1',
+      CODEX_FLEET_HOST: '127.0.0.1',
       CODEX_FLEET_WORKER_HOST: '127.0.0.1',
       CODEX_FLEET_MANAGER_HOST: '127.0.0.1',
       CODEX_FLEET_MODEL_PROXY_HOST: '127.0.0.1',

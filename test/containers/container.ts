@@ -82,7 +82,7 @@ function confinement({ dataDir, memory, profile }: Pick<ContainerOptions, 'dataD
     // A /proc of one's own can be mounted only where none of it is covered, as in a kernel of one's own.
     ...(profile === 'own-kernel' ? ['--security-opt', 'unmask=ALL'] : []),
     ...['--tmpfs', '/tmp:rw,nosuid,nodev,mode=1777,size=256m'],
-    ...(dataDir === undefined ? ['--tmpfs', '/data:rw,mode=0777,size=256m'] : ['--volume', `${dataDir}:/data:rw`]),
+    ...(dataDir === undefined ? ['--tmpfs', '/data:rw,notmpcopyup,mode=0777,size=256m'] : ['--volume', `${dataDir}:/data:rw`]),
     ...(memory === undefined ? [] : ['--memory', memory, '--memory-swap', memory]),
   ];
 }

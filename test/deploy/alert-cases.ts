@@ -108,6 +108,10 @@ export const alertCases: Readonly<Record<string, AlertCase>> = {
   CodexFleetLeasesLost: growth('codex_fleet_sessions_lost_total', 1, 0.2),
   CodexFleetEventLoopSlow: level('nodejs_eventloop_lag_p99_seconds{instance="a"}', 0.9, 0.1),
   CodexFleetStoreFailing: share(calls('unavailable'), calls('ok')),
+  CodexFleetStoreDoorFailing: share(
+    'codex_fleet_store_door_calls_total{operation="commit",outcome="overloaded"}',
+    'codex_fleet_store_door_calls_total{operation="commit",outcome="done"}',
+  ),
   CodexFleetStoreFull: growth(calls('full'), 1, 0),
   CodexFleetStoreCorrupt: growth(calls('corrupt'), 1, 0),
   CodexFleetEventLogLost: growth('codex_fleet_log_appends_total{outcome="log_lost"}', 1, 0),

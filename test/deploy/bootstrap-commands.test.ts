@@ -7,6 +7,7 @@ import { faultsOfCommand, type NewerFlag } from './commands/check-command.ts';
 import { askGcloud, askKubectl, readKnown } from './commands/known-commands.ts';
 import newerFlags from './commands/newer-flags.json' with { type: 'json' };
 import { retired } from './commands/retired.ts';
+import { missingKubectl } from './render.ts';
 import { findCommands, findInMarkdown } from './commands/shell-commands.ts';
 import { shippedFiles, usedCommands } from './commands/used-commands.ts';
 
@@ -15,7 +16,6 @@ const known = readKnown();
 const used = usedCommands();
 const missingGcloud =
   'needs gcloud with its table of commands (https://cloud.google.com/sdk/docs/install; Google’s packages, not Debian’s)';
-const missingKubectl = 'needs kubectl (https://kubernetes.io/docs/tasks/tools/; gcloud components install kubectl)';
 
 function faults(line: string, flags = newer): string[] {
   return findCommands(line, 'here').flatMap(({ words }) => faultsOfCommand(words, known, flags));

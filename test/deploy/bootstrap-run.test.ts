@@ -58,12 +58,11 @@ class Cloud {
     { input = '', apiKey = key }: { input?: string; apiKey?: string } = {},
   ): Ran {
     this.set('calls', '');
-    const ran = spawnSync('bash', [path.join(this.deploy, 'bootstrap', script), ...args], {
+    // No terminal, at which the key could be asked for.
+    const ran = spawnSync('setsid', ['--wait', 'bash', path.join(this.deploy, 'bootstrap', script), ...args], {
       encoding: 'utf8',
       input,
       timeout: 50_000,
-      // No terminal to ask for the key at.
-      detached: true,
       env: {
         PATH: `${path.join(this.dir, 'bin')}:/usr/bin:/bin`,
         HOME: this.dir,
@@ -189,6 +188,29 @@ describe('bootstrap.sh', () => {
       assert.ok(!calls.some((call) => /memorystore|security-policies/.test(call)));
       assert.match(cloud.read('value-codex-redis-url'), /^redis:\/\/:[0-9a-f]{64}@codex-redis:6379$/);
     }));
+
+  it('changes what is there with --update alone, and makes nothing again', () =>
+    withCloud((cloud) => {
+      const { code, text, calls } = cloud.run('bootstrap.sh', [...wanted, '--update']);
+      assert.equal(code, 0, text);
+      const changes = changesOf(calls);
+      assert.ok(changes.some((call) => call.includes('buckets update')));
+      assert.deepEqual(
+        changes.filter((call) => !call.includes(' update ')),
+        [],
+      );
+    }, made.copy()));
+
+  it('waits for a cluster that an earlier run began, and only so long', () =>
+    withCloud((cloud) => {
+      cloud.set('status', 'DEGRADED');
+      const script = path.join(cloud.deploy, 'bootstrap/bootstrap.sh');
+      const shortened = readFileSync(script, 'utf8').replace('await RUNNING 30', 'await RUNNING 0');
+      writeFileSync(script, shortened);
+      const { code, text } = cloud.run('bootstrap.sh', wanted);
+      assert.equal(code, 1);
+      assert.match(text, /stopped at cluster: it is DEGRADED, and not RUNNING, after 0 minutes/);
+    }, made.copy()));
 
   it('grants workers nothing', () => {
     const { calls } = making;

@@ -157,7 +157,7 @@ describe('the table of resources', () => {
       grants
         .filter((command) => command.some((word) => word.endsWith(`/sa/${account}`)))
         .map((command) => command.find((word) => word.startsWith('--role='))?.slice('--role=roles/'.length) ?? '')
-        .toSorted();
+        .toSorted((a, b) => a.localeCompare(b));
     assert.deepEqual(of('codex-gateway'), ['datastore.user', 'storage.objectUser']);
     assert.deepEqual(of('codex-session-manager'), [
       'datastore.user',
@@ -173,16 +173,27 @@ describe('the table of resources', () => {
     const wide = grants
       .filter((command) => command[1] === 'projects')
       .map((command) => command.find((word) => word.startsWith('--role=')));
-    assert.deepEqual([...new Set(wide)].toSorted(), [
-      '--role=roles/container.defaultNodeServiceAccount',
-      '--role=roles/datastore.user',
-      '--role=roles/logging.logWriter',
-    ]);
+    assert.deepEqual(
+      [...new Set(wide)].toSorted((a, b) => (a ?? '').localeCompare(b ?? '')),
+      [
+        '--role=roles/container.defaultNodeServiceAccount',
+        '--role=roles/datastore.user',
+        '--role=roles/logging.logWriter',
+      ],
+    );
   });
 
   it('keeps data unless it is told otherwise', () => {
     const data = resources.filter(({ removal }) => 'data' in removal).map(({ name }) => name);
-    assert.deepEqual(data, ['cluster-secret', 'tokens', 'redis-url', 'model-key', 'records', 'snapshots']);
+    assert.deepEqual(data, [
+      'cluster-secret',
+      'tokens',
+      'metrics-token',
+      'redis-url',
+      'model-key',
+      'records',
+      'snapshots',
+    ]);
   });
 
   it('tells the overlay the range in which Valkey has its addresses', () => {

@@ -8,16 +8,14 @@ import type { Rendered } from './policies/objects.ts';
 import { changed, type Example, readExamples } from './refuse.ts';
 import { combinationNames, isKubectlInstalled, missingKubectl, overlayNames } from './render.ts';
 import { renderCombination, renderOverlay } from './render.ts';
-import { typeProblems } from './strict-types.ts';
 
 const skip = isKubectlInstalled() ? false : missingKubectl;
-const examples = readExamples();
-const ofTypes = examples.filter(({ policy }) => policy === 'types');
-const ofPolicies = examples.filter(({ policy }) => policy !== 'types');
+// Those of types are for strict-types.test.ts.
+const examples = readExamples().filter(({ policy }) => policy !== 'types');
 
 test('every rule of every policy has an example that it must refuse', () => {
   const known = policies.flatMap(({ name, rules }) => rules.map((rule) => `${name}/${rule.name}`));
-  const shown = new Set(ofPolicies.map(({ policy, rule }) => `${policy}/${rule}`));
+  const shown = new Set(examples.map(({ policy, rule }) => `${policy}/${rule}`));
   assert.deepEqual(
     { without: known.filter((rule) => !shown.has(rule)), unknown: [...shown].filter((rule) => !known.includes(rule)) },
     { without: [], unknown: [] },
@@ -33,7 +31,7 @@ describe('what the policies refuse', { skip }, () => {
     for (const each of await Promise.all(all)) renderings.set(each.name, each);
   });
 
-  for (const example of ofPolicies) {
+  for (const example of examples) {
     test(`${example.policy}/${example.rule}: ${example.says}`, () => {
       const rule = policies
         .find(({ name }) => name === example.policy)
@@ -47,18 +45,4 @@ describe('what the policies refuse', { skip }, () => {
       );
     });
   }
-
-  test('what the types refuse: unknown fields, wrong types, values that are not on the list, unknown kinds', async () => {
-    const broken = ofTypes.map((example) => changed(rendered(example), example.change));
-    const problems = await typeProblems([...broken, ...renderings.values()]);
-    ofTypes.forEach((example, index) => {
-      const made = broken[index] ?? assert.fail('it was changed');
-      const already = new Set(problems.get(rendered(example)));
-      const found = (problems.get(made) ?? []).filter((words) => !already.has(words));
-      assert.ok(
-        found.length === 1 && found[0]?.includes(example.says),
-        `${example.rule} should say ${JSON.stringify(example.says)}; it said: ${found.join('\n') || 'nothing'}`,
-      );
-    });
-  });
 });

@@ -7,16 +7,22 @@ import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject, Rendered } from './policies/objects.ts';
 
-export const missingKubectl =
-  'needs kubectl (https://kubernetes.io/docs/tasks/tools/; Debian: apt-get install kubernetes-client)';
+export const missingKubectl = 'needs kubectl 1.27 or newer (https://kubernetes.io/docs/tasks/tools/)';
 
 const deployDir = path.resolve(import.meta.dirname, '..', '..', 'deploy');
 const overlaysDir = path.join(deployDir, 'overlays');
 
+/** Debian's own is of 2020, and knows no components. */
+const oldestMinor = 27;
+
 export function isKubectlInstalled(): boolean {
   try {
-    execFileSync('kubectl', ['version', '--client'], { stdio: 'ignore', timeout: 20_000 });
-    return true;
+    const text = execFileSync('kubectl', ['version', '--client', '--output', 'json'], {
+      timeout: 20_000,
+      stdio: 'pipe',
+    });
+    const { clientVersion } = JSON.parse(text.toString('utf8')) as { clientVersion: { minor: string } };
+    return Number.parseInt(clientVersion.minor, 10) >= oldestMinor;
   } catch {
     return false;
   }

@@ -1,6 +1,6 @@
-// Strict types for rendered objects: each is written as a constant of the type of its kind and compiled, so
-// that an unknown field, a wrong type or a value that is not on the list does not pass. One compiler run for
-// everything; what it says is told by object and field, not by line.
+// Strict types for rendered objects: each is written as a constant of the type of its kind and compiled, so that
+// an unknown field, a wrong type or a value that is not on the list does not pass. One compiler run for everything;
+// what it says is told by object and field. Ranges and patterns, which types cannot see, by the packages' schemas.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -28,15 +28,20 @@ const ownKinds: Readonly<Record<string, string>> = {
   'secrets-store.csi.x-k8s.io/v1 SecretProviderClass': 'secret-provider-class',
 };
 
-type KnownType = { readonly module: string; readonly name: string };
+type KnownType = {
+  readonly module: string;
+  readonly name: string;
+  /** The package's class of it, which knows ranges too; null for kinds of ours. */
+  readonly model: string | null;
+};
 
 /** The type of a kind; null for one that nobody knows. */
 export function typeOf({ apiVersion, kind }: KubeObject): KnownType | null {
   const own = ownKinds[`${apiVersion} ${kind}`];
-  if (own !== undefined) return { module: path.join(schemas, `${own}.ts`), name: kind };
+  if (own !== undefined) return { module: path.join(schemas, `${own}.ts`), name: kind, model: null };
   for (const packageName of ['kubernetes-models', '@kubernetes-models/gke', '@kubernetes-models/gateway-api']) {
-    const file = path.join(root, 'node_modules', packageName, apiVersion, `${kind}.d.ts`);
-    if (existsSync(file)) return { module: `${packageName}/${apiVersion}/${kind}`, name: `I${kind}` };
+    const file = path.join(root, 'node_modules', packageName, apiVersion, `${kind}.mjs`);
+    if (existsSync(file)) return { module: `${packageName}/${apiVersion}/${kind}`, name: `I${kind}`, model: file };
   }
   return null;
 }
@@ -57,6 +62,7 @@ export async function typeProblems(renderings: readonly Rendered[]): Promise<Rea
         );
       return { rendered, ...writeTyped(rendered.objects) };
     });
+    for (const rendered of renderings) problems.get(rendered)?.push(...(await rangeProblems(rendered.objects)));
     await Promise.all(files.map(({ source }, index) => writeFile(path.join(dir, 'objects', `${index}.ts`), source)));
     await writeFile(path.join(dir, 'tsconfig.json'), JSON.stringify(compilerSettings));
     for (const said of await compile(dir)) {
@@ -69,6 +75,33 @@ export async function typeProblems(renderings: readonly Rendered[]): Promise<Rea
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+type Fault = { readonly instancePath: string; readonly keyword: string; readonly message?: string };
+type Model = new (data: object) => { validate(): void };
+
+/** What the compiler says better, and formats: kustomize breaks long base64 into lines, which is one. */
+const seenByTypes = new Set(['additionalProperties', 'anyOf', 'const', 'enum', 'format', 'oneOf', 'required', 'type']);
+
+async function rangeProblems(objects: readonly KubeObject[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const object of objects) {
+    const file = typeOf(object)?.model ?? null;
+    if (file === null) continue;
+    const models = (await import(file)) as Readonly<Record<string, Model>>;
+    const Kind = models[object.kind];
+    if (Kind === undefined) throw new Error(`${file} has no ${object.kind}`);
+    try {
+      new Kind(object).validate();
+    } catch (error) {
+      const faults = (error as { errors?: readonly Fault[] }).errors ?? [];
+      for (const { instancePath, keyword, message } of faults) {
+        if (seenByTypes.has(keyword)) continue;
+        found.push(`${nameOf(object)}: ${instancePath.slice(1).replaceAll('/', '.')}: ${message ?? keyword}`);
+      }
+    }
+  }
+  return found;
 }
 
 const compilerSettings = {

@@ -20,7 +20,7 @@ async function killed(): Promise<number> {
   return Number(/^codex_fleet_commands_killed_total\{reason="memory"\} (\d+)$/m.exec(text)?.[1]);
 }
 
-test('a command that allocates without end is ended by a signal, its turn completes, and so does a neighbour\'s', async () => {
+test("a command that allocates without end is ended by a signal, its turn completes, and so does a neighbour's", async () => {
   const { client } = fleet();
   const [greedy, neighbour] = await Promise.all([
     client.completed(`run: ${allocates}\nsay: went on`, 'greedy'),
@@ -40,13 +40,24 @@ test('a command that allocates without end is ended by a signal, its turn comple
   const [warning] = told;
   assert.equal(warning?.turn_id, greedy.turn_id);
   assert.match(String(warning?.['message']), /^A command was ended: it held \d+ MiB .* may hold 300 MiB together\.$/);
-  const items = body.data.flatMap(({ item, type }) => (type === 'item.completed' ? [item as Record<string, unknown>] : []));
+  const items = body.data.flatMap(({ item, type }) =>
+    type === 'item.completed' ? [item as Record<string, unknown>] : [],
+  );
   const command = items.find((item) => item['type'] === 'command_execution');
   assert.deepEqual([command?.['status'], command?.['exit_code']], ['failed', 137]);
   const [line] = fleet().logLines.filter(({ event }) => event === 'command_killed');
   assert.equal(line?.['reason'], 'memory');
   assert.ok(Number(line?.['bytes']) > limitBytes / 2, JSON.stringify(line));
   assert.equal(await killed(), 1);
+});
+
+test('files that a command puts into memory count as its own', async () => {
+  const { client } = fleet();
+  const before = await killed();
+  const prompt = 'run: head -c 700M /dev/zero > /dev/shm/x; sleep 30; echo survived\nsay: went on';
+  const turn = await client.completed(prompt, 'hoards');
+  assert.ok(turn.execution_time_ms < 25_000, `${turn.execution_time_ms} ms`);
+  assert.equal(await killed(), before + 1);
 });
 
 test('a one-off command that takes too much ends with 137, and the session takes the next', async () => {

@@ -24,7 +24,7 @@ export class StoreDoorOutbox implements Outbox {
   async put(notices: readonly Notice[]): Promise<void> {
     if (notices.length === 0) return;
     const lanes = [...new Set(notices.map(({ lane, tenant }) => JSON.stringify([tenant, lane])))];
-    const before = Promise.all(lanes.map((lane) => this.#lanes.get(lane)));
+    const before = Promise.all(lanes.map((lane) => this.#lanes.get(lane) ?? Promise.resolve()));
     const sending = before.then(async () => {
       await this.#parts.ask(this.#parts.newCall('tell'), 'tell', { notices });
     });

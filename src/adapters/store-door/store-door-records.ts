@@ -192,4 +192,3 @@ function badAnswer({ operation }: DoorCall, cause?: unknown): ServiceError {
 function unexplainedRefusal({ operation }: DoorCall): ServiceError {
   return new ServiceError('store_unavailable', { store: 'door', reason: 'failing', operation });
 }
-

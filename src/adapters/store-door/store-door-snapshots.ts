@@ -56,7 +56,12 @@ export class StoreDoorSnapshots implements SessionObjects {
   }
 
   async read(key: SessionKey, name: string, range?: ByteRange): Promise<Uint8Array | null> {
-    return await this.#read(this.#parts.newCall('objects.read', range?.length ?? mostReadBytes), key, name, range ?? null);
+    return await this.#read(
+      this.#parts.newCall('objects.read', range?.length ?? mostReadBytes),
+      key,
+      name,
+      range ?? null,
+    );
   }
 
   async list(key: SessionKey): Promise<readonly StoredObject[]> {
@@ -84,9 +89,7 @@ export class StoreDoorSnapshots implements SessionObjects {
     const body = JSON.stringify({ ...factsOf(key, name), range });
     const { link } = this.#parts;
     const mostBytes = range?.length ?? mostReadBytes;
-    return await call.repeat((silentMs) =>
-      link.read(storePath('objects.read'), body, silentMs, mostBytes, call.moved),
-    );
+    return await call.repeat((silentMs) => link.read(storePath('objects.read'), body, silentMs, mostBytes, call.moved));
   }
 
   /** Whether what stands under that name is what was to be put there. */

@@ -472,7 +472,7 @@ test('static addresses are asked who they are, and a name may stand for several 
   assert.deepEqual(await ids(), ['w1']);
 });
 
-test("a worker that serves another tenant is not asked while one is there that could take the session; asked last, its refusal is told", async (t) => {
+test('a worker that serves another tenant is not asked while one is there that could take the session; asked last, its refusal is told', async (t) => {
   const fleet = new Fleet(t, [known('others', { reservedFor: 'globex' }), known('open', { busySessions: 4 })]);
   await fleet.routed.startTurn(turn);
   assert.deepEqual([fleet.worker('others').calls, fleet.worker('open').calls], [[], ['start']]);

@@ -146,7 +146,9 @@ export class SessionRoute {
       if (worker !== null) return worker;
       const { latest, lost, queueFull, reserved } = attempt;
       if (queueFull !== null || clock.monotonicMs() + lookAgainMs > deadlineMs)
-        throw queueFull ?? reserved ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest });
+        throw (
+          queueFull ?? reserved ?? new ServiceError('no_worker_ready', {}, latest === null ? {} : { cause: latest })
+        );
       await new Promise<void>((resolve) => void clock.after(lookAgainMs, resolve));
       await view.refresh();
       // Who refused may be another run by now, or ready again.

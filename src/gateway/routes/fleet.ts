@@ -91,6 +91,13 @@ export async function assertReady(gear: Gear, server: HttpServer): Promise<void>
   if (worker?.state !== 'ready') throw new ServiceError('no_worker_ready');
 }
 
+/** Without a worker it still answers, with reasons, and takes jobs: of use as long as the log's store is there. */
+export async function assertServing(gear: Gear, server: HttpServer): Promise<void> {
+  if (server.draining.aborted) throw new ServiceError('draining');
+  const known = await within(gear.clock, statusDeadlineMs, gear.logKnownForMs(), null).catch(() => null);
+  if (known === null) throw new ServiceError('store_unavailable');
+}
+
 /** null for a worker that does not answer. */
 async function workerStatus(gear: Gear): Promise<WorkerStatus | null> {
   return within(gear.clock, statusDeadlineMs, gear.worker.status(), null).catch(() => null);

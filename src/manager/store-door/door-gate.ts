@@ -1,13 +1,13 @@
 // How much goes on at the store door at once, in calls and in octets of their bodies. Who comes when it is full waits
 // outside, its body unread, for a while; then, or when too many wait already, it is told to come again.
 
-import type { Gauge } from 'prom-client';
 import type { Clock } from '../../core/clock.ts';
 import { ServiceError } from '../../core/errors.ts';
+import type { Metrics } from '../../observability/metrics.ts';
 
 export type DoorGateOptions = {
   readonly clock: Clock;
-  readonly waiting: Pick<Gauge, 'inc' | 'dec'>;
+  readonly waiting: Pick<Metrics['storeDoorWaiting'], 'inc' | 'dec'>;
   readonly mostCalls: number;
   /** One that is larger by itself goes in alone. */
   readonly mostBytes: number;

@@ -11,6 +11,7 @@ import { ServiceError } from '../../core/errors.ts';
 export const mostObjectBytes = 1024 * 1024 * 1024;
 /** What is asked of the store at a time, and held of one read. */
 export const readStepBytes = 4 * 1024 * 1024;
+const writeStepBytes = 1024 * 1024;
 
 /** A body that breaks off, or has another sum, ends in an error within the store's put: it leaves nothing then. */
 export async function putObject(
@@ -22,7 +23,7 @@ export async function putObject(
   await snapshots.put(key, name, checked(body));
 }
 
-/** null when there is no such object. What was read of it before it was found to be there is not read again. */
+/** null when there is no such object: the first octets are read to know. */
 export async function readObject(
   snapshots: SnapshotStore,
   key: SessionKey,
@@ -57,9 +58,24 @@ async function* steps(
 
 async function* checked(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    yield* withoutSum(body, createHash('sha256'));
+    yield* gathered(withoutSum(body, createHash('sha256')));
   } catch (error) {
     if (!(error instanceof SumMismatch)) throw error;
     throw new ServiceError('store_unavailable', { store: 'door', reason: 'garbled' }, { cause: error });
   }
+}
+
+/** What comes from a socket comes in small pieces, and each of them would be a write of the store's. */
+async function* gathered(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of pieces) {
+    held.push(piece);
+    bytes += piece.length;
+    if (bytes < writeStepBytes) continue;
+    yield Buffer.concat(held, bytes);
+    held = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(held, bytes);
 }

@@ -1,10 +1,6 @@
 // What each call of the store door that speaks JSON does. The form of what is asked was looked at by then.
 
-import {
-  pageBytes,
-  type StoreAsked,
-  type StoreCall,
-} from '../../api/store-wire.ts';
+import { pageBytes, type StoreAsked, type StoreCall } from '../../api/store-wire.ts';
 import type { Outbox } from '../../contracts/outbox.ts';
 import type { Page, PageQuery, Records } from '../../contracts/records.ts';
 import type { SnapshotStore } from '../../contracts/snapshots.ts';

@@ -3,7 +3,6 @@
 // come in, how many at once and how long each may take; what the calls do is beside it.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import {
   deadlineHeader,
   mostQuestionBytes,
@@ -84,6 +83,9 @@ export function createStoreDoor(options: StoreDoorOptions): HttpServer {
   return server;
 }
 
+type App = HttpServer['app'];
+type Request = Parameters<typeof octetsOf>[0];
+type Reply = Parameters<typeof octetsOf>[1];
 type Call = { readonly operation: DoorOperation; readonly fromMs: number; outcome: DoorOutcome };
 
 class StoreDoor {
@@ -108,7 +110,7 @@ class StoreDoor {
     });
   }
 
-  register(app: FastifyInstance): void {
+  register(app: App): void {
     void app.register(async (inner) => {
       guard(inner, this.#options.credential);
       // Bodies are read here, once there is room for them.
@@ -129,7 +131,7 @@ class StoreDoor {
     });
   }
 
-  async #answer(call: StoreCall, state: Call, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #answer(call: StoreCall, state: Call, request: Request, reply: Reply): Promise<Reply> {
     const endMs = state.fromMs + deadlineOf(request);
     const leave = await this.#calls.enter(announcedBytes(request), (endMs - state.fromMs) / 2);
     let work: Promise<{ readonly text: string; readonly isConflict: boolean }>;
@@ -148,21 +150,26 @@ class StoreDoor {
     return reply.type('application/json').send(Buffer.from(text));
   }
 
-  async #put(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #put(request: Request, reply: Reply): Promise<Reply> {
     const { clock, stores } = this.#options;
     const { key, name } = validate(putObjectFacts, factsOf(request), 'body');
     const leave = await this.#objects.enter(0, deadlineOf(request) / 2);
     try {
       const { stallMs, uploadMs } = this.#limits;
       const bytes = mostObjectBytes + sumBytes;
-      await putObject(stores.snapshots, key, name, octetsOf(request, reply, clock, { bytes, stallMs, totalMs: uploadMs }));
+      await putObject(
+        stores.snapshots,
+        key,
+        name,
+        octetsOf(request, reply, clock, { bytes, stallMs, totalMs: uploadMs }),
+      );
     } finally {
       leave();
     }
     return reply.type('application/json').send(Buffer.from('{}'));
   }
 
-  async #read(state: Call, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async #read(state: Call, request: Request, reply: Reply): Promise<Reply> {
     const { clock, logger, stores } = this.#options;
     const { stallMs } = this.#limits;
     const endMs = state.fromMs + deadlineOf(request);
@@ -182,7 +189,7 @@ class StoreDoor {
     }
   }
 
-  async #question(request: FastifyRequest, reply: FastifyReply, bytes: number, endMs: number): Promise<unknown> {
+  async #question(request: Request, reply: Reply, bytes: number, endMs: number): Promise<unknown> {
     const { clock } = this.#options;
     const totalMs = Math.max(1, endMs - clock.monotonicMs());
     const pieces: Uint8Array[] = [];
@@ -199,11 +206,7 @@ class StoreDoor {
     return answered as T;
   }
 
-  async #counted(
-    operation: DoorOperation,
-    reply: FastifyReply,
-    run: (state: Call) => Promise<FastifyReply>,
-  ): Promise<FastifyReply> {
+  async #counted(operation: DoorOperation, reply: Reply, run: (state: Call) => Promise<Reply>): Promise<Reply> {
     const { clock, metrics } = this.#options;
     const state: Call = { operation, fromMs: clock.monotonicMs(), outcome: 'done' };
     try {
@@ -220,7 +223,7 @@ class StoreDoor {
 }
 
 /** Before the body is read. */
-function guard(app: FastifyInstance, credential: string): void {
+function guard(app: App, credential: string): void {
   const expected = hashOf(credential);
   app.addHook('onRequest', async ({ headers }) => {
     const shown = bearerTokenOf(headers.authorization);
@@ -251,18 +254,18 @@ function outcomeOf({ code, details }: ServiceError): DoorOutcome {
 }
 
 /** One that does not say how much it is takes the room of the largest. */
-function announcedBytes({ headers }: FastifyRequest): number {
+function announcedBytes({ headers }: Request): number {
   const bytes = Number(headers['content-length'] ?? mostQuestionBytes);
   if (bytes > mostQuestionBytes) throw new ServiceError('payload_too_large', { limit_bytes: mostQuestionBytes });
   return bytes;
 }
 
-function deadlineOf({ headers }: FastifyRequest): number {
+function deadlineOf({ headers }: Request): number {
   const given = Number(headers[deadlineHeader] ?? usualDeadlineMs);
   return Number.isFinite(given) ? Math.min(longestDeadlineMs, Math.max(1, given)) : usualDeadlineMs;
 }
 
-function factsOf({ headers }: FastifyRequest): unknown {
+function factsOf({ headers }: Request): unknown {
   const given = String(headers[storeFactsHeader] ?? '');
   return parseJsonObject(decodeUtf8(Buffer.from(given, 'base64url')), 'body');
 }

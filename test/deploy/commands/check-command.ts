@@ -66,7 +66,7 @@ function faultsOfFlags(after: readonly string[], flags: Readonly<Record<string, 
     // What follows is another program's.
     if (word === '--') break;
     if (!word.startsWith('-') || word === '-') continue;
-    const [name = '', value] = word.startsWith('--')
+    const [name, value] = word.startsWith('--')
       ? splitOnce(word)
       : [word.slice(0, 2), word.slice(2) === '' ? undefined : word.slice(2)];
     const positive = name.startsWith('--no-') ? `--${name.slice('--no-'.length)}` : name;

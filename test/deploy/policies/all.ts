@@ -1,7 +1,8 @@
 // Every policy, in the order in which a reader would ask.
 
+import { autoscalingPolicy } from './autoscaling.ts';
 import { availabilityPolicy } from './availability.ts';
-import { cloudReferencesPolicy } from './cloud-references.ts';
+import { edgePolicy } from './edge.ts';
 import { identityPolicy } from './identity.ts';
 import { imagePolicy } from './images.ts';
 import { metricsPolicy } from './metrics.ts';
@@ -12,6 +13,7 @@ import { referencesPolicy } from './references.ts';
 import { resourcesPolicy } from './resources.ts';
 import { retiredPolicy } from './retired.ts';
 import { scopePolicy } from './scope.ts';
+import { scrapingPolicy } from './scraping.ts';
 import { settingsPolicy } from './settings.ts';
 import { timingPolicy } from './timing.ts';
 
@@ -20,7 +22,9 @@ export const policies: readonly Policy[] = [
   podSecurity,
   imagePolicy,
   referencesPolicy,
-  cloudReferencesPolicy,
+  edgePolicy,
+  autoscalingPolicy,
+  scrapingPolicy,
   settingsPolicy,
   timingPolicy,
   availabilityPolicy,

@@ -10,6 +10,8 @@ import { selectedWorkloads, selects } from './selectors.ts';
 
 const livenessPath = '/livez';
 const readinessPath = '/readyz';
+/** Of a gateway alone: a pool without workers must not take all gateways away. */
+const gatewayReadinessPath = '/readyz/gateway';
 
 function budgets(rendered: Rendered): { readonly budget: KubeObject; readonly selected: readonly Workload[] }[] {
   return ofKind(rendered, 'PodDisruptionBudget').map((budget) => ({
@@ -189,8 +191,8 @@ export const availabilityPolicy: Policy = {
         roleContainers(rendered).flatMap(({ container, workload: { object } }) => {
           const wanted = {
             livenessProbe: [livenessPath],
-            readinessProbe: [readinessPath],
-            startupProbe: [livenessPath, readinessPath],
+            readinessProbe: [container.name === 'gateway' ? gatewayReadinessPath : readinessPath],
+            startupProbe: [livenessPath, readinessPath, gatewayReadinessPath],
           };
           return (['livenessProbe', 'readinessProbe', 'startupProbe'] as const).flatMap((name) => {
             const probe = container[name];
@@ -243,6 +245,23 @@ export const availabilityPolicy: Policy = {
                   `nothing: ${nameOf(autoscaler)} decides, and each apply would undo it`,
                 ),
               ];
+        }),
+    },
+    {
+      name: 'not-on-spot',
+      check: (rendered) =>
+        serving(rendered).flatMap(({ object, pod }) => {
+          const isSpot = pod.nodeSelector?.['cloud.google.com/gke-spot'] === 'true';
+          return isSpot
+            ? [
+                problem(
+                  object,
+                  'nodeSelector',
+                  pod.nodeSelector,
+                  'no spot nodes: their 25 s of grace end a turn in the middle',
+                ),
+              ]
+            : [];
         }),
     },
     {

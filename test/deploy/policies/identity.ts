@@ -1,6 +1,7 @@
 // Who pods are, and what they know: no token of Kubernetes in any of them, no identity at Google for workers,
 // no secret in what lies in git.
 
+import { parseDocument } from 'yaml';
 import { configured } from './effective-settings.ts';
 import { contentOf } from './environment.ts';
 import {
@@ -253,6 +254,31 @@ export const identityPolicy: Policy = {
           ? drivers
           : [problem(provider, 'spec.provider', kind, 'gke, as the add-on of Secret Manager calls it'), ...drivers];
       },
+    },
+    {
+      name: 'provided-secrets',
+      check: (rendered) =>
+        ofKind(rendered, 'SecretProviderClass').flatMap((provider) => {
+          const text = textAt(provider, 'spec', 'parameters', 'secrets') ?? '';
+          const entries: unknown = parseDocument(text).toJS();
+          if (!Array.isArray(entries) || entries.length === 0) {
+            return [problem(provider, 'parameters.secrets', text, 'a list in YAML, of resourceName and path')];
+          }
+          return entries
+            .filter(
+              (entry) =>
+                !/^projects\/[^/]+\/secrets\/[^/]+\/versions\/[^/]+$/.test(textAt(entry, 'resourceName') ?? '') ||
+                !/^[^/]+$/.test(textAt(entry, 'path') ?? textAt(entry, 'fileName') ?? ''),
+            )
+            .map((entry) =>
+              problem(
+                provider,
+                'parameters.secrets',
+                entry,
+                'resourceName projects/P/secrets/S/versions/V, and a path',
+              ),
+            );
+        }),
     },
   ],
 };

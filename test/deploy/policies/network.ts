@@ -38,8 +38,6 @@ const closedToWorkers: readonly (readonly [address: string, what: string])[] = [
   ['199.36.153.8', 'the APIs of Google'],
   ['2001:4860:4860::8888', 'the internet'],
 ];
-/** Where the collectors of Managed Service for Prometheus run: on Autopilot, and elsewhere. */
-const collectors = ['gke-gmp-system', 'gmp-system'];
 const triedPorts = [22, 80, 443, 988, 6379, 7000, 8080, 10_250];
 
 function peersOf(policy: KubeObject): unknown[] {
@@ -233,25 +231,6 @@ export const networkPolicy: Policy = {
               ),
     },
     {
-      name: 'scraper-comes-in',
-      check: (rendered) =>
-        ofKind(rendered, 'PodMonitoring').flatMap((scraper) =>
-          selectedWorkloads(rendered, field(scraper, 'spec', 'selector')).flatMap((workload) =>
-            scrapedPorts(scraper, workload)
-              .filter(
-                (port) =>
-                  !collectors.some((namespace) =>
-                    isAllowed(rendered, workload, 'Ingress', { namespace, podLabels: {} }, port),
-                  ),
-              )
-              .map(
-                (port) =>
-                  `${nameOf(workload.object)}: ${nameOf(scraper)} reads port ${port}, which no collector (${collectors.join(', ')}) may reach`,
-              ),
-          ),
-        ),
-    },
-    {
       name: 'redis-only-for-roles',
       check: (rendered) =>
         workloads(rendered)
@@ -294,16 +273,6 @@ function isNarrow(rendered: Rendered, peer: unknown, rule: unknown): boolean {
   const ports = listAt(rule, 'ports').map((port) => field(port, 'port'));
   const isRedis = ports.length > 0 && ports.every((port) => port === 6379 || port === 6378);
   return block !== undefined && isRedis && !isInBlock(block, '8.8.8.8') && !isInBlock(block, '169.254.169.254');
-}
-
-function scrapedPorts(scraper: KubeObject, { pod }: Workload): number[] {
-  const ports = (pod.containers ?? []).flatMap((container) => container.ports ?? []);
-  return listAt(scraper, 'spec', 'endpoints')
-    .map((endpoint) => field(endpoint, 'port'))
-    .flatMap(
-      (given) =>
-        ports.find(({ containerPort, name }) => containerPort === given || name === given)?.containerPort ?? [],
-    );
 }
 
 function reachesRedisOutside(rendered: Rendered, workload: Workload): boolean {

@@ -189,6 +189,22 @@ export const resourcesPolicy: Policy = {
         ),
     },
     {
+      name: 'cage-can-be-made',
+      check: (rendered) =>
+        configured(rendered, 'worker').flatMap(({ workload: { object, pod }, config }) =>
+          pod.runtimeClassName !== 'gvisor' && !config.cage.allowNone
+            ? [
+                problem(
+                  object,
+                  'runtimeClassName',
+                  pod.runtimeClassName,
+                  'gvisor: RuntimeDefault forbids what a cage is made of, and without cage.allow_none no worker would start',
+                ),
+              ]
+            : [],
+        ),
+    },
+    {
       name: 'cage-required-under-gvisor',
       check: (rendered) =>
         configured(rendered, 'worker').flatMap(({ workload: { object, pod }, config }) =>
