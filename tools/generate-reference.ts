@@ -56,6 +56,7 @@ function indexPage(): string {
 - [Errors](errors.md): every code, its status and what a retry would do
 - [Events](events.md): what a stream carries
 - [Metrics](metrics.md): what \`/metrics\` answers
+- [Cost](cost.md): what a fleet on Google Kubernetes Engine costs
 - [openapi.json](../../openapi.json): the API; a running fleet shows it as a page at \`/docs\`
 `;
 }
@@ -111,7 +112,7 @@ function metricsPage(metrics: Registers['metrics']): string {
   return `${generatedNote}
 # Metrics
 
-\`GET /metrics\`, with a credential, in the text format of Prometheus. Labels take the values listed and no others: what a client sends never becomes a label. Node's own metrics (\`process_*\`, \`nodejs_*\`) are there as well.
+\`GET /metrics\`, with a credential (a tenant's token, or \`metrics.token\`, which reads this and nothing else), in the text format of Prometheus. Labels take the values listed and no others: what a client sends never becomes a label. Node's own metrics (\`process_*\`, \`nodejs_*\`) are there as well.
 
 ${table(['metric', 'type', 'labels', 'meaning'], rows)}
 `;

@@ -28,6 +28,11 @@ if [ "$image" = fleet ]; then
   rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /usr/local/bin/corepack /opt/yarn* /usr/local/bin/yarn*
 fi
 
+# Whoever commits is the agent, until a repository says otherwise; in a cage it is so, too.
+if [ "$image" = worker ]; then
+  printf '[user]\n\tname = Codex\n\temail = codex@localhost\n[init]\n\tdefaultBranch = main\n' >/etc/gitconfig
+fi
+
 groupadd --gid 65532 codex
 useradd --uid 65532 --gid 65532 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin codex
 install -d -m 0700 -o 65532 -g 65532 /data

@@ -205,8 +205,8 @@ async function openRedis({ redis }: Config, clock: Clock, logger: Logger): Promi
     throw new ServiceError('store_unavailable', {}, { message });
   }
   try {
-    const { keyPrefix, url } = redis;
-    return await RedisConnection.open({ url, keyPrefix, caFile: redis.caFile, clock, logger });
+    const { url } = redis;
+    return await RedisConnection.open({ url, keyPrefix: redis.keyPrefix, caFile: redis.caFile, clock, logger });
   } catch (error) {
     if (!isServiceError(error, 'store_unavailable')) throw error;
     // The host alone: the URL has the password.

@@ -169,6 +169,7 @@ export async function startClusterWorker(given: Config): Promise<RunningPart> {
     down.add(() => heartbeat.stop());
     down.add(drain, () => worker.hurry());
     await heartbeat.start();
+    oneTenant?.open();
     logger.info({ event: 'worker_ready', url, boot }, 'worker ready');
     return down.part(url);
   } catch (error) {

@@ -94,6 +94,6 @@ async function ask(url: string, deadlineMs: number): Promise<Response | null> {
 }
 
 async function reasonOf(answer: Response): Promise<string> {
-  const body = (await answer.json().catch(() => null)) as { detail?: unknown; code?: unknown } | null;
-  return String(body?.detail ?? body?.code ?? answer.status);
+  const body = (await answer.json().catch(() => null)) as { detail?: string; code?: string } | null;
+  return body?.detail ?? body?.code ?? String(answer.status);
 }

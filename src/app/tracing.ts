@@ -9,9 +9,14 @@ export type TracedRole = 'embedded' | 'gateway' | 'worker' | 'session-manager' |
 type TracingSettings = Pick<Config, 'tracing'> & { readonly worker: Pick<Config['worker'], 'id'> };
 
 export async function openTracing({ tracing, worker }: TracingSettings, role: TracedRole): Promise<Tracing> {
-  const { endpoint, samplePercent } = tracing;
-  if (endpoint === null) return noTracing;
+  if (tracing.endpoint === null) return noTracing;
   const { openOtelTracing } = await import('../observability/otel-tracing.ts');
   // A worker's name is the host's unless it was given one: good for the others as well.
-  return openOtelTracing({ endpoint, samplePercent, role, instance: worker.id, version: fleetVersion });
+  return openOtelTracing({
+    endpoint: tracing.endpoint,
+    samplePercent: tracing.samplePercent,
+    role,
+    instance: worker.id,
+    version: fleetVersion,
+  });
 }

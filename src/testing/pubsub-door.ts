@@ -1,7 +1,7 @@
-// Stands before the Pub/Sub emulator and says in its place what an ended connection means. The emulator (0.8.20)
-// drops a stream that is cancelled, but not one whose connection ends, as that of a killed reader does: for ever
-// it keeps a share of the ordering keys for it, and sends a share of all other messages to nobody. Pub/Sub itself
-// gives them to whoever reads. Bytes pass as they are, whole frames of HTTP/2 at a time.
+// Stands before the Pub/Sub emulator and ends, in their place, the streams of clients that are gone. The emulator
+// (0.8.20) notices a stream that its client ends, and no reset and no lost connection (it dies of a
+// NoSuchMethodError on the way): for a killed reader it keeps a share of the ordering keys for ever, and sends it
+// other messages. Pub/Sub gives them to whoever reads. Bytes pass as they are, whole frames of HTTP/2 at a time.
 
 import net from 'node:net';
 import { Transform, type TransformCallback } from 'node:stream';

@@ -17,14 +17,15 @@ export type OneTenantOptions = {
   readonly onWanted: () => void;
 };
 
-/** For each who waited to come and take it: a session manager asks again every two seconds. */
-const awaitedMs = 10_000;
+/** For each who waited to come and take it. A session manager looks every second, where looking costs money every 15. */
+const awaitedMs = 20_000;
 const mostWaiting = 16;
 
 export class OneTenant {
   readonly #options: OneTenantOptions;
   readonly #waiting: TenantId[];
-  readonly #startedAtMs: number;
+  /** Since when it could be taken; null before that. */
+  #openSinceMs: number | null = null;
   #tenant: TenantId | null = null;
   #takenAtMs = 0;
   #isWanted = false;
@@ -32,7 +33,11 @@ export class OneTenant {
   constructor(options: OneTenantOptions) {
     this.#options = options;
     this.#waiting = [...new Set(options.waiting)].slice(0, mostWaiting);
-    this.#startedAtMs = options.clock.monotonicMs();
+  }
+
+  /** It can be found and asked from now on: who waits has so long from here. */
+  open(): void {
+    this.#openSinceMs ??= this.#options.clock.monotonicMs();
   }
 
   /** Whose it is, or for whom it is kept; null while anybody may take it. */
@@ -68,14 +73,18 @@ export class OneTenant {
 
   get #awaited(): TenantId | null {
     if (this.#tenant !== null) return null;
-    const passedMs = this.#options.clock.monotonicMs() - this.#startedAtMs;
-    return this.#waiting[Math.floor(passedMs / awaitedMs)] ?? null;
+    return this.#waiting[this.#missed] ?? null;
+  }
+
+  /** How many of those who waited have let their time pass. */
+  get #missed(): number {
+    if (this.#openSinceMs === null) return 0;
+    return Math.floor((this.#options.clock.monotonicMs() - this.#openSinceMs) / awaitedMs);
   }
 
   /** Who did not come in its time does not wait any more. */
   #forgetMissed(taker: TenantId): void {
-    const passedMs = this.#options.clock.monotonicMs() - this.#startedAtMs;
-    this.#waiting.splice(0, Math.floor(passedMs / awaitedMs));
+    this.#waiting.splice(0, this.#missed);
     const place = this.#waiting.indexOf(taker);
     if (place !== -1) this.#waiting.splice(place, 1);
   }

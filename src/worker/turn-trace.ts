@@ -116,8 +116,8 @@ export class TurnTrace {
   }
 
   #toolEnded(id: string, status: unknown): void {
-    const isWell = status === undefined || status === 'completed';
-    this.#tools.get(id)?.end({ error: isWell ? null : String(status) });
+    const isWell = typeof status !== 'string' || status === 'completed';
+    this.#tools.get(id)?.end({ error: isWell ? null : status });
     this.#tools.delete(id);
   }
 }

@@ -21,8 +21,8 @@ suite('a fleet in containers that allow cages', { skip: missing ?? false, timeou
         workers: 2,
         workerMemory: '2g',
         workerEnv: {
-          CODEX_FLEET_WORKER_SLOTS: '3',
-          CODEX_FLEET_WORKER_WARM_SLOTS: '1',
+          CODEX_FLEET_SLOTS: '3',
+          CODEX_FLEET_WARM_SLOTS: '1',
           CODEX_FLEET_WORKER_SESSION_MEMORY_BYTES: String(256 * MiB),
         },
       });
@@ -40,7 +40,7 @@ suite('a fleet in containers that allow cages', { skip: missing ?? false, timeou
       'run: ls /data /app; pwd; python3 -c "print(6*7)"; git --version',
       'caged',
     );
-    const output = await outputOf(session_id);
+    const output = await fleet.lastOutput(session_id);
     assert.match(output, /cannot access '\/data'[^]*cannot access '\/app'[^]*\/s\/ws\n42\ngit version/);
   });
 
@@ -51,7 +51,7 @@ suite('a fleet in containers that allow cages', { skip: missing ?? false, timeou
       'greedy',
     );
     assert.match(greedy.stdout, /still here/);
-    assert.doesNotMatch(await outputOf(greedy.session_id), /ended with 0/);
+    assert.doesNotMatch(await fleet.lastOutput(greedy.session_id), /ended with 0/);
     assert.match((await slow).stdout, /neighbour done/);
     assert.ok(await fleet.container('worker-1').isRunning());
     assert.ok(await fleet.container('worker-2').isRunning());
@@ -72,17 +72,8 @@ suite('a fleet in containers that allow cages', { skip: missing ?? false, timeou
     const ended = await fleet.client.turnEnded('survivor', turn.id, 45_000);
     assert.equal(ended.status, 'interrupted');
     const after_ = await fleet.client.completed('run: cat kept.txt\nrecall', 'survivor');
-    assert.match(await outputOf(after_.session_id), /before the loss/);
+    assert.match(await fleet.lastOutput(after_.session_id), /before the loss/);
     await fleet.startWorker(holder);
     assert.equal((await fleet.client.completed('say: whole again')).status, 'completed');
   });
-
-  /** Of the last command. */
-  async function outputOf(sessionId: string): Promise<string> {
-    const { body } = await fleet.client.request<{ data: { type: string; aggregated_output?: string }[] }>(
-      'GET',
-      `/api/v1/sessions/${sessionId}/items?order=desc`,
-    );
-    return body.data.find(({ type }) => type === 'command_execution')?.aggregated_output ?? '';
-  }
 });

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { freePort } from '../../tools/local-cluster.ts';
 import { eventually } from '../e2e/eventually.ts';
 import { FleetClient } from '../e2e/fleet-client.ts';
-import { Container, type Profile } from './container.ts';
+import { Container, type ContainerOptions, type Profile } from './container.ts';
 import { type Images, ownedDir, removeDir } from './images.ts';
 
 export type FleetSetup = {
@@ -76,6 +76,15 @@ export class ContainedFleet {
     return readFileSync(path.join(this.dir, name, 'token'), 'utf8').trim();
   }
 
+  /** What the last command of a session wrote. */
+  async lastOutput(sessionId: string): Promise<string> {
+    const path_ = `/api/v1/sessions/${sessionId}/items?order=desc`;
+    type Items = { data: { item: { type: string; aggregated_output?: string } }[] };
+    const { body } = await this.client.request<Items>('GET', path_);
+    const command = body.data.find(({ item }) => item.type === 'command_execution');
+    return command?.item.aggregated_output ?? assert.fail(`${sessionId} ran no command`);
+  }
+
   /** Also one that was removed, as a StatefulSet does: of the same name, with emptied directories. */
   async startWorker(name: string): Promise<void> {
     await this.containers.get(name)?.remove();
@@ -128,8 +137,12 @@ export class ContainedFleet {
     await this.#answers('gateway', `http://127.0.0.1:${gateway}/readyz`);
   }
 
-  async #run(role: string, options: Omit<Parameters<typeof Container.start>[0], 'name'>): Promise<void> {
-    this.containers.set(role, await Container.start({ ...options, name: `${this.#mark}-${role}` }));
+  async #run(
+    role: string,
+    options: Omit<ContainerOptions, 'dataDir' | 'name'> & { readonly dataDir?: string },
+  ): Promise<void> {
+    const dataDir = options.dataDir ?? (await ownedDir(path.join(this.dir, role)));
+    this.containers.set(role, await Container.start({ ...options, dataDir, name: `${this.#mark}-${role}` }));
   }
 
   async #answers(role: string, url: string): Promise<void> {

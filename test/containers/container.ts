@@ -1,8 +1,11 @@
 // One container, run as a restricted pod's would be: an ordinary user, a read-only root, no capability, no new
 // privileges, a seccomp profile; /tmp and /data are all that can be written.
 
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { mustRun, podman, run, type Ran } from './container-tools.ts';
+import { ownedDir, removeDir } from './images.ts';
 
 /** runtime-default: as Kubernetes' RuntimeDefault. own-kernel: namespaces allowed, as in a gVisor pod. */
 export type Profile = 'runtime-default' | 'own-kernel';
@@ -12,8 +15,8 @@ export type ContainerOptions = {
   readonly image: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Of the host, at /data; none: a tmpfs. */
-  readonly dataDir?: string;
+  /** Of the host, at /data; of the user 65532. */
+  readonly dataDir: string;
   readonly profile: Profile;
   readonly memory?: string;
 };
@@ -41,6 +44,12 @@ export class Container {
     return stdout + stderr;
   }
 
+  /** Of the root, since the container was made. */
+  async changedPaths(): Promise<readonly string[]> {
+    const lines = (await mustRun(podman('diff', this.name))).split('\n');
+    return lines.filter((line) => line !== '').map((line) => line.slice(2));
+  }
+
   async isRunning(): Promise<boolean> {
     return (await run(podman('inspect', '--format', '{{.State.Running}}', this.name))).stdout.trim() === 'true';
   }
@@ -62,15 +71,21 @@ export class Container {
   }
 }
 
-/** Runs a command of the image to its end. */
+/** Runs a command of the image to its end, on an empty /data. */
 export async function runOnce(
-  options: Omit<ContainerOptions, 'name'> & { readonly entrypoint?: string },
+  options: Omit<ContainerOptions, 'dataDir' | 'name'> & { readonly entrypoint?: string },
 ): Promise<Ran> {
-  const entry = options.entrypoint === undefined ? [] : ['--entrypoint', options.entrypoint];
-  const environment = Object.entries(options.env ?? {}).flatMap(([key, value]) => ['--env', `${key}=${value}`]);
-  return await run(
-    podman('run', '--rm', ...confinement(options), ...environment, ...entry, options.image, ...options.args),
-  );
+  const { args, entrypoint, env = {}, image } = options;
+  const dataDir = await ownedDir(mkdtempSync(path.join(tmpdir(), 'fleet-container-')));
+  const entry = entrypoint === undefined ? [] : ['--entrypoint', entrypoint];
+  const environment = Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]);
+  try {
+    return await run(
+      podman('run', '--rm', ...confinement({ ...options, dataDir }), ...environment, ...entry, image, ...args),
+    );
+  } finally {
+    removeDir(dataDir);
+  }
 }
 
 function confinement({ dataDir, memory, profile }: Pick<ContainerOptions, 'dataDir' | 'memory' | 'profile'>): string[] {
@@ -82,7 +97,7 @@ function confinement({ dataDir, memory, profile }: Pick<ContainerOptions, 'dataD
     // A /proc of one's own can be mounted only where none of it is covered, as in a kernel of one's own.
     ...(profile === 'own-kernel' ? ['--security-opt', 'unmask=ALL'] : []),
     ...['--tmpfs', '/tmp:rw,nosuid,nodev,mode=1777,size=256m'],
-    ...(dataDir === undefined ? ['--tmpfs', '/data:rw,notmpcopyup,mode=0777,size=256m'] : ['--volume', `${dataDir}:/data:rw`]),
+    ...['--volume', `${dataDir}:/data:rw`],
     ...(memory === undefined ? [] : ['--memory', memory, '--memory-swap', memory]),
   ];
 }

@@ -7,7 +7,8 @@ import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import type { KubeObject, Rendered } from './policies/objects.ts';
 
-export const missingKubectl = 'needs kubectl 1.27 or newer (https://kubernetes.io/docs/tasks/tools/)';
+export const missingKubectl =
+  'needs kubectl 1.27 or newer (https://kubernetes.io/docs/tasks/tools/; from the apt repository of Google Cloud: apt-get install kubectl)';
 
 const deployDir = path.resolve(import.meta.dirname, '..', '..', 'deploy');
 const overlaysDir = path.join(deployDir, 'overlays');

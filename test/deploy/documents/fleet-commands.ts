@@ -36,7 +36,8 @@ function readHelp(help: string): KnownCommand {
   const usage = /^Usage: ([^\n]+)/m.exec(help)?.[1] ?? '';
   const commands = /^Commands:\n((?: {2}[^\n]*\n)+)/m.exec(help)?.[1] ?? '';
   const flags = [...help.matchAll(/^ {2}(?:(-\w), )?(--[a-z][a-z-]*)( <[^>]+>)?/gm)];
-  const least = usage.match(/<[a-z]+>/g)?.length ?? 0;
+  const least = usage.match(/<[a-z-]+(?:\.\.\.)?>/g)?.length ?? 0;
+  const hasMore = usage.includes('...');
   return {
     commands: new Set([...commands.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, name = '']) => name)),
     flags: new Map(
@@ -45,7 +46,9 @@ function readHelp(help: string): KnownCommand {
       ),
     ),
     least,
-    most: least + (usage.match(/\[(?!options\b|command\b)[a-z]+\]/g)?.length ?? 0),
+    most: hasMore
+      ? Number.POSITIVE_INFINITY
+      : least + (usage.match(/\[(?!options\b|command\b)[a-z-]+\]/g)?.length ?? 0),
   };
 }
 
@@ -98,6 +101,7 @@ function faultsOf(words: readonly string[], program: KnownProgram, isWhole: bool
 
 /** Flags of the scripts of the bootstrap that there are not, and files of ours that commands name and nobody has. */
 export function scriptFaults(page: Page, hasFile: (file: string) => boolean): string[] {
+  const made = madeByReader(page);
   return page.blocks
     .filter(({ language }) => language === 'bash' || language === 'sh')
     .flatMap(({ code }) => splitCommands(code))
@@ -110,10 +114,19 @@ export function scriptFaults(page: Page, hasFile: (file: string) => boolean): st
           .map((flag) => `${page.file}: ${script} has no ${flag}`),
         ...words
           .flatMap((word) => /(?:^|=)(deploy\/[\w./-]+)$/.exec(word)?.[1] ?? [])
-          .filter((file) => !file.startsWith('deploy/overlays/mine') && !hasFile(file))
+          .filter((file) => !made.some((place) => file.startsWith(place)) && !hasFile(file))
           .map((file) => `${page.file}: there is no ${file}`),
       ];
     });
+}
+
+/** What a page has its reader copy to, and the directories of the files that it shows. */
+function madeByReader({ blocks }: Page): string[] {
+  return blocks.flatMap(({ code, language }) => {
+    const shown = /^# (deploy\/\S+)\/[^/\s]+$/m.exec(code)?.[1];
+    if (language === 'yaml') return shown === undefined ? [] : [shown];
+    return splitCommands(code).flatMap((words) => (words[0] === 'cp' || words[0] === 'mkdir' ? words.slice(-1) : []));
+  });
 }
 
 const helps = new Map<string, ReadonlySet<string>>();

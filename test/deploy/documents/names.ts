@@ -35,9 +35,9 @@ export function unknownMetrics({ file, text }: Page, known: ReadonlySet<string>)
 
 export type Routes = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** Pieces of code such as `POST /api/v1/workers/{id}/drain`; a name in braces stands for any. */
+/** Pieces of code such as `POST /api/v1/workers/{id}/drain`; a name in braces or in capitals stands for any. */
 export function unknownRoutes({ file, inline }: Page, routes: Routes): string[] {
-  const shape = (route: string): string => route.replaceAll(/\{[^}]+\}/g, '{}');
+  const shape = (route: string): string => route.replaceAll(/\{[^}]+\}|\$[A-Z_]+|\b[A-Z_]{2,}\b/g, '{}');
   const known = new Map([...routes].map(([route, methods]) => [shape(route), methods]));
   return [...new Set(inline)].flatMap((code) => {
     const [, method = '', route = ''] = /^(GET|POST|PUT|PATCH|DELETE) (\/api\/[^\s?]+)/.exec(code) ?? [];

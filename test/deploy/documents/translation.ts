@@ -11,7 +11,10 @@ const translated = 'text';
 /** What differs, in sentences. Both are pages of the same name. */
 export function translationFaults(english: Page, other: Page): string[] {
   const differ = (what: string, here: readonly string[], there: readonly string[]): string[] => {
-    const [missing, added] = [here.filter((each) => !there.includes(each)), there.filter((each) => !here.includes(each))];
+    const [missing, added] = [
+      here.filter((each) => !there.includes(each)),
+      there.filter((each) => !here.includes(each)),
+    ];
     const faults = [...missing.map((each) => `lacks ${each}`), ...added.map((each) => `alone has ${each}`)];
     return faults.map((fault) => `${other.file}: ${what}: ${fault}`);
   };
@@ -36,8 +39,9 @@ function blockFaults(english: Page, other: Page): string[] {
   }
   return english.blocks.flatMap((block, index) => {
     const there = other.blocks[index];
-    if (there !== undefined && comparable(block) === comparable(there)) return [];
-    return [`${other.file}: block ${index + 1} differs from the English one`];
+    const [here, elsewhere] = [comparable(block).split('\n'), there === undefined ? [] : comparable(there).split('\n')];
+    const line = here.find((text, at) => text !== elsewhere[at]) ?? elsewhere[here.length];
+    return line === undefined ? [] : [`${other.file}: block ${index + 1} differs from the English one: ${line}`];
   });
 }
 
