@@ -36,7 +36,10 @@ const abort = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort());
 
 /** A whole cluster has all of a small machine to do: what it promises in seconds it cannot keep beside another. */
-const isAlone = (file: string): boolean => file.startsWith('test/cluster/');
+const isAlone = (file: string): boolean => file.startsWith('test/cluster/') || file.startsWith('test/containers/');
+
+const slowestShown = 25;
+const tookMs = new Map<string, number>();
 
 async function runFiles(some: readonly string[], concurrency: number): Promise<void> {
   if (some.length === 0 || abort.signal.aborted) return;
@@ -49,7 +52,10 @@ async function runFiles(some: readonly string[], concurrency: number): Promise<v
   });
   stream.on('test:summary', (summary) => {
     // One summary comes per file and a last one, without a file, for the run.
-    if (summary.file !== undefined) return;
+    if (summary.file !== undefined) {
+      tookMs.set(relative(root, summary.file), summary.duration_ms);
+      return;
+    }
     const { tests, skipped, todo } = summary.counts;
     passed += summary.counts.passed;
     // A hook that fails after its tests makes the run fail without a failed test.
@@ -74,6 +80,10 @@ if (files.length === 0) {
   console.log('no test file matches');
   failed += 1;
 }
+const slowest = [...tookMs].toSorted(([, one], [, other]) => other - one).slice(0, slowestShown);
+if (slowest.length > 1) console.log('the slowest files:');
+if (slowest.length > 1)
+  for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(0).padStart(5)} s  ${file}`);
 const allowed = allowedSkips();
 const isCi = process.env['CI'] === 'true';
 for (const skip of skips) {

@@ -35,6 +35,7 @@ npm_dir=$(dirname -- "$(dirname -- "$(readlink -f -- "$(command -v npm)")")")
 mkdir -p "$work/rootfs/usr/local/lib/node_modules"
 cp -RL "$npm_dir" "$work/rootfs/usr/local/lib/node_modules/npm"
 ln -s ../lib/node_modules/npm/bin/npm-cli.js "$work/rootfs/usr/local/bin/npm"
+ln -s ../lib/node_modules/npm/bin/npx-cli.js "$work/rootfs/usr/local/bin/npx"
 chown -R 0:0 "$work/rootfs/usr/local"
 # The user that the real base has.
 chroot "$work/rootfs" groupadd --gid 1000 node

@@ -68,7 +68,7 @@ export async function run(
     };
     execFile(program, args, settings, (error, stdout, stderr) => {
       const code = error === null ? 0 : error.code;
-      if (typeof code !== 'number') reject(new Error(`${words.join(' ')}: ${String(error)}\n${stderr}`));
+      if (typeof code !== 'number') reject(new Error(`${words.join(' ')}: ${error?.message ?? ''}\n${stderr}`));
       else resolve({ code, stdout, stderr });
     });
   });
