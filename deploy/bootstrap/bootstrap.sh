@@ -19,7 +19,7 @@ pause_s=${BOOTSTRAP_PAUSE_S:-10}
 # In lower case. What Google says when a thing is not there; and what it says for a while after something was made.
 not_there='not.?found|does not exist'
 already_there='already.?exists'
-passing='has not been used in project|is disabled|service_disabled|service account .* does not exist|identity pool does not exist|principal .* does not exist|concurrent|aborted|etag|try again|temporarily|unavailable|deadline.?exceeded|timed out|connection reset|being (created|updated|used)|in progress|not ready|resourceinuse|resource_in_use|too many requests|quota exceeded for quota metric|rate.?limit'
+passing='has not been used in project|is disabled|service_disabled|service account .* does not exist|identity pool does not exist|principal .* does not exist|concurrent|aborted|etag|try again|temporarily|unavailable|deadline.?exceeded|timed out|connection reset|being (created|updated|used)|in progress|not ready|resourceinuse|resource_in_use|incompatible operation|too many requests|quota exceeded for quota metric|rate.?limit'
 
 say() { printf '%s\n' "$*"; }
 usage_error() {
@@ -544,6 +544,13 @@ if [[ $PROFILE == prod ]]; then
 fi
 
 if [[ $PROFILE == prod ]]; then
+  step armor-metrics 'rule of the Cloud Armor policy' 900
+  if ! has gcloud compute security-policies rules describe 900 --security-policy=codex-armor "--project=$PROJECT"; then
+    change gcloud compute security-policies rules create 900 --security-policy=codex-armor '--expression=request.path == '\''/metrics'\''' --action=deny-404 "--project=$PROJECT"
+  fi
+fi
+
+if [[ $PROFILE == prod ]]; then
   step redis-subnet 'subnetwork of the endpoints of Valkey' codex-redis
   if ! has gcloud compute networks subnets describe codex-redis "--region=$REGION" "--project=$PROJECT"; then
     change gcloud compute networks subnets create codex-redis "--region=$REGION" --network=codex --range=10.40.0.0/29 "--project=$PROJECT"
@@ -574,6 +581,7 @@ if ((update)); then
   change gcloud container clusters update codex "--location=$REGION" --enable-secret-manager "--project=$PROJECT"
 fi
 await RUNNING 30 gcloud container clusters describe codex "--location=$REGION" '--format=value(status)' "--project=$PROJECT"
+read_into CLUSTER_VERSION gcloud container clusters describe codex "--location=$REGION" '--format=value(currentMasterVersion)' "--project=$PROJECT"
 
 if [[ $PROFILE == prod ]]; then
   step fqdn-policies 'the cluster'\''s network policies by host name' codex
@@ -1200,6 +1208,13 @@ if [[ -z $DNS_ZONE ]]; then
 #   $DOMAIN.  A  $ADDRESS
 #   $AUTHORIZATION_NAME  CNAME  $AUTHORIZATION_DATA
 DNS
+fi
+if [[ $PROFILE == prod && $CLUSTER_VERSION =~ ^1\.([0-9]+)\. ]] && ((BASH_REMATCH[1] < 37)); then
+  cat <<OLDER
+
+# The cluster is GKE $CLUSTER_VERSION, and the overlay's autoscaler needs 1.37: before the fleet is applied, take the line
+# ../../components/autoscaling out of deploy/overlays/gke-prod/kustomization.yaml (deploy/README.md says what then scales).
+OLDER
 fi
 cat <<NEXT
 

@@ -179,6 +179,37 @@ const rules: readonly Resource[] = [
     removal: { kept: 'it goes with the policy' },
     costs: 'with the policy',
   },
+  {
+    // What the fleet counts tells of all tenants. Collectors are in the cluster; nobody asks for it from outside.
+    name: 'armor-metrics',
+    kind: 'rule of the Cloud Armor policy',
+    id: '900',
+    profiles: prod,
+    needs: ['armor'],
+    api: 'compute.googleapis.com',
+    look: {
+      has: [
+        ...['gcloud', 'compute', 'security-policies', 'rules', 'describe', '{armor-metrics}'],
+        '--security-policy={armor}',
+      ],
+    },
+    make: [
+      [
+        ...[
+          'gcloud',
+          'compute',
+          'security-policies',
+          'rules',
+          'create',
+          '{armor-metrics}',
+          '--security-policy={armor}',
+        ],
+        ...["--expression=request.path == '/metrics'", '--action=deny-404'],
+      ],
+    ],
+    removal: { kept: 'it goes with the policy' },
+    costs: 'with the policy',
+  },
 ];
 
 export const edge: readonly Resource[] = [...address, ...certificate, ...rules];

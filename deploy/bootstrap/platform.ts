@@ -225,6 +225,15 @@ export const cluster: readonly Resource[] = [
       line: 'RUNNING',
       minutes: 30,
     },
+    reads: [
+      {
+        into: 'CLUSTER_VERSION',
+        command: [
+          ...['gcloud', 'container', 'clusters', 'describe', '{cluster}', '--location=$REGION'],
+          '--format=value(currentMasterVersion)',
+        ],
+      },
+    ],
     removal: { by: [['gcloud', 'container', 'clusters', 'delete', '{cluster}', '--location=$REGION']] },
     costs: "the cluster's fee (one is free for each billing account), and what the pods ask for: the largest part",
   },

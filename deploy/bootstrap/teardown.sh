@@ -19,7 +19,7 @@ pause_s=${BOOTSTRAP_PAUSE_S:-10}
 # In lower case. What Google says when a thing is not there; and what it says for a while after something was made.
 not_there='not.?found|does not exist'
 already_there='already.?exists'
-passing='has not been used in project|is disabled|service_disabled|service account .* does not exist|identity pool does not exist|principal .* does not exist|concurrent|aborted|etag|try again|temporarily|unavailable|deadline.?exceeded|timed out|connection reset|being (created|updated|used)|in progress|not ready|resourceinuse|resource_in_use|too many requests|quota exceeded for quota metric|rate.?limit'
+passing='has not been used in project|is disabled|service_disabled|service account .* does not exist|identity pool does not exist|principal .* does not exist|concurrent|aborted|etag|try again|temporarily|unavailable|deadline.?exceeded|timed out|connection reset|being (created|updated|used)|in progress|not ready|resourceinuse|resource_in_use|incompatible operation|too many requests|quota exceeded for quota metric|rate.?limit'
 
 say() { printf '%s\n' "$*"; }
 usage_error() {

@@ -2,6 +2,7 @@
 // Reads /proc, cheaply: what is exact costs more, and is asked for only where it decides.
 
 import { readFileSync, statfsSync, statSync } from 'node:fs';
+import { heldBytes } from './exact-memory.ts';
 import { childrenOf } from './process-tree.ts';
 
 export type CommandTree = {
@@ -50,9 +51,9 @@ export function memoryOf(
   return { codexBytes: statmBytes(codexPid), filesBytes, commands };
 }
 
-/** Each page by its share, so that what forked processes have in common counts once; as resident where that is not told. */
+/** With what is shared counted once, as far as that can be told in bounded time. */
 export function exactBytes({ filesBytes, pids }: Pick<CommandTree, 'filesBytes' | 'pids'>): number {
-  return pids.reduce((sum, pid) => sum + (shareBytes(pid) ?? statmBytes(pid)), filesBytes);
+  return filesBytes + heldBytes(pids.map((pid) => ({ pid, residentBytes: statmBytes(pid) })));
 }
 
 /** Its first process is whose child it was, or nothing is done: a number may be somebody else's by now. */
@@ -112,11 +113,6 @@ function belowOf(pid: number): number[] {
 function statmBytes(pid: number): number {
   const resident = read(`/proc/${pid}/statm`)?.split(' ')[1];
   return resident === undefined ? 0 : Number(resident) * pageBytes;
-}
-
-function shareBytes(pid: number): number | null {
-  const kib = /^Pss:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/smaps_rollup`) ?? '')?.[1];
-  return kib === undefined ? null : Number(kib) * 1024;
 }
 
 /** The name of a process may hold anything: the numbers begin behind its last bracket. */

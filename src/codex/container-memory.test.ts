@@ -13,6 +13,9 @@ test('what the kernel can take back does not count, and shared memory does', () 
     [`${second}.stat`]: 'anon 500\nfile 300\nkernel 50\nshmem 120\nfile_mapped 9',
   };
   assert.deepEqual(readContainerMemory(read(files)), { usedBytes: 720, limitBytes: 1000 });
+  // Names of files that were looked at once, as a large tree leaves them.
+  const walked = { ...files, [`${second}.stat`]: `${files[`${second}.stat`]}\nslab_reclaimable 200\nslab 230` };
+  assert.deepEqual(readContainerMemory(read(walked)), { usedBytes: 520, limitBytes: 1000 });
   // Far from the limit it is not looked at more closely.
   const far = { ...files, [`${second}.current`]: '700' };
   assert.deepEqual(readContainerMemory(read(far)), { usedBytes: 700, limitBytes: 1000 });

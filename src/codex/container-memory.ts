@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 
 export type ContainerMemory = {
-  /** What the kernel cannot take back by itself: without the cache of files. */
+  /** What the kernel cannot take back by itself: without the cache of files, and of their names. */
   readonly usedBytes: number;
   readonly limitBytes: number;
 };
@@ -14,6 +14,8 @@ type Files = {
   readonly current: string;
   readonly stat: string;
   readonly cache: readonly [string, string];
+  /** Names and places of files that were looked at: much of it after a walk through a large tree. */
+  readonly names?: string;
 };
 
 /** The second version of control groups, and the first: where a container sees its own. */
@@ -23,6 +25,7 @@ const versions: readonly Files[] = [
     current: '/sys/fs/cgroup/memory.current',
     stat: '/sys/fs/cgroup/memory.stat',
     cache: ['file', 'shmem'],
+    names: 'slab_reclaimable',
   },
   {
     limit: '/sys/fs/cgroup/memory/memory.limit_in_bytes',
@@ -43,9 +46,12 @@ export function readContainerMemory(read: (file: string) => string | null = read
     if (!Number.isFinite(currentBytes) || !Number.isFinite(limitBytes) || limitBytes >= noLimitBytes) continue;
     if (currentBytes < limitBytes * lookCloserShare) return { usedBytes: currentBytes, limitBytes };
     const stat = read(files.stat) ?? '';
-    const [cache, shared] = files.cache.map((name) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(stat)?.[1] ?? 0));
+    const said = (name: string | undefined): number =>
+      name === undefined ? 0 : Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(stat)?.[1] ?? 0);
+    const [cache, shared] = files.cache;
     // Shared memory and files in memory count as cache there, and go away by nothing but their end.
-    return { usedBytes: currentBytes - Math.max(0, (cache ?? 0) - (shared ?? 0)), limitBytes };
+    const takenBackBytes = Math.max(0, said(cache) - said(shared)) + said(files.names);
+    return { usedBytes: currentBytes - takenBackBytes, limitBytes };
   }
   return null;
 }

@@ -132,6 +132,48 @@ test('where the container is nearly full the largest command of all sessions is 
   memoryWatch.stop();
 });
 
+test('where the container is nearly full who only seems to hold the most, by what it shares, does not pay for who does', async () => {
+  const { ended, memoryWatch, told } = watch({
+    memory: [
+      { codexBytes: 0, filesBytes: 0, commands: [command(11, 90)] },
+      { codexBytes: 0, filesBytes: 0, commands: [command(21, 5)] },
+    ],
+    exact: ({ pid }) => (pid === 11 ? 40 : 700) * MiB,
+    container: () => ({ usedBytes: 93, limitBytes: 100 }),
+  });
+  assert.deepEqual([ended, told], [[21], ['1 container_memory 700']]);
+  memoryWatch.stop();
+});
+
+test('where the container is nearly full by what no command holds, small commands are not ended for nothing', async () => {
+  const { clock, ended, memoryWatch } = watch({
+    memory: [{ codexBytes: 0, filesBytes: 0, commands: [command(11, 31), command(12, 2)] }],
+    container: () => ({ usedBytes: 99, limitBytes: 100 }),
+  });
+  await clock.advanceAsync(5_000);
+  assert.deepEqual(ended, []);
+  memoryWatch.stop();
+});
+
+test('a command whose memory takes long to be told does not take the time of all others', async () => {
+  const forked = { codexBytes: 0, filesBytes: 0, commands: [command(11, 4_000)] };
+  const stage = watch({
+    memory: [forked],
+    exact: () => {
+      stage?.clock.advance(80);
+      return 60 * MiB;
+    },
+  });
+  const { clock, ended, looks, memoryWatch } = stage;
+  await clock.advanceAsync(10_000);
+  const before = looks.length;
+  await clock.advanceAsync(10_000);
+  const spentMs = (looks.length - before) * 80;
+  assert.ok(spentMs > 0 && spentMs <= 2_000, `${spentMs} of 10000 ms`);
+  assert.deepEqual(ended, []);
+  memoryWatch.stop();
+});
+
 test('a container with room, and one without a limit, cost nobody a command', async () => {
   for (const container of [() => ({ usedBytes: 91, limitBytes: 100 }), () => null]) {
     const { clock, ended, memoryWatch } = watch({

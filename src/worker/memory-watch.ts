@@ -30,16 +30,20 @@ const quietMs = 500;
 const busyMs = 250;
 const nearMs = 50;
 /**
- * A look takes its part of the time at most, unless memory runs short: with 8 sessions that run 7 processes each it
- * took 3 to 5 ms on a virtual machine where each file of /proc takes 35 µs, and is made every 300 to 500 ms there.
+ * A look takes its part of the time at most: with 8 sessions that run 7 processes each it took 3 to 5 ms on a virtual
+ * machine where each file of /proc takes 35 µs, and is made every 300 to 500 ms there. Where memory runs short it
+ * may take more, but not so much that the sessions of others come to nothing by it: commands choose what it costs.
  */
 const mostShare = 0.01;
+const mostNearShare = 0.2;
 const longestMs = 1_000;
 const nearShare = 0.5;
 /** The rest is for what Codex, the worker and the kernel take while a command is being ended. */
 const fullShare = 0.92;
 /** Memory of a command that was ended comes back by and by: nobody else pays for it meanwhile. */
 const freeingMs = 500;
+/** Where the container is nearly full, but not by what commands hold, the end of a smaller one would be for nothing. */
+const leastWorthBytes = 32 * 1024 ** 2;
 
 type Found = { readonly slot: Slot; readonly command: CommandTree; readonly bytes: number };
 
@@ -60,8 +64,8 @@ export class MemoryWatch implements SlotWatch {
     const { clock } = this.#options;
     const beganMs = clock.monotonicMs();
     const nextMs = this.#pass(slots());
-    const affordableMs = Math.min(longestMs, (clock.monotonicMs() - beganMs) / mostShare);
-    const pauseMs = nextMs === nearMs ? nearMs : Math.max(nextMs, affordableMs);
+    const share = nextMs === nearMs ? mostNearShare : mostShare;
+    const pauseMs = Math.max(nextMs, Math.min(longestMs, (clock.monotonicMs() - beganMs) / share));
     this.#cancelNext = clock.after(pauseMs, () => this.start(slots));
   }
 
@@ -102,13 +106,15 @@ export class MemoryWatch implements SlotWatch {
   }
 
   #isContainerNear(standing: readonly Found[]): boolean {
-    const { clock, container } = this.#options;
+    const { clock, container, exactBytes } = this.#options;
     const memory = container();
     if (memory === null) return false;
     const share = memory.usedBytes / memory.limitBytes;
-    const largest = largestOf(standing);
-    if (share >= fullShare && largest !== null && clock.monotonicMs() >= this.#fullAgainMs)
-      this.#end(largest, 'container_memory');
+    if (share >= fullShare && clock.monotonicMs() >= this.#fullAgainMs) {
+      // What is shared, or in nobody's resident memory, must not be paid for by who does not hold it.
+      const largest = largestOf(standing.map((one) => ({ ...one, bytes: exactBytes(one.command) })));
+      if (largest !== null && largest.bytes >= leastWorthBytes) this.#end(largest, 'container_memory');
+    }
     return share >= nearShare;
   }
 

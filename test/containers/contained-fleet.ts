@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePort } from '../../tools/local-cluster.ts';
@@ -18,8 +18,8 @@ export type FleetSetup = {
   readonly workers: number;
   readonly workerEnv?: Readonly<Record<string, string>>;
   readonly workerMemory?: string;
-  /** Beside the data directory's own, such as another tenant's: a line of the environment for gateways. */
-  readonly gatewayArgs?: readonly string[];
+  /** Of another tenant, beside the data directory's own. */
+  readonly otherToken?: string;
 };
 
 const readyMs = 60_000;
@@ -61,6 +61,11 @@ export class ContainedFleet {
   get client(): FleetClient {
     const token = readFileSync(path.join(this.dir, 'shared', 'token'), 'utf8').trim();
     return new FleetClient(`http://127.0.0.1:${this.#ports.gateway}`, token);
+  }
+
+  /** Of the other tenant. */
+  get otherClient(): FleetClient {
+    return new FleetClient(this.client.url, this.#setup.otherToken ?? assert.fail('there is one tenant'));
   }
 
   container(role: string): Container {
@@ -119,6 +124,11 @@ export class ContainedFleet {
     const { images, profile } = this.#setup;
     const { gateway, manager, redis, control } = this.#ports;
     const shared = await ownedDir(path.join(this.dir, 'shared'));
+    const { otherToken } = this.#setup;
+    if (otherToken !== undefined) {
+      const entry = `[[tokens]]\nname = "other"\ntenant = "other"\ntoken = "${otherToken}"\n`;
+      writeFileSync(path.join(shared, 'config.toml'), entry, { mode: 0o644 });
+    }
     const words = ['--port', String(redis), '--bind', '127.0.0.1', '--requirepass', this.#secret, '--dir', '/data'];
     await this.#run('redis', {
       image: images.redis,
@@ -131,7 +141,7 @@ export class ContainedFleet {
     await this.#answers('model-proxy', `http://127.0.0.1:${control}/livez`);
     await this.#run('session-manager', { ...fleet, args: ['session-manager'], dataDir: shared });
     await this.#answers('session-manager', `http://127.0.0.1:${manager}/readyz`);
-    await this.#run('gateway', { ...fleet, args: ['gateway', ...(this.#setup.gatewayArgs ?? [])], dataDir: shared });
+    await this.#run('gateway', { ...fleet, args: ['gateway'], dataDir: shared });
     const names = Array.from({ length: this.#setup.workers }, (_, index) => `worker-${index + 1}`);
     await Promise.all(names.map((name) => this.startWorker(name)));
     await this.#answers('gateway', `http://127.0.0.1:${gateway}/readyz`);

@@ -58,6 +58,11 @@ export class Container {
     return Number((await mustRun(podman('inspect', '--format', '{{.State.ExitCode}}', this.name))).trim());
   }
 
+  /** Once more what has ended, with the directories that it had: as Kubernetes does with a container of a pod. */
+  async startAgain(): Promise<void> {
+    await mustRun(podman('start', this.name));
+  }
+
   /** SIGTERM, and SIGKILL after the grace; how long it took. */
   async stop(graceS: number): Promise<{ readonly tookMs: number; readonly code: number }> {
     const startedMs = performance.now();

@@ -24,6 +24,7 @@ suite('a fleet in restricted containers', { skip: missing ?? false, timeout: 900
         profile: 'runtime-default',
         workers: 1,
         workerEnv: { CODEX_FLEET_CAGE_ALLOW_NONE: 'true' },
+        otherToken: 'token-of-another-tenant',
       });
     },
     { timeout: 600_000 },
@@ -102,6 +103,27 @@ suite('a fleet in restricted containers', { skip: missing ?? false, timeout: 900
         .exec('sh', '-c', "grep -l '^State:.Z' /proc/[0-9]*/status; true");
       return stdout.trim() === '';
     });
+  });
+
+  test('it is replaced between tenants: it ends with 0, and its next life has nothing of the first tenant', async () => {
+    const worker = fleet.container('worker-1');
+    await fleet.client.completed('run: echo mine > mine.txt; (setsid sleep 300 &); true', 'of-the-first');
+    const before = (await worker.exec('find', '/data', '-name', 'mine.txt')).stdout;
+    assert.match(before, /mine\.txt/, 'what is looked for is found');
+    const asked = await fleet.otherClient.exec({ prompt: 'say: mine now', session_id: 'of-another', background: true });
+    assert.equal(asked.status, 202, asked.text);
+    await eventually('the worker has ended', 60_000, async () => !(await worker.isRunning()));
+    assert.equal(await worker.exitCode(), 0, (await worker.logs()).slice(-1500));
+    await worker.startAgain();
+    await eventually('the turn that waited is done', 60_000, async () => {
+      const path_ = `/api/v1/sessions/${asked.body.session_id}/turns/${asked.body.turn_id}`;
+      const { body } = await fleet.otherClient.request<{ status: string }>('GET', path_);
+      return body.status === 'completed';
+    });
+    assert.equal((await worker.exec('find', '/data', '/tmp', '-name', 'mine.txt')).stdout, '');
+    assert.doesNotMatch((await worker.exec('sh', '-c', 'cat /proc/[0-9]*/cmdline')).stdout, /sleep/);
+    const refused = await fleet.otherClient.request('GET', '/api/v1/sessions/of-the-first');
+    assert.equal(refused.status, 404);
   });
 
   test('nothing is written outside /data and /tmp', async () => {

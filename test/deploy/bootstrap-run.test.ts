@@ -212,6 +212,15 @@ describe('bootstrap.sh', () => {
       assert.match(text, /stopped at cluster: it is DEGRADED, and not RUNNING, after 0 minutes/);
     }, made.copy()));
 
+  it('says so when the cluster is too old for the autoscaler of the overlay, and only then', () =>
+    withCloud((cloud) => {
+      assert.doesNotMatch(making.text, /components\/autoscaling/);
+      cloud.set('version', '1.36.4-gke.1247000');
+      const { code, text } = cloud.run('bootstrap.sh', wanted);
+      assert.equal(code, 0, text);
+      assert.match(text, /The cluster is GKE 1\.36\.4-gke\.1247000, .*\n# \.\.\/\.\.\/components\/autoscaling out of/);
+    }, made.copy()));
+
   it('grants workers nothing', () => {
     const { calls } = making;
     const members = calls.flatMap((call) => /--member=principal:\S+\/sa\/(\S+)/.exec(call)?.[1] ?? []);

@@ -142,6 +142,7 @@ case "$group $verb" in
     is_there "$thing" || refuse "NOT_FOUND: $thing was not found"
     case ${flag[--format]:-} in
       'value(status)') cat "$state/status" 2>/dev/null || echo RUNNING ;;
+      'value(currentMasterVersion)') cat "$state/version" 2>/dev/null || echo 1.37.1-gke.1000000 ;;
       'value(state)') echo ACTIVE ;;
       'value(address)') echo 203.0.113.7 ;;
       'value(dnsResourceRecord.name)') echo _acme.codex.example.com. ;;

@@ -54,6 +54,7 @@ const inEach = (kind: string, names: readonly string[]): string[] => names.map((
 const common = [
   'Namespace/codex',
   'ConfigMap/codex-config',
+  'ConfigMap/codex-worker',
   ...inEach('ServiceAccount', roles),
   ...inEach('PodDisruptionBudget', roles),
   ...inEach('NetworkPolicy', ['default-deny', 'codex-dns', ...roles]),
@@ -250,8 +251,8 @@ test('a pool that is a Deployment has the pods of the StatefulSet, with a disk t
       assert.deepEqual(container(podOf(prod))[key], container(plain)[key], key);
     }
     const volumes = listAt(podOf(prod), 'volumes').map((volume) => field(volume, 'name'));
-    assert.deepEqual(volumes, ['tmp', 'data', 'redis-ca']);
-    assert.notEqual(field(listAt(podOf(prod), 'volumes')[1], 'ephemeral'), undefined);
+    assert.deepEqual(volumes, ['tmp', 'settings', 'data', 'redis-ca']);
+    assert.notEqual(field(listAt(podOf(prod), 'volumes')[2], 'ephemeral'), undefined);
     assert.equal(field(podOf(prod), 'runtimeClassName'), 'gvisor');
   });
 });

@@ -37,6 +37,13 @@ if [[ -z $DNS_ZONE ]]; then
 #   $AUTHORIZATION_NAME  CNAME  $AUTHORIZATION_DATA
 DNS
 fi
+if [[ $PROFILE == prod && $CLUSTER_VERSION =~ ^1\.([0-9]+)\. ]] && ((BASH_REMATCH[1] < 37)); then
+  cat <<OLDER
+
+# The cluster is GKE $CLUSTER_VERSION, and the overlay's autoscaler needs 1.37: before the fleet is applied, take the line
+# ../../components/autoscaling out of deploy/overlays/gke-prod/kustomization.yaml (deploy/README.md says what then scales).
+OLDER
+fi
 cat <<NEXT
 
 # Next, from the root of the repository: the images, then the fleet.

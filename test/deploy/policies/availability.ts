@@ -12,6 +12,8 @@ const livenessPath = '/livez';
 const readinessPath = '/readyz';
 /** Of a gateway alone: a pool without workers must not take all gateways away. */
 const gatewayReadinessPath = '/readyz/gateway';
+/** For which a managed Redis may be away while its replica takes over. */
+const failoverSeconds = 30;
 
 function budgets(rendered: Rendered): { readonly budget: KubeObject; readonly selected: readonly Workload[] }[] {
   return ofKind(rendered, 'PodDisruptionBudget').map((budget) => ({
@@ -209,6 +211,27 @@ export const availabilityPolicy: Policy = {
                 ];
           });
         }),
+    },
+    {
+      // Their readiness asks Redis, which is away from all of them at once.
+      name: 'outlives-a-failover',
+      check: (rendered) =>
+        roleContainers(rendered)
+          .filter(({ role }) => role === 'gateway' || role === 'session-manager')
+          .flatMap(({ container, workload: { object } }) => {
+            const { failureThreshold = 3, periodSeconds = 10 } = container.readinessProbe ?? {};
+            const patience = failureThreshold * periodSeconds;
+            return patience >= failoverSeconds
+              ? []
+              : [
+                  problem(
+                    object,
+                    `container ${container.name}: patience of the readinessProbe`,
+                    patience,
+                    `${failoverSeconds} s or more, or a failover of Redis leaves no endpoint of the role`,
+                  ),
+                ];
+          }),
     },
     {
       name: 'update-keeps-serving',

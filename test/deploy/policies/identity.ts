@@ -162,6 +162,20 @@ export const identityPolicy: Policy = {
         }),
     },
     {
+      name: 'worker-settings-not-its-own',
+      check: (rendered) =>
+        configured(rendered, 'worker')
+          .filter(({ loaded }) => loaded?.file === null)
+          .map(({ workload: { object } }) =>
+            problem(
+              object,
+              'environment: CODEX_FLEET_CONFIG',
+              undefined,
+              'a mounted file: config.toml of the data directory outlives a tenant, and an agent without a cage can write it',
+            ),
+          ),
+    },
+    {
       name: 'worker-secrets',
       check: (rendered) =>
         workloads(rendered)
