@@ -19,7 +19,8 @@ test('a tenant sees nothing of another', async (t) => {
 
 test('open routes answer without a credential and tell little; the rest need one', async (t) => {
   const { url, get, worker } = await startGateway(t);
-  for (const path of ['/', '/health', '/livez', '/readyz', '/readyz/gateway']) assert.equal((await fetch(url + path)).status, 200, path);
+  for (const path of ['/', '/health', '/livez', '/readyz', '/readyz/gateway'])
+    assert.equal((await fetch(url + path)).status, 200, path);
   assert.equal((await fetch(url, { method: 'HEAD' })).status, 200);
   assert.deepEqual(await jsonOf(await fetch(`${url}/health`)), { status: 'ok' });
   const detailed = await jsonOf(await get('/health'));

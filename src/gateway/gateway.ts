@@ -68,7 +68,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   registerProbes(server.app, {
     metrics,
     assertReady: () => assertReady(gear, server),
-    assertServing: () => assertServing(gear, server),
+    serving: { path: '/readyz/gateway', assert: () => assertServing(gear, server) },
   });
   registerFleet(gear, server, tickets);
   registerExec(gear, server);

@@ -7,7 +7,7 @@ export type ProbeOptions = {
   /** Rejects with the ServiceError that says why no work should be sent here. */
   readonly assertReady: () => Promise<void>;
   /** The same of this process alone, where being ready depends on others as well: for who chooses among its like. */
-  readonly assertServing?: () => Promise<void>;
+  readonly serving?: { readonly path: `/readyz/${string}`; readonly assert: () => Promise<void> };
   readonly metrics: { render(): Promise<RenderedMetrics> };
 };
 
@@ -27,14 +27,14 @@ export function registerProbes(app: FastifyInstance, options: ProbeOptions): voi
       return { status: 'ok' };
     },
   });
-  const { assertServing } = options;
-  if (assertServing !== undefined) {
+  const { serving } = options;
+  if (serving !== undefined) {
     app.route({
       method: ['GET', 'HEAD'],
-      url: '/readyz/gateway',
+      url: serving.path,
       config: { isOpen: true, route: 'health' },
       handler: async () => {
-        await assertServing();
+        await serving.assert();
         return { status: 'ok' };
       },
     });

@@ -7,7 +7,7 @@ export function useTracing(app: FastifyInstance, tracing: Tracing): void {
   app.decorateRequest('traceparent', null);
   if (tracing === noTracing) return;
   const spans = new WeakMap<object, Span>();
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     const { config, url: route } = request.routeOptions;
     // Probes and scrapes would be most of all that is traced.
     if (config.isOpen === true || config.route === 'metrics') return;
@@ -19,14 +19,15 @@ export function useTracing(app: FastifyInstance, tracing: Tracing): void {
     });
     spans.set(request, span);
     request.traceparent = span.traceparent;
+    // A stream that is left before its end has no response that was sent, and a request that is read aborts nothing.
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) span.end({ error: 'client_gone' });
+    });
   });
   app.addHook('onResponse', async (request, { statusCode }) => {
     const span = spans.get(request);
     span?.set({ 'http.response.status_code': statusCode });
     // By OpenTelemetry's rule a server's span fails with what the server did wrong, not with what it was asked.
     span?.end({ error: statusCode >= 500 ? String(statusCode) : null });
-  });
-  app.addHook('onRequestAbort', async (request) => {
-    spans.get(request)?.end({ error: 'client_gone' });
   });
 }

@@ -66,9 +66,11 @@ test('a standby is ready as long as the records and the registry answer', async 
   state.unansweredMs = 6_000;
   assert.equal((await get('/readyz'))[0], 503);
   assert.deepEqual(await get('/health'), [200, '{"status":"degraded"}']);
+  assert.equal((await get('/readyz/stores'))[0], 200, 'the store door needs the records alone');
   state.unansweredMs = 10;
   state.areRecordsAway = true;
   assert.equal((await get('/readyz'))[0], 503);
+  assert.equal((await get('/readyz/stores'))[0], 503);
   state.areRecordsAway = false;
   assert.equal((await get('/readyz'))[0], 200);
   server.beginDraining();

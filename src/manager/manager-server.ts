@@ -49,14 +49,18 @@ export function createManagerServer(options: ManagerServerOptions): HttpServer {
     if (routeOptions.config.isOpen !== true && !is404) authenticate(headers.authorization);
   });
 
-  /** A standby is as ready as the leader: it may be the leader in the next second. */
-  const assertReady = async (): Promise<void> => {
+  /** What workers without stores ask needs the records alone: also while Redis is away, they must be answered. */
+  const assertServingStores = async (): Promise<void> => {
     if (server.draining.aborted) throw new ServiceError('draining');
     const answer = await within(clock, answerMs, records.sessions.listHeld(null, 1), null);
     if (answer === null) throw new ServiceError('store_unavailable', { store: 'records' });
+  };
+  /** A standby is as ready as the leader: it may be the leader in the next second. */
+  const assertReady = async (): Promise<void> => {
+    await assertServingStores();
     if (manager.unansweredMs > longestUnansweredMs) throw new ServiceError('store_unavailable', { store: 'registry' });
   };
-  registerProbes(app, { metrics, assertReady });
+  registerProbes(app, { metrics, assertReady, serving: { path: '/readyz/stores', assert: assertServingStores } });
 
   app.route({
     method: ['GET', 'HEAD'],

@@ -59,6 +59,16 @@ test('what is no traceparent begins a trace of its own', async () => {
   assert.ok(spans.every(({ parentSpanContext }) => parentSpanContext === undefined));
 });
 
+test('what an agent calls its model and its tools takes no more room than a name', async () => {
+  const { exporter, tracing } = open();
+  const long = 'm'.repeat(1_000_000);
+  tracing.start(`chat ${long}`, { kind: 'client', parent, attributes: { 'gen_ai.request.model': long } }).end();
+  await tracing.stop();
+  const [span] = exporter.getFinishedSpans();
+  assert.equal(span?.name.length, 256);
+  assert.equal(String(span?.attributes['gen_ai.request.model']).length, 256);
+});
+
 test('a caller decides whether its trace is kept; the share is of traces that begin here', async () => {
   const { exporter, tracing } = open(0);
   tracing.start('unsampled', { kind: 'server', parent: null }).end();

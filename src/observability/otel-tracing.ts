@@ -41,6 +41,8 @@ const kinds: Readonly<Record<OurKind, SpanKind>> = {
 
 const exportTimeoutMs = 5_000;
 const stopTimeoutMs = 3_000;
+/** Names of models and tools are what an agent says they are. */
+const longestText = 256;
 const traceparentPattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-|$)/;
 
 export function openOtelTracing(options: OtelTracingOptions): Tracing {
@@ -56,12 +58,13 @@ export function openOtelTracing(options: OtelTracingOptions): Tracing {
       'service.version': version,
     }),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(samplePercent / 100) }),
+    spanLimits: { attributeValueLengthLimit: longestText },
     spanProcessors: [new BatchSpanProcessor({ exporter, exportTimeoutMillis: exportTimeoutMs, maxQueueSize: 4096 })],
   });
   const tracer = provider.getTracer('codex-fleet', version);
   return {
     start: (name, start) => {
-      const span = tracer.startSpan(name, spanOptions(start), contextOf(start.parent));
+      const span = tracer.startSpan(name.slice(0, longestText), spanOptions(start), contextOf(start.parent));
       return {
         traceparent: traceparentOf(span.spanContext()),
         set: (attributes) => void span.setAttributes(attributes),

@@ -15,9 +15,7 @@ test('the page of costs is what the overlays and the prices say now', { skip }, 
   assert.notEqual(page, renderCostPage(dearer), 'a dollar more is another page');
 });
 
-test('a fleet for production costs hundreds of dollars a month, and its tokens more', {
-  skip: missingKubectl,
-}, async () => {
+test('a fleet for production costs hundreds of dollars a month, and its tokens more', { skip }, async () => {
   for (const { cost, name } of await priceOverlays()) {
     assert.ok(
       cost.rows.every(({ least, most }) => least >= 0 && most >= least),

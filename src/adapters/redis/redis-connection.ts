@@ -162,11 +162,15 @@ async function guarded<T>(link: RedisLink, work: (client: RedisClient) => Promis
 
 async function readAuthority(file: string | null): Promise<string | null> {
   if (file === null) return null;
+  let authority: string;
   try {
-    return await readFile(file, 'utf8');
+    authority = await readFile(file, 'utf8');
   } catch (error) {
     throw unavailableRedis('authority_unreadable', error);
   }
+  // By an empty text TLS would trust every authority of the system, and whom they name would not be compared.
+  if (!authority.includes('-----BEGIN CERTIFICATE-----')) throw unavailableRedis('authority_unreadable');
+  return authority;
 }
 
 function createClient(options: TrustingOptions): RedisClient {

@@ -74,6 +74,7 @@ test('a server of a private authority is trusted by its file alone, and only for
 }, async (t) => {
   makeAuthority('authority');
   makeAuthority('stranger');
+  writeFileSync(file('empty.pem'), '\n');
   makeCertificate('nameless', 'authority', null);
   makeCertificate('of-loopback', 'authority', 'IP:127.0.0.1,DNS:localhost');
   makeCertificate('of-another', 'authority', 'IP:10.0.0.9,DNS:redis.internal');
@@ -105,6 +106,8 @@ test('a server of a private authority is trusted by its file alone, and only for
     ['nameless', '127.0.0.1', file('stranger.pem'), 'not_trusted'],
     ['of-loopback', '127.0.0.1', null, 'not_trusted'],
     ['of-loopback', '127.0.0.1', file('missing.pem'), 'authority_unreadable'],
+    // An empty one would stand for every authority that the system knows.
+    ['of-loopback', '127.0.0.1', file('empty.pem'), 'authority_unreadable'],
   ];
   for (const [certificate, host, caFile, expected] of cases) {
     await t.test(

@@ -52,6 +52,8 @@ export class StoreDoorSnapshots implements SessionObjects {
       const isLost = !held.isWhole && held.isEnded && call.isUnclear;
       if ((isTaken || isLost) && (await this.#isOurs(key, name, held))) return;
       throw error;
+    } finally {
+      await held.close();
     }
   }
 
@@ -148,8 +150,15 @@ class Held {
       this.failure = { error };
       throw error;
     } finally {
-      if (!this.isEnded && this.failure === null) await this.#rest.return?.();
+      await this.close();
     }
+  }
+
+  /** What was not read to its end may hold files open. */
+  async close(): Promise<void> {
+    if (this.#rest === null || this.isEnded || this.failure !== null) return;
+    this.isEnded = true;
+    await this.#rest.return?.();
   }
 
   sum(): string {

@@ -12,6 +12,12 @@ const livenessPath = '/livez';
 const readinessPath = '/readyz';
 /** Of a gateway alone: a pool without workers must not take all gateways away. */
 const gatewayReadinessPath = '/readyz/gateway';
+/** Of the store door alone: without it every worker stops its sessions when Redis is away. */
+const managerReadinessPath = '/readyz/stores';
+const readinessPaths: Readonly<Record<string, string>> = {
+  gateway: gatewayReadinessPath,
+  'session-manager': managerReadinessPath,
+};
 /** For which a managed Redis may be away while its replica takes over. */
 const failoverSeconds = 30;
 
@@ -193,8 +199,8 @@ export const availabilityPolicy: Policy = {
         roleContainers(rendered).flatMap(({ container, workload: { object } }) => {
           const wanted = {
             livenessProbe: [livenessPath],
-            readinessProbe: [container.name === 'gateway' ? gatewayReadinessPath : readinessPath],
-            startupProbe: [livenessPath, readinessPath, gatewayReadinessPath],
+            readinessProbe: [readinessPaths[container.name] ?? readinessPath],
+            startupProbe: [livenessPath, readinessPath],
           };
           return (['livenessProbe', 'readinessProbe', 'startupProbe'] as const).flatMap((name) => {
             const probe = container[name];
@@ -224,12 +230,8 @@ export const availabilityPolicy: Policy = {
             return patience >= failoverSeconds
               ? []
               : [
-                  problem(
-                    object,
-                    `container ${container.name}: patience of the readinessProbe`,
-                    patience,
-                    `${failoverSeconds} s or more, or a failover of Redis leaves no endpoint of the role`,
-                  ),
+                  `${nameOf(object)}: container ${container.name}: its readinessProbe gives up after ${patience} s; a failover of ` +
+                    `Redis takes up to ${failoverSeconds} s, and leaves no endpoint of the role`,
                 ];
           }),
     },
