@@ -33,7 +33,9 @@ const there = new Set();
 const collect = (modules) => {
   if (!existsSync(modules)) return;
   for (const entry of readdirSync(modules)) {
-    const places = entry.startsWith('@') ? readdirSync(path.join(modules, entry)).map((name) => path.join(entry, name)) : [entry];
+    const places = entry.startsWith('@')
+      ? readdirSync(path.join(modules, entry)).map((name) => path.join(entry, name))
+      : [entry];
     for (const place of places.map((name) => path.join(modules, name))) {
       if (!existsSync(path.join(place, 'package.json'))) continue;
       const { name, version } = JSON.parse(readFileSync(path.join(place, 'package.json'), 'utf8'));

@@ -115,8 +115,6 @@ export const prices = {
   },
 } as const satisfies Readonly<Record<string, Price>>;
 
-export type PriceName = keyof typeof prices;
-
 export const hoursOfMonth = 730;
 
 /** None was read after this day. */

@@ -120,6 +120,7 @@ class Held {
   /** What is not held was asked for: it cannot be had again. */
   isBegun = false;
   isEnded = false;
+  #isClosed = false;
   failure: { readonly error: unknown } | null = null;
 
   constructor(held: readonly Uint8Array[], rest: AsyncIterator<Uint8Array> | Iterator<Uint8Array> | null) {
@@ -156,8 +157,8 @@ class Held {
 
   /** What was not read to its end may hold files open. */
   async close(): Promise<void> {
-    if (this.#rest === null || this.isEnded || this.failure !== null) return;
-    this.isEnded = true;
+    if (this.#rest === null || this.isEnded || this.failure !== null || this.#isClosed) return;
+    this.#isClosed = true;
     await this.#rest.return?.();
   }
 
