@@ -38,7 +38,7 @@ test('a long stream that was refused, cut or taken is let go of once', async (t)
   t.after(() => lab.close());
   const { url } = await lab.door();
   const way = await lab.way(url);
-  const client = lab.client([way.url], { timeoutMs: 1_000 });
+  const client = lab.client([way.url]);
   const taken = content(20);
   await client.snapshots.put(key, 'long', taken.stream);
   const refused = content(40);
