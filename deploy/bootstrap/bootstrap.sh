@@ -601,6 +601,13 @@ if ((update)); then
   change gcloud firestore databases update --database=codex --delete-protection --enable-pitr "--project=$PROJECT"
 fi
 
+if [[ $PROFILE == prod ]]; then
+  step records-backups 'schedule of backups' daily
+  if ! shows -- gcloud firestore backups schedules list --database=codex '--format=value(name)' "--project=$PROJECT"; then
+    change gcloud firestore backups schedules create --database=codex --recurrence=daily --retention=7d "--project=$PROJECT"
+  fi
+fi
+
 step index-codex-fleet-sessions-collection-group-heldAt-ascending-id-ascending-tenant-ascending 'composite index' 'codex-fleet-sessions|COLLECTION_GROUP|heldAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING'
 if ! shows 'codex-fleet-sessions|COLLECTION_GROUP|heldAt,id,tenant,__name__|ASCENDING,ASCENDING,ASCENDING,ASCENDING' -- gcloud firestore indexes composite list --database=codex '--format=value[separator='\''|'\''](name.segment(-3),queryScope,fields[].fieldPath.list(),fields[].order.list())' "--project=$PROJECT"; then
   change gcloud firestore indexes composite create --database=codex --async --collection-group=codex-fleet-sessions --query-scope=collection-group --field-config=field-path=heldAt,order=ascending --field-config=field-path=id,order=ascending --field-config=field-path=tenant,order=ascending "--project=$PROJECT"
@@ -1180,7 +1187,6 @@ settings() {
 PROJECT=$PROJECT
 REGION=$REGION
 HOST=$DOMAIN
-DATABASE=codex
 BUCKET=$PROJECT-codex-snapshots
 REDIS_RANGE=10.40.0.0/29
 SETTINGS

@@ -36,6 +36,26 @@ export const firestore: readonly Resource[] = [
     },
     costs: 'by use: reads and writes of turns, storage, a week of its past',
   },
+  {
+    name: 'records-backups',
+    kind: 'schedule of backups',
+    id: 'daily',
+    profiles: ['prod'],
+    needs: ['records'],
+    api: 'firestore.googleapis.com',
+    look: {
+      shows: ['gcloud', 'firestore', 'backups', 'schedules', 'list', '--database={records}', '--format=value(name)'],
+      lines: [],
+    },
+    make: [
+      [
+        ...['gcloud', 'firestore', 'backups', 'schedules', 'create', '--database={records}'],
+        ...['--recurrence=daily', '--retention=7d'],
+      ],
+    ],
+    removal: { kept: 'it goes with the database; its backups go when their time is over' },
+    costs: 'by the size of the records, for each backup that is kept',
+  },
   ...indexes(),
 ];
 

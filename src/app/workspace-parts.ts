@@ -36,6 +36,7 @@ export async function openWorkspaces(parts: WorkspaceParts): Promise<WorkspaceLi
   return new SessionWorkspace({
     clock,
     spool: await Spool.open(path.join(workerDir, 'spool')),
+    admit: (tenant) => worker.admit(tenant),
     live: (key) => worker.liveWorkspace(key),
     newestSnapshot: async (key) => {
       const ref = (await record(key))?.snapshot ?? null;

@@ -34,6 +34,7 @@ export async function openLiveWorkspace(
   const link = new SessionWorkspace({
     clock: new SystemClock(),
     spool: await Spool.open(spool),
+    admit: () => undefined,
     live: () => ws,
     newestSnapshot: async () => null,
     sessionBase: async () => null,

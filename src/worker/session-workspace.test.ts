@@ -74,6 +74,22 @@ test('a session is told the same whether a slot has it or a snapshot', async (t)
   }
 });
 
+test('of a tenant that is not served here nothing comes to the disk, and of its upload nothing is read', async (t) => {
+  const { link, spool } = await openLiveWorkspace(t, {
+    admit: () => {
+      throw new ServiceError('worker_reserved');
+    },
+    change: () => assert.fail('nothing is changed'),
+  });
+  const upload = async function* (): AsyncGenerator<Uint8Array> {
+    yield await Promise.resolve(assert.fail('nothing is read'));
+  };
+  const write = { path: 'a', content: upload(), isExecutable: false, ifMatch: null, ifNoneMatch: false };
+  await assert.rejects(link.writeFile(key, write), { code: 'worker_reserved' });
+  await assert.rejects(link.writeArchive(key, '', 'tar.gz', upload()), { code: 'worker_reserved' });
+  assert.deepEqual(readdirSync(spool), []);
+});
+
 test('an archive of a snapshot is unpacked as it was', async (t) => {
   const resting = await openLiveWorkspace(t, {
     live: () => null,

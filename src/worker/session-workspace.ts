@@ -18,6 +18,7 @@ import type {
 } from '../contracts/workspace-link.ts';
 import type { Clock } from '../core/clock.ts';
 import { ServiceError } from '../core/errors.ts';
+import type { TenantId } from '../core/ids.ts';
 import type { SnapshotRef } from '../core/session.ts';
 import type { SnapshotReader } from '../snapshot/snapshot-reader.ts';
 import { etagOf, placeFile, takeAway } from '../workspace/change-file.ts';
@@ -38,6 +39,8 @@ export type SessionWorkspaceParts = {
   readonly clock: Pick<Clock, 'monotonicMs'>;
   /** On the file system of the slots. */
   readonly spool: Spool;
+  /** Asked before anything of a tenant is written here. Throws `worker_reserved` where others are served. */
+  readonly admit: (tenant: TenantId) => void;
   /** The workspace of the slot that the session is bound to; null when it has none. */
   readonly live: (key: SessionKey) => string | null;
   /** The newest committed one; null before the first. */
@@ -74,7 +77,8 @@ export class SessionWorkspace implements WorkspaceLink {
   async writeFile(key: SessionKey, write: FileWrite): Promise<{ etag: string; isNew: boolean }> {
     const { path, content, isExecutable, ifMatch, ifNoneMatch } = write;
     namesOf(path);
-    const { spool, change } = this.#parts;
+    const { admit, spool, change } = this.#parts;
+    admit(key.tenant);
     const file = await spool.take(content, isExecutable);
     try {
       const { isNew } = await change(key, (ws) => placeFile(ws, path, file, { ifMatch, ifNoneMatch }));
@@ -110,7 +114,8 @@ export class SessionWorkspace implements WorkspaceLink {
     content: AsyncIterable<Uint8Array>,
   ): Promise<{ files: number; bytes: number }> {
     if (path !== '') namesOf(path);
-    const { spool, change } = this.#parts;
+    const { admit, spool, change } = this.#parts;
+    admit(key.tenant);
     const place = spool.makeDirectory();
     try {
       const unpacked = join(place, 'unpacked');

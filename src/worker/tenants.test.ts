@@ -35,6 +35,7 @@ test("another tenant's turn, command and recovery are refused, and nothing of th
   await assert.rejects(stage.worker.startTurn({ ...key, turnId: turn.id }), reserved);
   await assert.rejects(stage.worker.runCommand({ key, command: ['id'], timeoutMs: 1_000 }), reserved);
   await assert.rejects(stage.worker.recoverSession(key), reserved);
+  assert.throws(() => stage.worker.admit('bob'), reserved);
   assert.equal(calls.wanted, 0);
   assert.deepEqual(
     [(await stage.turn({ ...key, turnId: turn.id })).status, (await stage.session(key)).epoch],

@@ -13,7 +13,7 @@ import type {
 } from '../contracts/worker-link.ts';
 import { within } from '../core/deadline.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
-import type { WorkerId } from '../core/ids.ts';
+import type { TenantId, WorkerId } from '../core/ids.ts';
 import { isTerminal, type TurnRecord } from '../core/turn.ts';
 import { answered } from './store-answer.ts';
 import type { HostParts } from './host-parts.ts';
@@ -154,6 +154,11 @@ export class Worker implements WorkerLink {
   /** The workspace of a session that a slot of this worker has; null while none does. */
   liveWorkspace(key: SessionKey): string | null {
     return this.#ready.get(placeOf(key))?.host.liveWorkspace ?? null;
+  }
+
+  /** Before anything of a tenant comes to this worker's disk. Throws `worker_reserved` where it serves another. */
+  admit(tenant: TenantId): void {
+    this.#options.oneTenant?.admit(tenant);
   }
 
   /** Binds the session, lets `change` work on its workspace, commits. Rejects with `session_busy`. */
@@ -312,7 +317,7 @@ export class Worker implements WorkerLink {
     const place = placeOf(key);
     const standing = this.#hosted.get(place);
     if (standing !== undefined) return standing;
-    this.#options.oneTenant?.admit(key.tenant);
+    this.admit(key.tenant);
     const taking = (this.#closing.get(place) ?? Promise.resolve()).then(() => this.#take(key));
     this.#hosted.set(place, taking);
     taking.catch(() => this.#hosted.delete(place));

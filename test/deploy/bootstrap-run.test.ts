@@ -114,7 +114,7 @@ describe('bootstrap.sh', () => {
     const settings = readFileSync(made.settings, 'utf8');
     assert.equal(
       settings,
-      '# mine\nPROJECT=my-project\nFLEET_DIGEST=sha256:1\nHOST=codex.example.com\nREGION=us-central1\nDATABASE=codex\nBUCKET=my-project-codex-snapshots\nREDIS_RANGE=10.40.0.0/29\n',
+      '# mine\nPROJECT=my-project\nFLEET_DIGEST=sha256:1\nHOST=codex.example.com\nREGION=us-central1\nBUCKET=my-project-codex-snapshots\nREDIS_RANGE=10.40.0.0/29\n',
     );
     assert.match(making.text, /codex\.example\.com\. {2}A {2}203\.0\.113\.7/);
     assert.match(made.read('secret+codex-redis'), /url=rediss:\/\/10\.40\.0\.2:6379/);

@@ -119,6 +119,8 @@ case "$group $verb" in
     scope=${flag[--query-scope]^^}
     printf '%s|%s|%s__name__|%s%s\n' "${flag[--collection-group]}" "${scope//-/_}" "$paths" "$orders" "${last^^}" >>"$state/composite"
     ;;
+  'firestore backups schedules list') cat "$state/backups" 2>/dev/null || true ;;
+  'firestore backups schedules create') echo "schedule of ${flag[--database]}" >>"$state/backups" ;;
   'firestore indexes fields list') cat "$state/fields" 2>/dev/null || true ;;
   'firestore indexes fields update') echo "${flag[--collection-group]}|$name" >>"$state/fields" ;;
   'firestore fields ttls list') cat "$state/ttls" 2>/dev/null || true ;;
