@@ -104,6 +104,22 @@ export const requirements = [
     text: 'A worker with the store door alone keeps every promise, has nothing of the shared data directory, and outlives the death of session managers.',
   },
   {
+    id: 'fleet-uncaged',
+    text: 'Where no cage can be made a worker hosts one session and serves one tenant in its life; nobody waits for ever.',
+  },
+  {
+    id: 'fleet-images',
+    text: 'In containers as restricted as a pod, all roles answer a prompt, and end in good order.',
+  },
+  {
+    id: 'session-memory',
+    text: 'A session that takes too much memory loses its command, and neither its turn nor its neighbours.',
+  },
+  {
+    id: 'trace-whole',
+    text: 'One prompt is one trace, from its caller to the calls of the model, with nothing of what was said.',
+  },
+  {
     id: 'fleet-kill',
     text: 'Whoever is killed in a cluster: each accepted turn ends once, runs at most once, and streams go on or end in time.',
   },

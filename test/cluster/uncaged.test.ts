@@ -18,7 +18,7 @@ const tokens = { ana: 'token-of-ana-0123456789', bob: 'token-of-bob-0123456789' 
 /** Turns end within seconds; a worker takes some to start again. */
 const longestMs = 60_000;
 
-test('without cages a worker hosts one session, serves one tenant, and is replaced for another that waits, which loses nothing', {
+test('without cages a worker hosts one session, serves one tenant, and is replaced for another that waits, which loses nothing [fleet-uncaged]', {
   timeout: 240_000,
 }, async (t) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'uncaged-'));

@@ -44,7 +44,7 @@ suite('a fleet in restricted containers', { skip: missing ?? false, timeout: 900
     );
   });
 
-  test('an exec is answered by the demo model, and runs a Python test and git', async () => {
+  test('an exec is answered by the demo model, and runs a Python test and git [fleet-images]', async () => {
     const prompt = [
       'write: test_sum.py <<END',
       'import unittest',

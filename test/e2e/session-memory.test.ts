@@ -51,7 +51,7 @@ test("a command that allocates without end is ended by a signal, its turn comple
   assert.equal(await killed(), 1);
 });
 
-test('files that a command puts into memory count as its own', async () => {
+test('files that a command puts into memory count as its own [session-memory]', async () => {
   const { client } = fleet();
   const before = await killed();
   const prompt = 'run: head -c 700M /dev/zero > /dev/shm/x; sleep 30; echo survived\nsay: went on';

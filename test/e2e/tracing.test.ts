@@ -52,7 +52,7 @@ function only(name: string): WireSpan {
   return span;
 }
 
-test('one prompt is one trace, from its caller’s span through the gateway, the agent, its tools and its model to the commit', async () => {
+test('one prompt is one trace, from its caller’s span through the gateway, the agent, its tools and its model to the commit [trace-whole]', async () => {
   const parent = 'fee1600dfee1600d';
   const { body, status } = await fleet().client.request<ExecResponse>(
     'POST',
