@@ -2,7 +2,7 @@
 // earlier life at its start and nothing of an ended agent beside the next. Puts these together.
 
 import { tmpdir } from 'node:os';
-import { endOthers, isAlone, readSurroundings } from '../codex/own-container.ts';
+import { endOthers, hasCompany, isAlone, readSurroundings } from '../codex/own-container.ts';
 import type { Config } from '../config/resolve.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TenantId } from '../core/ids.ts';
@@ -36,7 +36,7 @@ export class UncagedWorker {
 
   constructor(parts: UncagedWorkerParts) {
     this.#parts = parts;
-    this.#isAlone = parts.isAlone ?? isAlone(readSurroundings());
+    this.#isAlone = parts.isAlone ?? isAloneNow(parts.logger);
     this.#shared = this.#isAlone ? (parts.sharedPlaces ?? [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) : [];
   }
 
@@ -95,4 +95,15 @@ export class UncagedWorker {
 
 export function withOneSlot(config: Config): Config {
   return { ...config, worker: { ...config.worker, slots: 1, warmSlots: Math.min(1, config.worker.warmSlots) } };
+}
+
+/** A shell or a probe that runs here at this moment makes it a no for this life: better than to end a neighbour. */
+function isAloneNow(logger: Logger): boolean {
+  if (!isAlone(readSurroundings())) return false;
+  if (!hasCompany()) return true;
+  logger.warn(
+    { event: 'company_in_container' },
+    'other processes run in this container: what agents leave behind is not ended, and shared places are not cleared',
+  );
+  return false;
 }

@@ -3,7 +3,14 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { test } from 'node:test';
 import { FakeClock } from '../testing/fake-clock.ts';
-import { endOthers, isAlone, readSurroundings, rootFileSystem, type Surroundings } from './own-container.ts';
+import {
+  endOthers,
+  hasCompany,
+  isAlone,
+  readSurroundings,
+  rootFileSystem,
+  type Surroundings,
+} from './own-container.ts';
 
 const inPod: Surroundings = {
   pid: 1,
@@ -106,4 +113,10 @@ test('in a PID namespace of its own the first process outlives all that agents l
 
 test('where nobody else is, nobody is killed', async () => {
   await endOthers(new FakeClock(), { killAll: () => assert.fail('killed'), left: () => [] });
+});
+
+test('who runs beside us before any agent does is company, and nobody’s leftover', () => {
+  const kill = (): never => assert.fail('killed');
+  assert.equal(hasCompany({ killAll: kill, left: () => [7] }), true);
+  assert.equal(hasCompany({ killAll: kill, left: () => [] }), false);
 });

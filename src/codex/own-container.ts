@@ -64,6 +64,14 @@ export type OtherProcesses = {
   readonly left: () => readonly number[];
 };
 
+/**
+ * Before an agent of this life has started: the processes of a container end with its pid 1, so who runs now is no
+ * agent's, but somebody's who was put beside us.
+ */
+export function hasCompany(others: OtherProcesses = ofThisNamespace): boolean {
+  return others.left().length > 0;
+}
+
 const goneWithinMs = 2_000;
 const lookEveryMs = 20;
 

@@ -7,7 +7,8 @@ export function useTracing(app: FastifyInstance, tracing: Tracing): void {
   app.decorateRequest('traceparent', null);
   if (tracing === noTracing) return;
   const spans = new WeakMap<object, Span>();
-  app.addHook('onRequest', async (request, reply) => {
+  // Behind the check of credentials: who is nobody here decides nothing about what is kept.
+  app.addHook('preParsing', async (request, reply) => {
     const { config, url: route } = request.routeOptions;
     // Probes and scrapes would be most of all that is traced.
     if (config.isOpen === true || config.route === 'metrics') return;
