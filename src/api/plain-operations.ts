@@ -44,6 +44,14 @@ export const plainOperations = {
     answers: { 200: { description: 'It may.', schema: statusSchema } },
     errors: ['draining', 'no_worker_ready'],
   }),
+  readyzGateway: operation('GET', '/readyz/gateway', {
+    id: 'readyzGateway',
+    summary: 'Whether this gateway can answer, with or without workers: for who chooses among gateways.',
+    route: 'health',
+    isOpen: true,
+    answers: { 200: { description: 'It can.', schema: statusSchema } },
+    errors: ['draining', 'store_unavailable'],
+  }),
   metrics: operation('GET', '/metrics', {
     id: 'metrics',
     summary: 'Numbers for Prometheus; see docs/reference/metrics.md.',
@@ -53,6 +61,6 @@ export const plainOperations = {
 } as const;
 
 /** Those that answer HEAD as well. */
-export const headPaths: readonly string[] = ['/', '/livez', '/readyz'];
+export const headPaths: readonly string[] = ['/', '/livez', '/readyz', '/readyz/gateway'];
 
 export const webSocketPath = '/ws';
