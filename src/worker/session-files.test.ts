@@ -150,3 +150,25 @@ test('files come out of a slot on a full disk: first on the room that is kept, t
   assert.equal((await files.mark(key))?.epoch, mark.epoch);
   assert.deepEqual(await readdir(files.restingPlace(key).ws), ['work']);
 });
+
+test('a session that is put back while an earlier putting back of it still goes on is whole, and the later one', async (t) => {
+  const { files, newSlot } = await place(t);
+  const gate = Promise.withResolvers<void>();
+  const putBack = (text: string, before: Promise<void>): Promise<void> =>
+    files.replace(key, async ({ sessions, ws }) => {
+      await mkdir(ws);
+      await mkdir(sessions);
+      await writeFile(path.join(ws, `${text}.txt`), text);
+      await before;
+      await writeFile(path.join(ws, 'last.txt'), text);
+      return mark;
+    });
+  const earlier = putBack('earlier', gate.promise);
+  const later = putBack('later', Promise.resolve());
+  setTimeout(() => gate.resolve(), 20);
+  await Promise.all([earlier, later]);
+  const slot = await newSlot('a');
+  await files.moveIn(key, slot);
+  assert.deepEqual((await readdir(slot.ws)).sort(), ['last.txt', 'later.txt']);
+  assert.equal(await readFile(path.join(slot.ws, 'last.txt'), 'utf8'), 'later');
+});

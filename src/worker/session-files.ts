@@ -9,6 +9,7 @@ import { isDiskFull } from '../core/disk-full.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { isUuid } from '../core/ids.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
+import { OneAtATime } from './one-at-a-time.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type SlotPaths = { readonly ws: string; readonly home: string };
@@ -52,6 +53,11 @@ export class SessionFiles {
   readonly #root: string;
   readonly #machine: string;
   readonly #room: Room;
+  /**
+   * Of one session: who lost it may still be filling its place when it is taken again by the same worker, after a
+   * pause of the machine. Of two that filled it at once neither would be whole.
+   */
+  readonly #order = new OneAtATime();
 
   /**
    * `root` is on the same file system as the slots' directories. `machine` names this start of the
@@ -64,7 +70,11 @@ export class SessionFiles {
   }
 
   /** Gives a new session its empty workspace and its first rollout; harmless when it has them. */
-  async create(key: SessionKey, seed: SeedFile, epoch: number): Promise<void> {
+  create(key: SessionKey, seed: SeedFile, epoch: number): Promise<void> {
+    return this.#order.run(this.#rest(key), () => this.#create(key, seed, epoch));
+  }
+
+  async #create(key: SessionKey, seed: SeedFile, epoch: number): Promise<void> {
     const rest = this.#rest(key);
     if (await exists(rest)) return;
     await this.#storing(() =>
@@ -105,7 +115,11 @@ export class SessionFiles {
   }
 
   /** Replaces what rests by what `fill` puts into an empty place: whole or not at all. */
-  async replace(key: SessionKey, fill: (place: SessionPlace) => Promise<RestMark>): Promise<void> {
+  replace(key: SessionKey, fill: (place: SessionPlace) => Promise<RestMark>): Promise<void> {
+    return this.#order.run(this.#rest(key), () => this.#replace(key, fill));
+  }
+
+  async #replace(key: SessionKey, fill: (place: SessionPlace) => Promise<RestMark>): Promise<void> {
     const rest = this.#rest(key);
     const filling = `${rest}.filling`;
     await rm(this.#indexOf(key), { force: true });
@@ -121,7 +135,11 @@ export class SessionFiles {
    * Brings the session's files into a slot, or leaves them where they were. Rejects with `session_failed`
    * when there are none: never starts it afresh. FilesStuck: some of them are in the slot's directory.
    */
-  async moveIn(key: SessionKey, slot: SlotPaths): Promise<void> {
+  moveIn(key: SessionKey, slot: SlotPaths): Promise<void> {
+    return this.#order.run(this.#rest(key), () => this.#moveIn(key, slot));
+  }
+
+  async #moveIn(key: SessionKey, slot: SlotPaths): Promise<void> {
     const rest = this.#rest(key);
     const moves = partsOf(slot).map(({ name, dir }) => ({ from: path.join(rest, name), to: dir }));
     for (const { from } of moves) await assertDirectory(from);
@@ -132,7 +150,11 @@ export class SessionFiles {
   }
 
   /** Takes the files out of a slot whose cage has ended: nothing writes to them any more. */
-  async moveOut(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<void> {
+  moveOut(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<void> {
+    return this.#order.run(this.#rest(key), () => this.#moveOut(key, slot, mark));
+  }
+
+  async #moveOut(key: SessionKey, slot: SlotPaths, mark: RestMark): Promise<void> {
     // The agent may have put a link where a directory was: following it would move files of the host.
     await assertDirectory(slot.home);
     const moveTo = async (filling: string): Promise<void> => {
@@ -182,11 +204,13 @@ export class SessionFiles {
     }
   }
 
-  async erase(key: SessionKey): Promise<void> {
+  erase(key: SessionKey): Promise<void> {
     const rest = this.#rest(key);
-    await removeTree(rest);
-    await removeTree(`${rest}.filling`);
-    await rm(this.#indexOf(key), { force: true });
+    return this.#order.run(rest, async () => {
+      await removeTree(rest);
+      await removeTree(`${rest}.filling`);
+      await rm(this.#indexOf(key), { force: true });
+    });
   }
 
   // Filled beside its place and renamed into it, so that a resting place is whole or absent.

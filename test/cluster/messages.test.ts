@@ -20,7 +20,7 @@ import { JobPublisher, planMessages, type PublishedMessage } from './message-loa
 import { RunningCluster } from './running-cluster.ts';
 import { type ReadMessage, TopicReader } from './topic-reader.ts';
 
-const count = scaled(150);
+const count = scaled(120);
 const shares = { copies: 0.1, poison: 0.03 };
 const messagesPerSecond = 5;
 /** Many at once, so that a manager that is killed behind it has some in hand. */

@@ -97,7 +97,7 @@ export class KeptHistory {
       return await ask(this.#fleet.client);
     } catch (error) {
       const isDead = this.#isOver || !this.#fleet.isReady || this.#fleet.starts !== starts;
-      if (!isDead && !isConnectionLost(error)) throw error;
+      if (!isDead && !isConnectionLost(error) && !isStoreAway(error)) throw error;
       // Whoever asks at once again would leave nobody the time to start it.
       await new Promise((resolve) => setTimeout(resolve, whileDeadMs));
       return null;
@@ -226,4 +226,9 @@ function textsOf(events: readonly EventOnWire[]): EventText[] {
 /** fetch says it so, whatever happened on the way. */
 function isConnectionLost(error: unknown): boolean {
   return error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError');
+}
+
+/** Refused in words, as a gateway does that is cut off from a store: what was asked is asked again. */
+function isStoreAway(error: unknown): boolean {
+  return error instanceof assert.AssertionError && error.message.includes('"code":"store_unavailable"');
 }
