@@ -60,7 +60,10 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
     if (session === null) throw new ServiceError('store_conflict');
     const writer = await openWriter(taking, session);
     const lostEnds = parts.mayLogBeLost ? endsLostWithLog(session, writer) : [];
-    if (lostEnds.length === 0) return { session, lease, writer, isTakeover, hasWaiting };
+    if (lostEnds.length === 0) {
+      const mustTell = isTakeover || (await goesBackInLog(taking, writer, session, hasWaiting));
+      return { session, lease, writer, isTakeover: mustTell, hasWaiting };
+    }
     const untold = [...session.untold, ...lostEnds];
     return { session: { ...session, untold }, lease, writer, isTakeover: true, hasWaiting };
   } catch (error) {
@@ -74,6 +77,22 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
       );
     throw error;
   }
+}
+
+/**
+ * Whether clients may have been told of something that is in the log no more, and in no snapshot: that turns wait is
+ * said behind the seal, and so is what a session hears while it is let go. Who goes back is to hear of it first, as
+ * after a takeover; where nothing was lost that is a word too many.
+ */
+async function goesBackInLog(
+  { leases, parts }: TakeParts,
+  writer: SessionWriter,
+  { snapshot }: SessionRecord,
+  hasWaiting: boolean,
+): Promise<boolean> {
+  const endsAtSeal = writer.lastSeq > 0 && writer.lastSeq <= (snapshot?.lastSeq ?? 0);
+  if (!parts.mayLogBeLost || !endsAtSeal) return false;
+  return hasWaiting || (await leases.isForgetful());
 }
 
 /** What is in the log and in no snapshot, whoever wrote it: its end is told behind the seal, turn after turn. */

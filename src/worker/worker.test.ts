@@ -389,10 +389,16 @@ test('a lease that ended unwanted by others is taken again: the turn ends interr
   await stage.pass(8_000);
   Object.assign(directory, { renew });
   Object.assign(records.sessions, { get });
-  await stage.pass(10_000);
-  const turn = await stage.ended(key);
+  const bothEnded = Promise.all([stage.ended(key), stage.ended(behind)]);
+  let isOver = false;
+  void bothEnded.then(() => {
+    isOver = true;
+  });
+  // What is tried again is tried by the clock, and how long the files take beside it is the machine's.
+  while (!isOver) await stage.pass(1_000);
+  const [turn, next] = await bothEnded;
   assert.deepEqual([turn.status, turn.reason, turn.error?.code], ['interrupted', 'worker_lost', 'worker_lost']);
-  assert.equal((await stage.ended(behind)).status, 'completed');
+  assert.equal(next.status, 'completed');
   const events = await stage.events(key);
   assert.equal(events.filter(({ type }) => type === 'session.recovering').length, 1);
   const ends = events.filter(({ type }) => isTerminalEventType(String(type))).map(({ turn_id }) => turn_id);
