@@ -88,3 +88,25 @@ test('a drain lets idle sessions go at once, and those that run when their turn 
   await stopping;
   assert.equal((await stage.session(running)).worker, null);
 });
+
+test('who takes a session that was let go, just after the log lost its data, says so before anything else', async (t) => {
+  for (const hasJustLost of [true, false]) {
+    const leaving = await open(t, { scripts: [hangs], mayLogBeLost: true });
+    const session = await leaving.newSession({ tenant: 'default' });
+    const running = await leaving.start(session);
+    await leaving.running(running);
+    const waiting = await leaving.start(session);
+    await leaving.stop();
+    const before = (await leaving.events(running)).length;
+    if (hasJustLost) {
+      await leaving.log.erase(running);
+      leaving.directory.knownForMs = async () => 0;
+    }
+
+    const next = await open(t, { after: leaving, mayLogBeLost: true });
+    await next.ended(await next.start(session));
+    assert.equal((await next.turn(waiting)).status, 'completed');
+    const [first] = (await next.events(running)).slice(hasJustLost ? 0 : before);
+    assert.equal(first?.['type'] === 'session.recovering', hasJustLost, String(first?.['type']));
+  }
+});

@@ -61,7 +61,7 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
     const writer = await openWriter(taking, session);
     const lostEnds = parts.mayLogBeLost ? endsLostWithLog(session, writer) : [];
     if (lostEnds.length === 0) {
-      const mustTell = isTakeover || (await goesBackInLog(taking, writer, session, hasWaiting));
+      const mustTell = isTakeover || (await goesBackInLog(taking, writer, session));
       return { session, lease, writer, isTakeover: mustTell, hasWaiting };
     }
     const untold = [...session.untold, ...lostEnds];
@@ -80,19 +80,18 @@ export async function takeSession(taking: TakeParts, key: SessionKey): Promise<T
 }
 
 /**
- * Whether clients may have been told of something that is in the log no more, and in no snapshot: that turns wait is
- * said behind the seal, and so is what a session hears while it is let go. Who goes back is to hear of it first, as
- * after a takeover; where nothing was lost that is a word too many.
+ * Whether clients may have been told of something that is in the log no more, and in no snapshot: what a session hears
+ * while it is let go is said behind the seal, that turns wait, too. Who goes back is to hear of it first, as after a
+ * takeover; where Redis has lost its data, and nothing of this session, that is a word too many.
  */
 async function goesBackInLog(
   { leases, parts }: TakeParts,
   writer: SessionWriter,
   { snapshot }: SessionRecord,
-  hasWaiting: boolean,
 ): Promise<boolean> {
   const endsAtSeal = writer.lastSeq > 0 && writer.lastSeq <= (snapshot?.lastSeq ?? 0);
   if (!parts.mayLogBeLost || !endsAtSeal) return false;
-  return hasWaiting || (await leases.isForgetful());
+  return await leases.isForgetful();
 }
 
 /** What is in the log and in no snapshot, whoever wrote it: its end is told behind the seal, turn after turn. */
