@@ -20,7 +20,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { noTracing, type Tracing } from '../observability/tracing.ts';
 import { fleetOfOne } from './fleet-of-one.ts';
-import { KeyOrder } from './key-order.ts';
+import { KeyOrder } from '../core/key-order.ts';
 import { TurnRate } from './turn-rate.ts';
 
 export type GatewayLimits = {

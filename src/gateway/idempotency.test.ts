@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as afterIo } from 'node:timers/promises';
 import { endedTurn } from '../core/turn.ts';
 import { jsonOf, startGateway, token } from '../testing/gateway-fixture.ts';
-import { KeyOrder } from './key-order.ts';
+import { KeyOrder } from '../core/key-order.ts';
 
 const exec = '/api/v1/exec';
 

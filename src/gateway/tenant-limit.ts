@@ -4,7 +4,7 @@
 import type { Page, PageQuery } from '../contracts/records.ts';
 import { ServiceError } from '../core/errors.ts';
 import type { TenantId } from '../core/ids.ts';
-import type { KeyOrder } from './key-order.ts';
+import type { KeyOrder } from '../core/key-order.ts';
 
 const pageLimit = 100;
 

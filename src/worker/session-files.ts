@@ -8,8 +8,8 @@ import type { SessionKey } from '../contracts/worker-link.ts';
 import { isDiskFull } from '../core/disk-full.ts';
 import { isServiceError, ServiceError } from '../core/errors.ts';
 import { isUuid } from '../core/ids.ts';
+import { KeyOrder } from '../core/key-order.ts';
 import type { SessionPlace } from '../snapshot/bound-session.ts';
-import { OneAtATime } from './one-at-a-time.ts';
 import { removeTree } from './remove-tree.ts';
 
 export type SlotPaths = { readonly ws: string; readonly home: string };
@@ -57,7 +57,7 @@ export class SessionFiles {
    * Of one session: who lost it may still be filling its place when it is taken again by the same worker, after a
    * pause of the machine. Of two that filled it at once neither would be whole.
    */
-  readonly #order = new OneAtATime();
+  readonly #order = new KeyOrder();
 
   /**
    * `root` is on the same file system as the slots' directories. `machine` names this start of the

@@ -1,5 +1,5 @@
-// Requests under the same key, one after the other. In this process alone: between replicas the records
-// decide, and this makes it rare that they have to.
+// What is done under the same key, one after the other, in the order of asking; different keys go side by side. In
+// this process alone: between processes the records decide.
 
 export class KeyOrder {
   readonly #tails = new Map<string, Promise<unknown>>();
@@ -14,5 +14,10 @@ export class KeyOrder {
     } finally {
       if (this.#tails.get(key) === mine) this.#tails.delete(key);
     }
+  }
+
+  /** Under how many keys something goes on. */
+  get size(): number {
+    return this.#tails.size;
   }
 }

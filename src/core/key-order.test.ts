@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OneAtATime } from './one-at-a-time.ts';
+import { KeyOrder } from './key-order.ts';
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test('what is done to one thing is done in the order of asking, also behind what failed; others do not wait', async () => {
-  const order = new OneAtATime();
+  const order = new KeyOrder();
   const told: string[] = [];
   const gate = Promise.withResolvers<void>();
   const first = order.run('a', async () => {
