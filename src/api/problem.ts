@@ -2,7 +2,7 @@
 // code has is the register's business (core/errors.ts).
 
 import * as z from 'zod';
-import { errorRegister, type ErrorCode, type ServiceError } from '../core/errors.ts';
+import { errorRegister, type ErrorCode, type ErrorDetails, type ServiceError } from '../core/errors.ts';
 
 export const problemSchema = z
   .looseObject({
@@ -42,6 +42,23 @@ export function toProblem(
     retry: entry.retry,
     request_id: context.requestId,
   };
+}
+
+/** What toProblem adds to the facts. */
+const problemFields: ReadonlySet<string> = new Set([
+  'type',
+  'title',
+  'status',
+  'detail',
+  'instance',
+  'code',
+  'retry',
+  'request_id',
+]);
+
+/** The facts of the error that it was made of. */
+export function factsOf(problem: object): ErrorDetails {
+  return Object.fromEntries(Object.entries(problem).filter(([name]) => !problemFields.has(name)));
 }
 
 /** The same facts as an event of a stream; `type` says that it is one. */

@@ -18,23 +18,17 @@ export function registerProbes(app: FastifyInstance, options: ProbeOptions): voi
     config: { isOpen: true, route: 'health' },
     handler: () => ({ status: 'ok' }),
   });
-  app.route({
-    method: ['GET', 'HEAD'],
-    url: '/readyz',
-    config: { isOpen: true, route: 'health' },
-    handler: async () => {
-      await options.assertReady();
-      return { status: 'ok' };
-    },
-  });
-  const { serving } = options;
-  if (serving !== undefined) {
+  const { assertReady, serving } = options;
+  for (const { assert, path } of [
+    { path: '/readyz', assert: assertReady },
+    ...(serving === undefined ? [] : [serving]),
+  ]) {
     app.route({
       method: ['GET', 'HEAD'],
-      url: serving.path,
+      url: path,
       config: { isOpen: true, route: 'health' },
       handler: async () => {
-        await serving.assert();
+        await assert();
         return { status: 'ok' };
       },
     });

@@ -19,7 +19,7 @@ import {
   TraceIdRatioBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
-import type { SpanKind as OurKind, SpanStart, Tracing } from './tracing.ts';
+import { parseTraceparent, type SpanKind as OurKind, type SpanStart, type Tracing } from './tracing.ts';
 
 export type OtelTracingOptions = {
   /** Of the collector, as OTLP names it: /v1/traces is added. */
@@ -43,7 +43,6 @@ const exportTimeoutMs = 5_000;
 const stopTimeoutMs = 3_000;
 /** Names of models and tools are what an agent says they are. */
 const longestText = 256;
-const traceparentPattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-|$)/;
 
 export function openOtelTracing(options: OtelTracingOptions): Tracing {
   const { endpoint, instance, role, samplePercent, version } = options;
@@ -98,9 +97,10 @@ function spanOptions({ attributes = {}, kind, startMs }: SpanStart): {
 
 function contextOf(traceparent: string | null): Context {
   const root = context.active();
-  const [, traceId, spanId, flags] = traceparentPattern.exec(traceparent ?? '') ?? [];
-  if (traceId === undefined || spanId === undefined || flags === undefined) return root;
-  const traceFlags = Number.parseInt(flags, 16) & TraceFlags.SAMPLED;
+  const from = traceparent === null ? null : parseTraceparent(traceparent);
+  if (from === null) return root;
+  const { isSampled, spanId, traceId } = from;
+  const traceFlags = isSampled ? TraceFlags.SAMPLED : TraceFlags.NONE;
   return trace.setSpanContext(root, { traceId, spanId, traceFlags, isRemote: true });
 }
 

@@ -27,6 +27,18 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
+const traceparentPattern = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-|$)/;
+const sampledFlag = 1;
+
+export type TraceParent = { readonly traceId: string; readonly spanId: string; readonly isSampled: boolean };
+
+/** As W3C Trace Context writes it; null for what is none. */
+export function parseTraceparent(traceparent: string): TraceParent | null {
+  const [, traceId, spanId, flags] = traceparentPattern.exec(traceparent) ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return null;
+  return { traceId, spanId, isSampled: (Number.parseInt(flags, 16) & sampledFlag) === sampledFlag };
+}
+
 const noSpan: Span = { traceparent: null, set: () => {}, end: () => {} };
 
 export const noTracing: Tracing = { start: () => noSpan, stop: async () => {} };

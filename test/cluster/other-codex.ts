@@ -15,6 +15,11 @@ export function asIfCodexWere(version: string, dir: string): Readonly<Record<str
     const native = `codex-linux-${arch}`;
     symlinkSync(path.join(repository, 'node_modules', '@openai', native), path.join(scope, native));
   }
+  return withCodexAt(shim, dir);
+}
+
+/** The environment in which the package of Codex is found there. */
+export function withCodexAt(shim: string, dir: string): Readonly<Record<string, string>> {
   const preload = path.join(dir, 'other-codex.cjs');
   writeFileSync(
     preload,

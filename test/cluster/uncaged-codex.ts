@@ -4,6 +4,7 @@
 import { chmodSync, cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { repository } from '../e2e/fleet-under-test.ts';
+import { withCodexAt } from './other-codex.ts';
 
 const says = 'bwrap: No permissions to create a new namespace, likely because the kernel does not allow it.';
 
@@ -29,18 +30,5 @@ export function withoutCages(dir: string): Readonly<Record<string, string>> {
       chmodSync(bwrap, 0o755);
     }
   }
-  const preload = path.join(dir, 'without-cages.cjs');
-  writeFileSync(
-    preload,
-    [
-      "const Module = require('node:module');",
-      'const resolve = Module._resolveFilename;',
-      `const shim = ${JSON.stringify(shim)};`,
-      'Module._resolveFilename = function (request, ...more) {',
-      "  return request === '@openai/codex/package.json' ? shim : resolve.call(this, request, ...more);",
-      '};',
-      '',
-    ].join('\n'),
-  );
-  return { NODE_OPTIONS: `--require=${preload}` };
+  return withCodexAt(shim, dir);
 }

@@ -2,6 +2,7 @@
 // behind it said it, or no answer at all. Says which of them may be tried again, and after which the call may have
 // been done.
 
+import { factsOf } from '../../api/problem.ts';
 import { type ErrorCode, errorRegister, isServiceError, ServiceError } from '../../core/errors.ts';
 
 /** There was no answer, or none that can be understood. */
@@ -63,18 +64,6 @@ export function closedDoor(operation: string): ServiceError {
   return new ServiceError('store_unavailable', { store: 'door', reason: 'closed', operation });
 }
 
-/** What the writer of a problem adds to the facts. */
-const problemFields: ReadonlySet<string> = new Set([
-  'type',
-  'title',
-  'status',
-  'detail',
-  'instance',
-  'code',
-  'retry',
-  'request_id',
-]);
-
 /** As the door threw it. What this version has no word for is a store that does not answer. */
 export function refusalOf(problem: unknown, status: number): ServiceError | Unanswered {
   if (typeof problem !== 'object' || problem === null || !('code' in problem)) {
@@ -82,7 +71,7 @@ export function refusalOf(problem: unknown, status: number): ServiceError | Unan
     return new Unanswered('answered_badly', true);
   }
   const { code, detail } = problem as { readonly code: unknown; readonly detail?: unknown };
-  const details = Object.fromEntries(Object.entries(problem).filter(([name]) => !problemFields.has(name)));
+  const details = factsOf(problem);
   if (typeof code !== 'string' || !Object.hasOwn(errorRegister, code)) {
     return new ServiceError('store_unavailable', { store: 'door', reason: 'unknown_refusal', refusal: code, status });
   }

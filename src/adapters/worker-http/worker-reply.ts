@@ -1,23 +1,12 @@
 // What a worker answered: JSON of a bounded size, or a refusal with a code of the register.
 
+import { factsOf } from '../../api/problem.ts';
 import { errorRegister, ServiceError } from '../../core/errors.ts';
-import type { ErrorCode, ErrorDetails } from '../../core/errors.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import type { WorkerId } from '../../core/ids.ts';
 
 /** A diff of a large change is the longest of them. */
 const maxReplyBytes = 256 * 1024 * 1024;
-
-/** What the writer of a problem adds to the facts. */
-const problemFields: ReadonlySet<string> = new Set([
-  'type',
-  'title',
-  'status',
-  'detail',
-  'instance',
-  'code',
-  'retry',
-  'request_id',
-]);
 
 export async function readJson(body: AsyncIterable<Uint8Array>): Promise<unknown> {
   const pieces: Uint8Array[] = [];
@@ -56,8 +45,4 @@ function isProblem(value: unknown): value is ProblemReply {
   if (typeof value !== 'object' || value === null) return false;
   const { code, detail } = value as Partial<Record<keyof ProblemReply, unknown>>;
   return typeof code === 'string' && Object.hasOwn(errorRegister, code) && typeof detail === 'string';
-}
-
-function factsOf(problem: ProblemReply): ErrorDetails {
-  return Object.fromEntries(Object.entries(problem).filter(([name]) => !problemFields.has(name)));
 }
