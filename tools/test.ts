@@ -7,8 +7,10 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
+import { inspect } from 'node:util';
 
 type Skip = { readonly name: string; readonly file: string; readonly reason: string };
+type Failure = { readonly name: string; readonly file: string; readonly why: string };
 
 const root = dirname(import.meta.dirname);
 /** Of a test, and of a suite's tests together, unless it sets its own. */
@@ -29,6 +31,9 @@ function allowedSkips(): ReadonlySet<string> {
 
 const files = testFiles(process.argv.slice(2));
 const skips: Skip[] = [];
+const failures: Failure[] = [];
+/** By file, what a test said of itself: the seed that repeats a failure is among it. */
+const remarks = new Map<string, string[]>();
 let passed = 0;
 let failed = 0;
 
@@ -39,6 +44,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 const isAlone = (file: string): boolean => file.startsWith('test/cluster/') || file.startsWith('test/containers/');
 
 const slowestShown = 25;
+const shownOfFailure = 60; // Lines.
 const tookMs = new Map<string, number>();
 
 async function runFiles(some: readonly string[], concurrency: number): Promise<void> {
@@ -66,6 +72,17 @@ async function runFiles(some: readonly string[], concurrency: number): Promise<v
     const reason = typeof event.skip === 'string' && event.skip !== '' ? event.skip : 'no reason given';
     skips.push({ name: event.name, file: relative(root, event.file ?? ''), reason });
   });
+  stream.on('test:fail', ({ details, file, name }) => {
+    const { cause, failureType } = details.error as Error & { readonly failureType?: string };
+    // A suite fails with its tests, which say why.
+    if (failureType === 'subtestsFailed') return;
+    failures.push({ name, file: relative(root, file ?? ''), why: inspect(cause ?? details.error) });
+  });
+  stream.on('test:diagnostic', ({ file, message }) => {
+    if (file === undefined) return;
+    const name = relative(root, file);
+    remarks.set(name, [...(remarks.get(name) ?? []), message]);
+  });
   for await (const text of stream.compose(spec)) process.stdout.write(String(text));
 }
 
@@ -84,6 +101,12 @@ const slowest = [...tookMs].toSorted(([, one], [, other]) => other - one).slice(
 if (slowest.length > 1) console.log('the slowest files:');
 if (slowest.length > 1)
   for (const [file, ms] of slowest) console.log(`${(ms / 1_000).toFixed(0).padStart(5)} s  ${file}`);
+// Once more at the end: between thousands of lines nobody finds it, and some keep only the last of a log.
+for (const { file, name, why } of failures) {
+  console.log(`failed: ${file}: ${name}`);
+  const lines = why.split('\n').filter((line) => !/^\s+at .*node:internal/.test(line));
+  for (const line of [...(remarks.get(file) ?? []), ...lines.slice(0, shownOfFailure)]) console.log(`    ${line}`);
+}
 const allowed = allowedSkips();
 const isCi = process.env['CI'] === 'true';
 for (const skip of skips) {

@@ -170,12 +170,16 @@ export function toldInOrder(toBeTold: ToBeTold, accepted: readonly Pick<Received
   });
 }
 
-/** Nothing of a subject is sent before what comes earlier in it was accepted. */
+/**
+ * Nothing of a subject is sent before what comes earlier in it was accepted; but what had not arrived when a session
+ * was erased went with it, so that its erasure waits for nothing.
+ */
 export function sentInTurn(received: readonly Received[]): string[] {
   const open = new Map<string, string>();
   const done = new Set<string>();
   return received.flatMap(({ data, id, isAccepted, type }) => {
     const subject = subjectOf({ data, type });
+    if (type === 'session.deleted') open.delete(subject);
     const waiting = open.get(subject);
     // Accepted again: that it had arrived was not on record yet.
     if (isAccepted) done.add(id);

@@ -210,4 +210,9 @@ function assertSpoiltIsSeen(turns: readonly TurnResource[], toBeTold: ToBeTold, 
   assert.ok(questionsUntold(turns, told.toReversed()).length > 0, 'another order is seen');
   const failedFirst = { ...question, isAccepted: false, id: 'never accepted' };
   assert.ok(sentInTurn([failedFirst, ...receiver.received]).length > 0, 'who does not wait for the one before is seen');
+  const created = receiver.received.filter(({ type }) => type === 'session.created');
+  const [erasedLast] = receiver.received.filter(({ type, isAccepted }) => type === 'session.deleted' && isAccepted);
+  assert.ok(erasedLast !== undefined, 'the erasure was told');
+  const unheard = { ...erasedLast, isAccepted: false, id: 'never accepted' };
+  assert.ok(sentInTurn([unheard, ...created]).length > 0, 'what is sent behind an erasure is seen');
 }
